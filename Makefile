@@ -1,0 +1,45 @@
+# Every target does its own set-up into .venv, from the versions in constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+CODE := robot_runtime sim calibration models tests hw_tests benchmarks
+
+.PHONY: help setup demo test test-slow lint format hw bench clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/ready    ## make .venv with what the runtime, the twin and the tests need
+
+demo: $(VENV)/ready     ## scan a twin and move it
+	$(BIN)/python -m sim.twin.demo
+
+test: $(VENV)/ready     ## all fast tests (two cores, a few minutes)
+	$(BIN)/pytest -n 2 tests hw_tests
+
+test-slow: $(VENV)/ready ## the long studies and the large fuzzing runs
+	$(BIN)/pytest -n 2 -m slow tests
+
+lint: $(VENV)/ready     ## ruff and mypy, strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/ready   ## let ruff lay out the code
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+hw: $(VENV)/ready       ## hardware tests against the twin; ARGS="--port /dev/ttyUSB0 --arm NAME" for a real arm
+	$(BIN)/pytest hw_tests $(ARGS)
+
+bench: $(VENV)/ready    ## speed against peers, as ratios from one run
+	$(BIN)/python benchmarks/bus.py $(ARGS)
+
+clean:           ## remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -1,0 +1,1 @@
+"""Networks, residual maps, and the arm and policy files that ship with the project."""

@@ -1,0 +1,1 @@
+"""The commands of the robot computer, one file a command."""

@@ -1,0 +1,1 @@
+"""MuJoCo worlds: tasks, training, transfer studies, and the twin."""
