@@ -1,0 +1,196 @@
+"""One control cycle on the bus, ours against its peers: read current, velocity, position of 6 servos, write 6 goals.
+
+    python benchmarks/bus.py            a table
+    python benchmarks/bus.py --json     the same for machines
+    python benchmarks/bus.py --wire     with the wire's time at 1 and 4 Mbaud
+
+Everyone talks to the same canned responder behind a pseudo-terminal, in rounds that take turns, in one run; medians.
+lerobot is measured when LEROBOT_PYTHON names an interpreter that has it (benchmarks/lerobot_bus.py says how to get one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import select
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dynamixel_sdk as sdk
+import numpy as np
+import rustypot
+
+sys.path.insert(0, str(Path(__file__).parent))
+from canned_bus import CannedBus  # noqa: E402
+
+from robot_runtime.bus import Bus, GroupRead, GroupWrite, SerialPort  # noqa: E402
+from robot_runtime.bus.timing import wire_time  # noqa: E402
+from robot_runtime.servos import servo_model  # noqa: E402
+
+IDS = (1, 2, 3, 4, 5, 6)
+ADDRESS, LENGTH = 126, 10
+GOAL = servo_model("XL330-M288").register("goal_position")
+ROUNDS, CYCLES = 20, 150
+Cycle = Callable[[], object]
+
+
+def ours(port: str, *, fast: bool) -> tuple[Cycle, Callable[[], None]]:
+    serial = SerialPort(port, 1_000_000)
+    bus = Bus(serial)
+    group, goals = GroupRead(IDS, ADDRESS, LENGTH, fast=fast), GroupWrite([(i, GOAL) for i in IDS])
+    position, velocity, current = group.field(6, "<i4"), group.field(2, "<i4"), group.field(0, "<i2")
+    q, dq, tau = np.zeros(6), np.zeros(6), np.zeros(6)
+    values = [2048] * 6
+
+    def cycle() -> None:
+        if bus.read_group(group):
+            raise RuntimeError("a reply was lost")
+        np.multiply(position, 0.00153, out=q)
+        np.multiply(velocity, 0.024, out=dq)
+        np.multiply(current, 0.001, out=tau)
+        bus.write_group(goals, values)
+
+    return cycle, bus.close
+
+
+def bare(port: str) -> tuple[Cycle, Callable[[], None]]:
+    """The same bytes over a bare file descriptor: nothing is checked or decoded."""
+    fd = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    group, goals = GroupRead(IDS, ADDRESS, LENGTH, fast=True), GroupWrite([(i, GOAL) for i in IDS])
+    request, write = group.request, bytes(goals.packet([2048] * 6))
+
+    def cycle() -> None:
+        os.write(fd, request)
+        count = 0
+        while count < group.size:
+            select.select([fd], [], [], 0.1)
+            count += len(os.read(fd, 4096))
+        os.write(fd, write)
+
+    return cycle, lambda: os.close(fd)
+
+
+def dynamixel_sdk(port: str, *, fast: bool) -> tuple[Cycle, Callable[[], None]]:
+    handler, packets = sdk.PortHandler(port), sdk.PacketHandler(2.0)
+    handler.openPort()
+    handler.setBaudRate(1_000_000)
+    read = sdk.GroupSyncRead(handler, packets, ADDRESS, LENGTH)
+    write = sdk.GroupSyncWrite(handler, packets, GOAL.address, GOAL.size)
+    data = [0, 8, 0, 0]
+    for i in IDS:
+        read.addParam(i)
+        write.addParam(i, data)
+    transact = read.fastSyncRead if fast else read.txRxPacket
+
+    def cycle() -> None:
+        if transact() != sdk.COMM_SUCCESS:
+            raise RuntimeError("a reply was lost")
+        for i in IDS:
+            read.getData(i, 132, 4), read.getData(i, 128, 4), read.getData(i, 126, 2)
+            write.changeParam(i, data)
+        write.txPacket()
+
+    return cycle, handler.closePort
+
+
+def rustypot_raw(port: str) -> tuple[Cycle, Callable[[], None]]:
+    controller = rustypot.Xl330PyController(port, 1_000_000, 0.1)
+    ids, data = list(IDS), [[0, 8, 0, 0]] * 6
+
+    def cycle() -> None:
+        controller.sync_read_raw_data(ids, ADDRESS, LENGTH)
+        controller.sync_write_raw_data(ids, GOAL.address, data)
+
+    return cycle, controller.close
+
+
+def medians(peers: dict[str, tuple[Cycle, Callable[[], None]]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Median time of a cycle in µs; the peers take turns so that a busy moment hits them alike."""
+    times: dict[str, list[float]] = {name: [] for name in peers}
+    gc.collect()
+    gc.disable()
+    for _ in range(rounds):
+        for name, (cycle, _close) in peers.items():
+            for k in range(CYCLES):
+                start = time.perf_counter()
+                cycle()
+                if k >= CYCLES // 10:
+                    times[name].append(time.perf_counter() - start)
+    gc.enable()
+    return {name: statistics.median(t) * 1e6 for name, t in times.items()}
+
+
+def without_wire() -> dict[str, float]:
+    with CannedBus() as canned:
+        makers: dict[str, Callable[[str], tuple[Cycle, Callable[[], None]]]] = {
+            "bare file descriptor": bare,
+            "ours, fast": lambda p: ours(p, fast=True),
+            "ours, plain": lambda p: ours(p, fast=False),
+            "dynamixel-sdk, fast": lambda p: dynamixel_sdk(p, fast=True),
+            "dynamixel-sdk, plain": lambda p: dynamixel_sdk(p, fast=False),
+            "rustypot, raw": rustypot_raw,
+        }
+        # One port is open at a time (ours insists on it), so every turn opens and closes it.
+        collected: dict[str, list[float]] = {name: [] for name in makers}
+        for _ in range(ROUNDS):
+            for name, make in makers.items():
+                peer = make(canned.port)
+                collected[name].append(medians({name: peer}, rounds=1)[name])
+                peer[1]()
+        result = {name: statistics.median(values) for name, values in collected.items()}
+        if (lerobot := _lerobot(canned.port)) is not None:
+            result["lerobot"] = lerobot
+    return result
+
+
+def _lerobot(port: str) -> float | None:
+    python = os.environ.get("LEROBOT_PYTHON")
+    if not python:
+        return None
+    script = Path(__file__).with_name("lerobot_bus.py")
+    done = subprocess.run([python, str(script), port], capture_output=True, text=True, check=True, timeout=120)
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def with_wire(baudrate: int) -> dict[str, float]:
+    group, goals = GroupRead(IDS, ADDRESS, LENGTH, fast=True), GroupWrite([(i, GOAL) for i in IDS])
+    wire = wire_time(len(group.request) + group.size + goals.size, baudrate) * 1e6
+    with CannedBus(baudrate) as canned:
+        peer = ours(canned.port, fast=True)
+        took = medians({"ours, fast": peer})["ours, fast"]
+        peer[1]()
+    return {"wire": wire, "ours, fast": took, "ratio": took / wire}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--wire", action="store_true", help="also with wire time at 1 and 4 Mbaud")
+    options = parser.parse_args()
+    times = without_wire()
+    fast = times["ours, fast"]
+    report: dict[str, object] = {
+        "cycle_us": times,
+        "ours_minus_bare_us": fast - times["bare file descriptor"],
+        "ratio_of_ours_to": {name: fast / t for name, t in times.items() if not name.startswith("ours")},
+    }
+    if options.wire:
+        report["wire_us"] = {str(rate): with_wire(rate) for rate in (1_000_000, 4_000_000)}
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    print(f"{'':24}{'µs a cycle':>12}{'ours / it':>12}")
+    for name, took in times.items():
+        print(f"{name:24}{took:12.1f}{fast / took:12.2f}")
+    for rate, row in (report.get("wire_us") or {}).items():  # type: ignore[attr-defined]
+        print(f"wire time at {rate} baud: {row['wire']:.0f} µs; ours {row['ours, fast']:.0f} µs, {row['ratio']:.3f} x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""The bus: one lock, one transaction at a time; fast group reads and writes, and slow register access by name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
+
+from robot_runtime.bus.errors import CorruptReplyError, NoReplyError, VerifyError
+from robot_runtime.bus.group_read import GroupRead
+from robot_runtime.bus.group_write import GroupWrite
+from robot_runtime.bus.port import Port
+from robot_runtime.bus.sdk_link import Identity, SdkLink
+from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, wire_time
+from robot_runtime.servos import Register
+
+_T = TypeVar("_T")
+
+_SLOW_TRIES = 3
+"""Attempts of a slow transaction before its error is raised; one lost packet in a thousand is normal."""
+
+_FAST_RETRIES = 2
+"""Further attempts of a group read inside its deadline."""
+
+
+@dataclass(slots=True)
+class BusStatistics:
+    """What happened on the bus since it was opened."""
+
+    reads: int = 0
+    writes: int = 0
+    retries: int = 0
+    incomplete: int = 0  # group reads that ended with servos missing, retries included
+    strays: int = 0  # bytes found where none were expected: late or foreign replies
+    lost: dict[int, int] = field(default_factory=dict)  # replies lost, by servo
+
+
+class Bus:
+    """Dynamixel Protocol 2.0 over one port. Safe to use from several threads; every transaction holds the lock.
+
+    Hot path: `read_group` and `write_group`. Everything else goes through dynamixel-sdk and takes its time.
+    Methods raise PortVanishedError, besides what they name, when the port goes away.
+    """
+
+    def __init__(self, port: Port, return_delay: float = RETURN_DELAY_MAX) -> None:
+        """Use this port; `return_delay` (s) is the longest that any servo is set to."""
+        self.port = port
+        self.return_delay = return_delay
+        self.statistics = BusStatistics()
+        self._link = SdkLink(port)
+        self._lock = threading.Lock()
+        self._subsets: dict[tuple[GroupRead, int], GroupRead] = {}
+
+    def __enter__(self) -> Self:
+        """The bus itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the port."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the port. What the servos do then is the caller's to have settled: torque is not touched here."""
+        self.port.close()
+
+    @property
+    def alerts(self) -> frozenset[int]:
+        """Servos whose last slow reply carried the alert bit (Hardware Error Status is not zero)."""
+        return frozenset(self._link.alerts)
+
+    # -- hot path ------------------------------------------------------------------------------------------------------
+
+    def expected_time(self, group: GroupRead) -> float:
+        """Seconds that reading this group takes when all goes well."""
+        replies = 1 if group.fast else len(group.ids)
+        wire = wire_time(len(group.request) + group.size, self.port.baudrate)
+        return wire + replies * self.return_delay + self.port.adapter_latency
+
+    def read_group(self, group: GroupRead, deadline: float | None = None) -> int:
+        """Read a group; return the servos that are missing, one bit each by position in `group.ids` (0: all came).
+
+        What came is in the group, stamped with `received_at`; a missing servo keeps its last data. With a `deadline`
+        (monotonic s), missing servos are asked again as long as that fits before it.
+        """
+        with self._lock:
+            self.statistics.reads += 1
+            missing = self._read_once(group, deadline)
+            if missing:
+                missing = self._retry(group, missing, deadline)
+            return missing
+
+    def write_group(self, group: GroupWrite, values: list[int]) -> None:
+        """Send one value (register ticks) to each servo of the group. Broadcast: nobody confirms it.
+
+        Raises struct.error when a value does not fit its register.
+        """
+        with self._lock:
+            self.statistics.writes += 1
+            self.port.write(group.packet(values))
+
+    def _read_once(self, group: GroupRead, deadline: float | None) -> int:
+        port = self.port
+        self.statistics.strays += port.discard_input()
+        port.write(group.request)
+        limit = port.now() + self.expected_time(group) + HOST_MARGIN
+        if deadline is not None and deadline < limit:
+            limit = deadline
+        receive, size = group.receive, group.size
+        count, missing = 0, -1
+        while got := port.read_into(receive[count:] if count else receive, limit):
+            count += got
+            if count >= size:
+                missing = group.accept(count)
+                if missing == 0 or count == len(receive):
+                    break  # complete; or more noise than any reply is long
+        else:
+            missing = group.accept(count)
+        group.received_at = port.now()
+        return missing
+
+    def _retry(self, group: GroupRead, missing: int, deadline: float | None) -> int:
+        """Ask the missing servos again, in plain packets (a fast reply breaks at the first servo that is silent)."""
+        self._count_lost(group, missing)
+        for _ in range(_FAST_RETRIES if deadline is not None else 0):
+            subset = self._subset(group, missing)
+            if deadline is not None and self.port.now() + self.expected_time(subset) > deadline:
+                break
+            self.statistics.retries += 1
+            still = self._read_once(subset, deadline)
+            for position, servo_id in enumerate(subset.ids):
+                if not still >> position & 1:
+                    index = group.ids.index(servo_id)
+                    group.store(index, subset.errors[position], subset.data(position))
+                    missing &= ~(1 << index)
+            if not missing:
+                return 0
+        self.statistics.incomplete += 1
+        return missing
+
+    def _subset(self, group: GroupRead, missing: int) -> GroupRead:
+        if (group, missing) not in self._subsets:
+            ids = [servo_id for i, servo_id in enumerate(group.ids) if missing >> i & 1]
+            self._subsets[group, missing] = GroupRead(ids, group.address, group.length, fast=False)
+        return self._subsets[group, missing]
+
+    def _count_lost(self, group: GroupRead, missing: int) -> None:
+        lost = self.statistics.lost
+        for i, servo_id in enumerate(group.ids):
+            if missing >> i & 1:
+                lost[servo_id] = lost.get(servo_id, 0) + 1
+
+    # -- slow path -----------------------------------------------------------------------------------------------------
+
+    def ping(self, servo_id: int, tries: int = _SLOW_TRIES) -> Identity:
+        """Model number of one servo.
+
+        Raises:
+            NoReplyError: nobody answers to this ID at this baud rate.
+            CorruptReplyError: somebody does, but unintelligibly.
+        """
+        return self._slowly(tries, lambda: self._link.ping(servo_id))
+
+    def broadcast_ping(self) -> dict[int, Identity]:
+        """Everyone on the bus at this baud rate, by ID, with model number and firmware. Takes about 0.8 s."""
+        with self._lock:
+            return self._link.broadcast_ping()
+
+    def read_bytes(self, servo_id: int, address: int, length: int) -> bytes:
+        """Raw bytes of the control table.
+
+        Raises:
+            NoReplyError, CorruptReplyError: after three tries.
+            ServoRefusedError: the servo will not.
+        """
+        return self._slowly(_SLOW_TRIES, lambda: self._link.read(servo_id, address, length))
+
+    def read(self, servo_id: int, register: Register) -> int:
+        """Value of one register, in its ticks. Raises as `read_bytes`."""
+        return register.decode(self.read_bytes(servo_id, register.address, register.size))
+
+    def write(self, servo_id: int, register: Register, value: int) -> None:
+        """Write one register and wait for the servo's consent.
+
+        Raises:
+            NoReplyError, CorruptReplyError: after three tries.
+            ServoRefusedError: out of range, read-only, or EEPROM locked by torque.
+            OverflowError: the value does not fit the register; nothing was sent.
+        """
+        data = register.encode(value)
+        what = f"set {register.name} to {value}"
+        self._slowly(_SLOW_TRIES, lambda: self._link.write(servo_id, register.address, data, what))
+
+    def write_verified(self, servo_id: int, register: Register, value: int) -> None:
+        """Write one register and read it back.
+
+        Raises:
+            VerifyError: it holds something else.
+            As `write`.
+        """
+        self.write(servo_id, register, value)
+        if (found := self.read(servo_id, register)) != value:
+            raise VerifyError(servo_id, f"servo {servo_id}: {register.name} was set to {value} but reads {found}")
+
+    def reboot(self, servo_id: int) -> None:
+        """Restart a servo: torque off, RAM registers back to their initial values, errors cleared.
+
+        Raises NoReplyError, CorruptReplyError, ServoRefusedError.
+        """
+        self._slowly(1, lambda: self._link.reboot(servo_id))
+
+    def clear_turns(self, servo_id: int) -> None:
+        """Forget whole turns of a multi-turn position. Raises as `reboot`."""
+        self._slowly(1, lambda: self._link.clear_turns(servo_id))
+
+    def factory_reset(self, servo_id: int, *, keep_id: bool = True, keep_baudrate: bool = True) -> None:
+        """Set EEPROM to factory values. Raises as `reboot`."""
+        option = {(False, False): 0xFF, (True, False): 0x01, (True, True): 0x02}[keep_id, keep_baudrate]
+        self._slowly(1, lambda: self._link.factory_reset(servo_id, option))
+
+    def _slowly(self, tries: int, transaction: Callable[[], _T]) -> _T:
+        """Try a slow transaction a few times; the last error is the one raised."""
+        for attempt in range(1, tries + 1):
+            try:
+                with self._lock:
+                    return transaction()
+            except (NoReplyError, CorruptReplyError):
+                if attempt == tries:
+                    raise
+        raise AssertionError("tries must be at least 1")

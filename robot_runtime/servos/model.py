@@ -1,0 +1,271 @@
+"""What a servo model is: its registers, units, modes and motor, read from one data file a model (`data/*.toml`)."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+_SIZES = (1, 2, 4)
+_MODES = ("current", "velocity", "position", "extended_position", "current_position", "pwm")
+
+
+class ServoDataError(ValueError):
+    """A servo data file says something impossible.
+
+    Example scenarios:
+        - Two registers overlap.
+        - A register names a unit that the file does not define.
+    """
+
+
+class UnknownServoError(KeyError):
+    """No data file describes this servo model.
+
+    Example scenarios:
+        - `arm.toml` names a model with a typing error.
+        - The bus answers with a model number that is not supported (see docs/servos.md for how to add one).
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one tick of a register is worth in SI units."""
+
+    si: str
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """One line of the control table."""
+
+    name: str
+    address: int
+    size: int
+    signed: bool
+    writable: bool
+    eeprom: bool
+    unit: Unit | None
+    minimum: int
+    maximum: int
+    initial: int | None
+    limited_by: str | None
+
+    @property
+    def end(self) -> int:
+        """First address behind this register."""
+        return self.address + self.size
+
+    def decode(self, data: bytes | bytearray | memoryview) -> int:
+        """Little-endian bytes of this register to its integer value."""
+        return int.from_bytes(data[: self.size], "little", signed=self.signed)
+
+    def encode(self, value: int) -> bytes:
+        """Integer value to little-endian bytes. Raises OverflowError outside the register's range."""
+        if not self.minimum <= value <= self.maximum:
+            raise OverflowError(f"{self.name}: {value} is outside {self.minimum}..{self.maximum}")
+        return value.to_bytes(self.size, "little", signed=self.signed)
+
+
+@dataclass(frozen=True, slots=True)
+class Indirect:
+    """Where the block of indirect addresses and their data starts, and how many there are."""
+
+    address: int
+    data: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Motor:
+    """Nominal motor and gear, seen at the output shaft. Sources stand beside each number in the data file."""
+
+    nominal_voltage: float  # V
+    voltage_range: tuple[float, float]  # V, rated
+    stall_torque: float  # N·m at nominal voltage
+    stall_current: float  # A at nominal voltage
+    no_load_speed: float  # rad/s at nominal voltage
+    torque_constant: float  # N·m/A
+    resistance: float  # ohm
+    armature: float  # kg·m², rotor and gears
+    coulomb_friction: float  # N·m
+    viscous_friction: float  # N·m·s/rad
+    load_friction: float  # 1, share of the transmitted torque that the gears eat
+    backlash: float  # rad
+    velocity_lag: float  # s, delay of the present-velocity register
+    thermal_resistance: float  # K/W, winding and case to air
+    thermal_capacity: float  # J/K
+    mass: float  # kg
+
+
+@dataclass(frozen=True, slots=True)
+class ServoModel:
+    """Everything the software knows about one servo model at one firmware version."""
+
+    name: str
+    number: int
+    registers: Mapping[str, Register]
+    units: Mapping[str, Unit]
+    modes: Mapping[str, int]
+    baudrates: Mapping[int, int]
+    hardware_errors: Mapping[int, str]
+    recommended: Mapping[str, int]
+    indirect: Indirect
+    motor: Motor
+    gear_ratio: float
+    ticks_per_turn: int
+    zero_tick: int
+    fast_sync_read_since: int
+    oldest_firmware: int
+    notes: tuple[str, ...]
+    variants: tuple[tuple[int, Mapping[str, Any]], ...]
+
+    def register(self, name: str) -> Register:
+        """The register of that name. Raises KeyError that names the model."""
+        try:
+            return self.registers[name]
+        except KeyError:
+            raise KeyError(f"{self.name} has no register '{name}'") from None
+
+    @property
+    def radians_per_tick(self) -> float:
+        """Output-shaft angle of one position tick."""
+        return self.units["position"].scale
+
+    @property
+    def has_current(self) -> bool:
+        """Whether the servo measures its current (XL430 reports an inferred load instead)."""
+        return "present_current" in self.registers
+
+    def has_fast_sync_read(self, firmware: int) -> bool:
+        """Whether this firmware answers Fast Sync Read in one packet."""
+        return firmware >= self.fast_sync_read_since
+
+    def for_firmware(self, version: int) -> ServoModel:
+        """The model as the given firmware version lays it out."""
+        model = self
+        for since, changes in self.variants:
+            if version >= since:
+                model = replace(model, indirect=Indirect(**changes["indirect"]))
+        return model
+
+    def error_names(self, status: int) -> tuple[str, ...]:
+        """Names of the bits set in Hardware Error Status."""
+        return tuple(name for bit, name in self.hardware_errors.items() if status >> bit & 1)
+
+
+@functools.cache
+def servo_model(name: str) -> ServoModel:
+    """Load and validate the data file of a model such as "XM430-W350".
+
+    Raises:
+        UnknownServoError: no such file.
+        ServoDataError: the file contradicts itself.
+    """
+    file = resources.files("robot_runtime") / "servos" / "data" / f"{name.lower()}.toml"
+    if not file.is_file():
+        raise UnknownServoError(f"no servo model '{name}'; known: {', '.join(servo_model_names())}")
+    return _parse(tomllib.loads(file.read_text(encoding="utf-8")), file.name)
+
+
+@functools.cache
+def servo_model_names() -> tuple[str, ...]:
+    """Names of all models that ship, sorted."""
+    folder = resources.files("robot_runtime") / "servos" / "data"
+    return tuple(sorted(f.name.removesuffix(".toml").upper() for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def servo_model_by_number(number: int) -> ServoModel:
+    """The model whose control table starts with this model number. Raises UnknownServoError."""
+    for name in servo_model_names():
+        if (model := servo_model(name)).number == number:
+            return model
+    raise UnknownServoError(f"no servo data file has model number {number}; docs/servos.md says how to add one")
+
+
+def _parse(data: dict[str, Any], file: str) -> ServoModel:
+    try:
+        return _build(data, file)
+    except (KeyError, TypeError) as error:
+        raise ServoDataError(f"{file}: missing or misspelt key: {error}") from error
+
+
+def _build(data: dict[str, Any], file: str) -> ServoModel:
+    head, firmware, mechanics = data["model"], data["firmware"], data["mechanics"]
+    units = {name: Unit(u["unit"], float(u["scale"])) for name, u in data["units"].items()}
+    registers = {name: _register(name, line, units, file) for name, line in data["registers"].items()}
+    _check_overlap(registers, file)
+    for mode in data["modes"]:
+        if mode not in _MODES:
+            raise ServoDataError(f"{file}: unknown operating mode '{mode}'")
+    for name, value in data["recommended"].items():
+        registers[name].encode(value)
+    motor: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else float(v) for k, v in data["motor"].items()}
+    return ServoModel(
+        name=head["name"],
+        number=head["number"],
+        registers=MappingProxyType(registers),
+        units=MappingProxyType(units),
+        modes=MappingProxyType(dict(data["modes"])),
+        baudrates=MappingProxyType({int(baud): value for baud, value in data["baudrates"].items()}),
+        hardware_errors=MappingProxyType({bit: name for name, bit in data["hardware_errors"].items()}),
+        recommended=MappingProxyType(dict(data["recommended"])),
+        indirect=Indirect(**data["indirect"]),
+        motor=Motor(**motor),
+        gear_ratio=float(mechanics["gear_ratio"]),
+        ticks_per_turn=mechanics["ticks_per_turn"],
+        zero_tick=mechanics["zero_tick"],
+        fast_sync_read_since=firmware["fast_sync_read_since"],
+        oldest_firmware=firmware["oldest"],
+        notes=tuple(firmware["notes"]),
+        variants=tuple((v["since"], {"indirect": v["indirect"]}) for v in firmware.get("variant", ())),
+    )
+
+
+def _register(name: str, line: dict[str, Any], units: dict[str, Unit], file: str) -> Register:
+    where = f"{file}: register '{name}'"
+    known = {"address", "size", "access", "area", "signed", "unit", "min", "max", "initial", "limited_by"}
+    if unknown := set(line) - known:
+        raise ServoDataError(f"{where}: unknown key {sorted(unknown)}")
+    size, signed = line["size"], line.get("signed", False)
+    if size not in _SIZES or line["access"] not in ("r", "rw") or line["area"] not in ("eeprom", "ram"):
+        raise ServoDataError(f"{where}: size must be 1, 2 or 4, access 'r' or 'rw', area 'eeprom' or 'ram'")
+    if "unit" in line and line["unit"] not in units:
+        raise ServoDataError(f"{where}: unit '{line['unit']}' is not in [units]")
+    lowest, highest = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)
+    minimum, maximum = line.get("min", lowest), line.get("max", highest)
+    initial = line.get("initial")
+    if not lowest <= minimum <= maximum <= highest:
+        raise ServoDataError(f"{where}: {minimum}..{maximum} does not fit {size} bytes")
+    return Register(
+        name=name,
+        address=line["address"],
+        size=size,
+        signed=signed,
+        writable=line["access"] == "rw",
+        eeprom=line["area"] == "eeprom",
+        unit=units[line["unit"]] if "unit" in line else None,
+        minimum=minimum,
+        maximum=maximum,
+        initial=initial,
+        limited_by=line.get("limited_by"),
+    )
+
+
+def _check_overlap(registers: dict[str, Register], file: str) -> None:
+    ordered = sorted(registers.values(), key=lambda r: r.address)
+    for before, after in itertools.pairwise(ordered):
+        if after.address < before.end:
+            raise ServoDataError(f"{file}: registers '{before.name}' and '{after.name}' overlap")
+    for register in ordered:
+        if register.limited_by is not None and register.limited_by not in registers:
+            raise ServoDataError(f"{file}: '{register.name}' is limited by unknown register '{register.limited_by}'")

@@ -1,0 +1,116 @@
+"""Prepared reads: the SDK's bytes out, every kind of reply in."""
+
+from __future__ import annotations
+
+import random
+
+import dynamixel_sdk as sdk
+import numpy as np
+import pytest
+
+from robot_runtime.bus import GroupRead
+from tests.robot_runtime.bus.fake_port import fast_status, status
+from tests.robot_runtime.bus.sdk_reference import RecordingPort
+
+IDS = (11, 12, 13)
+DATA = [bytes((i, 0, 0xFD, 0xFF, 0xFF, 0xFF, 10 + i, 8, 0, 0)) for i in range(3)]
+
+
+def receive(group: GroupRead, reply: bytes) -> int:
+    group.receive[: len(reply)] = reply
+    return group.accept(len(reply))
+
+
+def plain(*positions: int) -> bytes:
+    return b"".join(status(IDS[i], DATA[i]) for i in positions)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_request_is_the_sdks(fast: bool) -> None:
+    port = RecordingPort()
+    sdk.PacketHandler(2.0).syncReadTx(port, 126, 10, list(IDS), len(IDS), fast)
+    assert port.sent == GroupRead(IDS, 126, 10, fast=fast).request
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_fields_are_live_views_of_what_came(fast: bool) -> None:
+    group = GroupRead(IDS, 126, 10, fast=fast)
+    position, velocity = group.field(6, "<i4"), group.field(2, "<i4")
+    data = [bytes((i, 0, 5, 0, 0, 0, 10 + i, 8, 0, 0)) for i in range(3)]
+    packets = [(servo_id, data[i], 0x80 if i == 1 else 0) for i, servo_id in enumerate(IDS)]
+    reply = fast_status(packets) if fast else b"".join(status(*p) for p in packets)
+    assert receive(group, reply) == 0
+    np.testing.assert_array_equal(position, [2058, 2059, 2060])
+    np.testing.assert_array_equal(velocity, [5, 5, 5])
+    assert group.errors == [0, 0x80, 0]
+
+
+def test_current_minus_one_and_velocity_minus_three_look_like_a_header_and_are_understood() -> None:
+    group = GroupRead(IDS, 126, 10, fast=False)
+    awkward = bytes((0xFF, 0xFF, 0xFD, 0xFF, 0xFF, 0xFF, 0, 8, 0, 0))
+    reply = b"".join(status(i, awkward) for i in IDS)
+    assert len(reply) == group.size + 3  # one stuffed byte each
+    assert receive(group, reply) == 0
+    np.testing.assert_array_equal(group.field(0, "<i2"), [-1] * 3)
+    np.testing.assert_array_equal(group.field(2, "<i4"), [-3] * 3)
+
+
+def test_a_fast_reply_is_not_unstuffed() -> None:
+    group = GroupRead(IDS, 126, 10, fast=True)
+    awkward = bytes((0xFF, 0xFF, 0xFD, 0xFF, 0xFF, 0xFF, 0, 8, 0, 0))
+    assert receive(group, fast_status([(i, awkward, 0) for i in IDS])) == 0
+    np.testing.assert_array_equal(group.field(2, "<i4"), [-3] * 3)
+
+
+def test_the_silent_servo_is_named_and_the_others_are_kept() -> None:
+    group = GroupRead(IDS, 126, 10, fast=False)
+    assert receive(group, plain(0, 1, 2)) == 0
+    group.frame[:] = bytes(group.size)
+    assert receive(group, plain(0, 2)) == 0b010
+    assert (group.data(0), group.data(1), group.data(2)) == (DATA[0], bytes(10), DATA[2])
+
+
+def test_fast_keeps_the_servos_in_front_of_the_first_bad_one() -> None:
+    group = GroupRead(IDS, 126, 10, fast=True)
+    whole = fast_status([(i, DATA[k], 0) for k, i in enumerate(IDS)])
+    damaged = bytearray(whole)
+    damaged[8 + 14 + 4] ^= 1  # in the data of the second servo
+    assert receive(group, bytes(damaged)) == 0b110
+    assert group.data(0) == DATA[0]
+    assert receive(group, whole[: 8 + 2 * 14]) == 0b100
+    assert group.data(1) == DATA[1]
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0)])
+def test_replies_in_another_order_land_where_they_belong(order: tuple[int, ...]) -> None:
+    group = GroupRead(IDS, 126, 10, fast=False)
+    assert receive(group, plain(*order)) == 0
+    assert [group.data(i) for i in range(3)] == DATA
+
+
+def test_a_stranger_and_a_wrong_length_are_not_taken() -> None:
+    group = GroupRead(IDS, 126, 10, fast=False)
+    assert receive(group, status(99, DATA[0]) + status(12, DATA[1][:4]) + status(13, DATA[2])) == 0b011
+
+
+def test_fast_reply_of_other_ids_is_not_taken() -> None:
+    group = GroupRead(IDS, 126, 10, fast=True)
+    assert receive(group, fast_status([(i + 1, DATA[0], 0) for i in IDS])) == 0b111
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_mutated_replies_never_yield_wrong_data(fast: bool) -> None:
+    chance = random.Random(7)
+    good = fast_status([(i, DATA[k], 0) for k, i in enumerate(IDS)]) if fast else plain(0, 1, 2)
+    group = GroupRead(IDS, 126, 10, fast=fast)
+    for _ in range(5_000):
+        reply = bytearray(good)
+        for _ in range(chance.randrange(1, 3)):
+            reply[chance.randrange(len(reply))] ^= 1 << chance.randrange(8)
+        cut = chance.randrange(len(reply))
+        del reply[cut : cut + chance.choice((0, 0, 1, 3))]
+        group.frame[:] = bytes(group.size)
+        missing = receive(group, bytes(reply))
+        for i in range(3):
+            if not missing >> i & 1:
+                assert group.data(i) == DATA[i]
