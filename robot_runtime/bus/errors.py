@@ -12,6 +12,10 @@ class BusError(Exception):
 class PortError(BusError, OSError):
     """The serial port itself cannot be used."""
 
+    def __str__(self) -> str:
+        """Port and problem, without the error number."""
+        return f"{self.filename}: {self.strerror}" if self.filename else super().__str__()
+
 
 class PortNotFoundError(PortError, FileNotFoundError):
     """No such port.

@@ -1,0 +1,31 @@
+"""The arm: joints in SI units on top of the bus."""
+
+from robot_runtime.arm.arm import Arm
+from robot_runtime.arm.errors import (
+    ArmError,
+    CommandError,
+    EncoderWrapError,
+    OutsideLimitsError,
+    ServoSettingError,
+    TorqueIsOnError,
+    TorqueOnError,
+    WrongServoError,
+)
+from robot_runtime.arm.kinematics import Clearance, Kinematics
+from robot_runtime.arm.state import JointCommand, JointState
+
+__all__ = [
+    "Arm",
+    "ArmError",
+    "Clearance",
+    "CommandError",
+    "EncoderWrapError",
+    "JointCommand",
+    "JointState",
+    "Kinematics",
+    "OutsideLimitsError",
+    "ServoSettingError",
+    "TorqueIsOnError",
+    "TorqueOnError",
+    "WrongServoError",
+]

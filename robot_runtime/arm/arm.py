@@ -1,0 +1,227 @@
+"""Arm: a spec and a bus. JointState in, JointCommand out, in SI units; nothing of bytes above this line."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from robot_runtime.arm import torque
+from robot_runtime.arm.errors import CommandError, EncoderWrapError, OutsideLimitsError
+from robot_runtime.arm.hold import Hold
+from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_settings, identify
+from robot_runtime.arm.kinematics import Kinematics
+from robot_runtime.arm.prepare import prepare
+from robot_runtime.arm.read_plan import ReadPlan, plan_reads
+from robot_runtime.arm.scaling import GoalScale, SenseScale, goal_register
+from robot_runtime.arm.sensing import Sensing
+from robot_runtime.arm.state import JointCommand, JointState
+from robot_runtime.bus import Bus, GroupWrite, MissingServosError, Port, SerialPort
+from robot_runtime.spec import ArmSpec
+
+HEALTH_EVERY = 8
+"""Every so many reads the longer one with voltage, temperature, errors: a restarted servo is noticed within that."""
+
+_LIMIT_SLACK = 0.05
+"""rad: how far outside its limits a joint may stand at torque-on; gears give, hands are inexact."""
+
+_READ_TRIES = 5
+
+
+class Arm:
+    """A real arm, or the twin: there is no difference here.
+
+    Order of use: `Arm(spec, bus)` finds and checks the servos, `prepare` sets modes and gains (torque off), `torque_on`
+    holds the arm where it is, then `read` and `write` in turn, faster than the servo watchdog (`spec.bus.watchdog`),
+    and `torque_off`. Leaving the `with` block closes the port and touches no torque: what was holding goes on holding
+    until the servo watchdog stops it.
+    """
+
+    def __init__(self, spec: ArmSpec, bus: Bus) -> None:
+        """Find the arm's servos and check that they are the right ones.
+
+        Raises:
+            MissingServosError, WrongBaudError: not all servos answer.
+            WrongServoError, ServoSettingError: they are not what the arm file says.
+            BusError: the bus fails.
+        """
+        self.spec = spec
+        self.bus = bus
+        self.servos: tuple[ServoOnBus, ...] = identify(bus, spec)
+        check_settings(bus, self.servos)
+        bus.return_delay = self._slowest_return_delay()
+        self.kinematics = Kinematics(spec)
+        self.plan: ReadPlan = plan_reads(
+            spec.servo_ids,
+            [s.model for s in self.servos],
+            [s.firmware for s in self.servos],
+            fast=answers_fast_reads(bus, self.servos),
+        )
+        count = len(spec.joints)
+        self.state = JointState(count)
+        self.gravity = np.zeros(count)
+        self._sensing = Sensing(spec, self.plan, self.state, SenseScale.of(spec))
+        self._hold = Hold(spec)
+        self._goal = GoalScale.of(spec)
+        self._goals = GroupWrite([(j.servo_id, goal_register(j)) for j in spec.joints])
+        self._values = np.zeros(count)
+        self._held_before = np.zeros(count, dtype=bool)
+        self._reads = 0
+        self._prepared = False
+
+    @classmethod
+    def open(cls, spec: ArmSpec, port: str | Port) -> Self:
+        """Open a serial port (by name, or one that is open already) and find the arm on it.
+
+        Raises:
+            PortNotFoundError, PortPermissionError, PortInUseError, PortSettingError: the port cannot be had.
+            And all that `Arm()` raises; a port that was opened here is closed again then.
+        """
+        own = SerialPort(port, spec.bus.baudrate) if isinstance(port, str) else port
+        try:
+            return cls(spec, Bus(own))
+        except BaseException:
+            if isinstance(port, str):
+                own.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """The arm itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the port; torque is not touched."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the port; torque is not touched."""
+        self.bus.close()
+
+    @property
+    def cycle_time(self) -> float:
+        """Seconds that one health read and one write take on the wire: the shortest cycle that loses nothing."""
+        return self.bus.expected_time(self.plan.full) + self._goals.size * 10 / self.bus.port.baudrate
+
+    def prepare(self) -> None:
+        """Set modes, gains, health mapping, and clear watchdogs.
+
+        Raises:
+            TorqueIsOnError: a servo holds torque; nothing was changed.
+            BusError: a servo does not answer or refuses.
+        """
+        prepare(self.bus, self.servos, self.plan.mapping)
+        self._sensing.watchdog_expected = 0
+        self._prepared = True
+
+    def torque_on(self) -> None:
+        """Hold the arm where it is: no goal moves it, gravity is carried from the first command on.
+
+        Raises:
+            OutsideLimitsError, EncoderWrapError: a joint stands where it must not be.
+            TorqueOnError, MissingServosError, BusError: torque is off (again) everywhere that could be reached.
+        """
+        if not self._prepared:
+            self.prepare()
+        self._read_all()
+        self._require_inside_limits()
+        command = JointCommand(len(self.spec.joints))
+        self._held_before[:] = False
+        torque.torque_on(self.bus, self.servos, self.spec.bus.watchdog_ticks, lambda: self.write(command))
+        self._sensing.watchdog_expected = self.spec.bus.watchdog_ticks
+        self._sensing.torque_expected = True
+        self._read_all()
+
+    def torque_off(self) -> None:
+        """Let go: the arm falls unless something supports it.
+
+        Raises:
+            BusError: a servo does not answer; the others are off.
+        """
+        self._sensing.torque_expected = False
+        self._sensing.watchdog_expected = 0
+        torque.torque_off(self.bus, self.servos)
+
+    def read(self, deadline: float | None = None) -> int:
+        """Read all joints into `state`; return the joints that are missing, one bit each (0: all fresh).
+
+        With a deadline (s, the port's clock) lost replies are asked for again as long as that fits before it.
+
+        Raises:
+            PortVanishedError: the port is gone.
+        """
+        full = self._reads % HEALTH_EVERY == 0
+        self._reads += 1
+        missing = self.bus.read_group(self.plan.full if full else self.plan.motion, deadline)
+        return self._sensing.take(missing, full=full)
+
+    def write(self, command: JointCommand) -> None:
+        """Send one command to every joint, clipped to the arm file's limits; held joints are held.
+
+        Raises:
+            CommandError: a value is not finite; nothing was sent.
+            PortVanishedError: the port is gone.
+        """
+        values, held = self._values, command.held
+        np.copyto(values, command.values)
+        if held.any():
+            newly = held & ~self._held_before
+            np.copyto(self._hold.angle, self.state.q, where=newly)
+            self.kinematics.gravity(self.state.q, self.gravity)
+            self._hold.fill(values, held, self.state, self.gravity)
+        np.copyto(self._held_before, held)
+        np.multiply(values, self._goal.scale, out=values)
+        np.add(values, self._goal.offset, out=values)
+        if not np.isfinite(values).all():
+            bad = [j.name for j, v in zip(self.spec.joints, values, strict=True) if not np.isfinite(v)]
+            raise CommandError(f"command for {', '.join(bad)} is not finite; nothing was sent")
+        np.rint(values, out=values)
+        np.clip(values, self._goal.low, self._goal.high, out=values)
+        self.bus.write_group(self._goals, values.astype(np.int64).tolist())
+
+    def clear_flags(self) -> None:
+        """Forget `jumped`, `restarted` and `watchdog_tripped`, once somebody has dealt with them."""
+        self.state.jumped[:] = False
+        self.state.restarted[:] = False
+        self.state.watchdog_tripped[:] = False
+
+    def _slowest_return_delay(self) -> float:
+        """The longest Return Delay Time set in any servo (s): replies are awaited no longer than that explains."""
+        delays = []
+        for servo in self.servos:
+            register = servo.model.register("return_delay_time")
+            scale = register.unit.scale if register.unit else 2e-6
+            delays.append(self.bus.read(servo.joint.servo_id, register) * scale)
+        return max(delays)
+
+    def _read_all(self) -> None:
+        """A read in which everyone answered, health included."""
+        missing = -1
+        for _ in range(_READ_TRIES):
+            self._reads = 0
+            missing = self.read(self.bus.port.now() + 0.1)
+            if missing == 0:
+                return
+        names = [j.name for i, j in enumerate(self.spec.joints) if missing >> i & 1]
+        ids = [j.servo_id for i, j in enumerate(self.spec.joints) if missing >> i & 1]
+        raise MissingServosError(
+            ids, f"no answer from {', '.join(names)} in {_READ_TRIES} tries; check cable and power"
+        )
+
+    def _require_inside_limits(self) -> None:
+        for joint, angle in zip(self.spec.joints, self.state.q, strict=True):
+            low, high = joint.limits.lower - _LIMIT_SLACK, joint.limits.upper + _LIMIT_SLACK
+            if low <= angle <= high:
+                continue
+            turn = 2 * np.pi / joint.gear
+            if any(low <= angle + k * turn <= high for k in (-2, -1, 1, 2)):
+                raise EncoderWrapError(
+                    f"joint '{joint.name}' reads {angle:.3f} rad, a whole servo turn outside its limits; power-cycle "
+                    "the servo with the joint inside its range, or zero the arm again ('robot-setup zero')"
+                )
+            raise OutsideLimitsError(
+                f"joint '{joint.name}' stands at {angle:.3f} rad, outside {joint.limits.lower} to "
+                f"{joint.limits.upper}; move it inside by hand, torque is off"
+            )

@@ -1,0 +1,137 @@
+"""Finding an arm's servos on the bus, and checking that they are the ones that its file describes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robot_runtime.arm.errors import ServoSettingError, WrongServoError
+from robot_runtime.bus import Bus, BusError, GroupRead, MissingServosError, WrongBaudError
+from robot_runtime.servos import ServoModel, UnknownServoError, servo_model_by_number
+from robot_runtime.spec import ArmSpec, JointSpec
+
+_IDENTITY_ADDRESS, _IDENTITY_LENGTH = 0, 7
+"""Model number (2 bytes), model information (4), firmware (1): the same on every Protocol 2.0 servo."""
+
+_PROBE_TIMES = 3
+_REVERSED = 0b1
+"""Drive Mode bit 0: the servo counts the other way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServoOnBus:
+    """One servo of the arm as it was found."""
+
+    joint: JointSpec
+    model: ServoModel  # as its firmware lays it out
+    firmware: int
+
+
+def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
+    """Find every servo of the arm, in joint order.
+
+    Raises:
+        MissingServosError: some do not answer, at any baud rate.
+        WrongBaudError: they answer at another baud rate than the arm file's.
+        WrongServoError: a servo is another model than the arm file says.
+    """
+    group = GroupRead(spec.servo_ids, _IDENTITY_ADDRESS, _IDENTITY_LENGTH, fast=False)
+    missing = _read_patiently(bus, group)
+    if missing:
+        raise _explain_missing(bus, spec, [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1])
+    return tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
+
+
+def answers_fast_reads(bus: Bus, servos: tuple[ServoOnBus, ...]) -> bool:
+    """Whether all servos take part in a Fast Sync Read: their firmware should, and a trial shows it."""
+    if not all(s.model.has_fast_sync_read(s.firmware) for s in servos):
+        return False
+    group = GroupRead([s.joint.servo_id for s in servos], _IDENTITY_ADDRESS, _IDENTITY_LENGTH, fast=True)
+    return any(bus.read_group(group) == 0 for _ in range(_PROBE_TIMES))
+
+
+def check_settings(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
+    """Settings that would make every angle wrong.
+
+    Raises:
+        ServoSettingError: drive mode or homing offset contradict the arm file.
+        BusError: a servo does not answer.
+    """
+    for servo in servos:
+        joint = servo.joint
+        where = f"joint '{joint.name}' (servo {joint.servo_id})"
+        if bus.read(joint.servo_id, servo.model.register("drive_mode")) & _REVERSED:
+            raise ServoSettingError(
+                f"{where}: Drive Mode is reversed, the arm file's signs assume it is not; run 'robot-setup'"
+            )
+        offset = bus.read(joint.servo_id, servo.model.register("homing_offset"))
+        if offset != joint.homing_offset:
+            raise ServoSettingError(
+                f"{where}: Homing Offset is {offset} ticks, the arm file was zeroed with {joint.homing_offset}; "
+                "run 'robot-setup zero', or set it back"
+            )
+
+
+def _read_patiently(bus: Bus, group: GroupRead) -> int:
+    missing = -1
+    for _ in range(_PROBE_TIMES):
+        missing = bus.read_group(group, deadline=bus.port.now() + 1.0)
+        if missing == 0:
+            break
+    return missing
+
+
+def _check_model(joint: JointSpec, data: bytes) -> ServoOnBus:
+    number, firmware = int.from_bytes(data[:2], "little"), data[6]
+    if number != joint.servo.number:
+        try:
+            found = servo_model_by_number(number).name
+        except UnknownServoError:
+            found = f"an unknown model (number {number})"
+        raise WrongServoError(
+            f"joint '{joint.name}': servo {joint.servo_id} is {found}, the arm file says {joint.servo.name}; "
+            "are two IDs swapped, or is this another arm?"
+        )
+    return ServoOnBus(joint, joint.servo.for_firmware(firmware), firmware)
+
+
+def _explain_missing(bus: Bus, spec: ArmSpec, missing: list[int]) -> MissingServosError:
+    asked = bus.port.baudrate
+    found = find_baudrates(bus, missing, skip=asked)
+    names = ", ".join(f"{j.name} (servo {j.servo_id})" for j in spec.joints if j.servo_id in missing)
+    if found:
+        places = "; ".join(f"{list(ids)} at {rate} bit/s" for rate, ids in found.items())
+        return WrongBaudError(
+            missing,
+            found,
+            f"no answer at {asked} bit/s from {names}, but {places}; run 'robot-setup baud', or set baudrate in "
+            f"{spec.path.name}",
+        )
+    everyone = len(missing) == len(spec.joints)
+    advice = "is the arm powered, is this its port?" if everyone else "check the cable in front of the first of them"
+    return MissingServosError(missing, f"no answer from {names} at any baud rate; {advice}")
+
+
+def find_baudrates(bus: Bus, ids: list[int], skip: int) -> dict[int, tuple[int, ...]]:
+    """At which other baud rates any of these servos answer. Leaves the port at the rate that it had."""
+    rates = sorted({57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000} - {skip})
+    found: dict[int, tuple[int, ...]] = {}
+    before = bus.port.baudrate
+    try:
+        for rate in rates:
+            bus.port.set_baudrate(rate)
+            answering = tuple(i for i in ids if _answers(bus, i))
+            if answering:
+                found[rate] = answering
+    finally:
+        bus.port.set_baudrate(before)
+    return found
+
+
+def _answers(bus: Bus, servo_id: int) -> bool:
+    try:
+        bus.ping(servo_id, tries=1)
+    except BusError as error:
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            raise  # the port itself, not the servo
+        return False
+    return True

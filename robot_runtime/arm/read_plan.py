@@ -1,0 +1,133 @@
+"""How one read transaction a cycle brings motion always and health every few cycles, with what the servos can do.
+
+Motion is 10 contiguous bytes (current, velocity, position). Health comes by a longer read in place of the motion read,
+never as a transaction of its own:
+
+- indirect: 16 bytes mapped together at start (motion, voltage, temperature, hardware error, torque enable, watchdog).
+  Needs 16 indirect addresses at the same place in every servo.
+- direct: 27 contiguous bytes from Realtime Tick to Present Temperature. Works on any mixture of models; a hardware
+  error then shows as the alert bit, and a restart as a tick that started over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot_runtime.bus import GroupRead
+from robot_runtime.servos import Indirect, ServoModel
+
+MOTION_ADDRESS, MOTION_LENGTH = 126, 10
+"""Present Current (XL430: Load), Velocity, Position: the same on every X-series servo; a test checks the data files."""
+
+_DIRECT_ADDRESS, _DIRECT_LENGTH = 120, 27
+
+_MAPPED = (
+    ("motion", MOTION_ADDRESS, MOTION_LENGTH),
+    ("voltage", 144, 2),
+    ("temperature", 146, 1),
+    ("hardware_error", 70, 1),
+    ("torque_enable", 64, 1),
+    ("watchdog", 98, 1),
+)
+"""What the indirect block holds, in order: name, address, bytes."""
+
+MAPPED_LENGTH = sum(length for _, _, length in _MAPPED)
+_OFFSETS = {name: sum(n for _, _, n in _MAPPED[:i]) for i, (name, _, _) in enumerate(_MAPPED)}
+
+
+@dataclass(frozen=True, slots=True)
+class MotionFields:
+    """Live views of the motion registers in a group's frame."""
+
+    current: NDArray[Any]
+    velocity: NDArray[Any]
+    position: NDArray[Any]
+
+    @classmethod
+    def of(cls, group: GroupRead, offset: int) -> MotionFields:
+        """Views when motion starts `offset` bytes into the data."""
+        return cls(group.field(offset, "<i2"), group.field(offset + 2, "<i4"), group.field(offset + 6, "<i4"))
+
+
+@dataclass(frozen=True, slots=True)
+class HealthFields:
+    """Live views of the health registers; a field that the plan does not carry is None."""
+
+    voltage: NDArray[Any]
+    temperature: NDArray[Any]
+    hardware_error: NDArray[Any] | None
+    torque_enable: NDArray[Any] | None
+    watchdog: NDArray[Any] | None
+    realtime_tick: NDArray[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """The two prepared reads of an arm, and the words that say what was decided."""
+
+    motion: GroupRead
+    motion_fields: MotionFields
+    full: GroupRead
+    full_motion: MotionFields
+    health: HealthFields
+    mapping: Mapping[int, tuple[tuple[int, int], ...]]
+    """Servo ID -> (indirect address register, register mapped there); empty in the direct plan."""
+    description: str
+
+
+def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Sequence[int], *, fast: bool) -> ReadPlan:
+    """Choose the reads for these servos. `models` are as their firmware lays them out."""
+    motion = GroupRead(ids, MOTION_ADDRESS, MOTION_LENGTH, fast=fast)
+    kind = "fast sync read" if fast else f"sync read ({_why_not_fast(ids, models, firmware)})"
+    blocks = {(m.indirect.address, m.indirect.data) for m in models}
+    if len(blocks) == 1 and all(m.indirect.count >= MAPPED_LENGTH for m in models):
+        full, health = _indirect(ids, models[0].indirect, fast=fast)
+        mapping = {servo_id: _entries(models[0].indirect) for servo_id in ids}
+        return ReadPlan(
+            motion, MotionFields.of(motion, 0), full, MotionFields.of(full, 0), health, mapping,
+            f"{kind}; health by {MAPPED_LENGTH} indirect bytes",
+        )  # fmt: skip
+    full = GroupRead(ids, _DIRECT_ADDRESS, _DIRECT_LENGTH, fast=fast)
+    health = HealthFields(
+        voltage=full.field(24, "<u2"),
+        temperature=full.field(26, "u1"),
+        hardware_error=None,
+        torque_enable=None,
+        watchdog=None,
+        realtime_tick=full.field(0, "<u2"),
+    )
+    return ReadPlan(
+        motion, MotionFields.of(motion, 0), full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), health, {},
+        f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes (these servos have no common indirect block)",
+    )  # fmt: skip
+
+
+def _indirect(ids: Sequence[int], block: Indirect, *, fast: bool) -> tuple[GroupRead, HealthFields]:
+    full = GroupRead(ids, block.data, MAPPED_LENGTH, fast=fast)
+    return full, HealthFields(
+        voltage=full.field(_OFFSETS["voltage"], "<u2"),
+        temperature=full.field(_OFFSETS["temperature"], "u1"),
+        hardware_error=full.field(_OFFSETS["hardware_error"], "u1"),
+        torque_enable=full.field(_OFFSETS["torque_enable"], "u1"),
+        watchdog=full.field(_OFFSETS["watchdog"], "u1"),
+        realtime_tick=None,
+    )
+
+
+def _entries(block: Indirect) -> tuple[tuple[int, int], ...]:
+    sources = np.concatenate([np.arange(address, address + length) for _, address, length in _MAPPED])
+    return tuple((block.address + 2 * i, int(source)) for i, source in enumerate(sources))
+
+
+def _why_not_fast(ids: Sequence[int], models: Sequence[ServoModel], firmware: Sequence[int]) -> str:
+    old = [
+        f"servo {i} has firmware {version}, needs {model.fast_sync_read_since}"
+        for i, model, version in zip(ids, models, firmware, strict=True)
+        if not model.has_fast_sync_read(version)
+    ]
+    return ", ".join(old) or "fast sync read was not answered"

@@ -1,0 +1,94 @@
+"""Switching torque on without moving the arm, and off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from robot_runtime.arm.errors import TorqueOnError
+from robot_runtime.arm.identify import ServoOnBus
+from robot_runtime.arm.scaling import POSITION_MODES, goal_register
+from robot_runtime.bus import Bus, BusError, GroupWrite, ServoRefusedError
+
+_GOAL_TOLERANCE = 12
+"""ticks (1 degree): how far goal and present position may differ right after torque-on. An unpowered arm may sag."""
+
+
+def torque_on(bus: Bus, servos: tuple[ServoOnBus, ...], watchdog_ticks: int, first_command: Callable[[], None]) -> None:
+    """Neutral goals, watchdog, torque, at once the first command (gravity), then look whether all is as it should be.
+
+    In position modes the goal is the present position, read back; in velocity and PWM mode it is 0; in current mode 0
+    until `first_command` sends gravity in the very next packet.
+
+    Raises:
+        TorqueOnError: a servo would move, or did not come on; torque is off again everywhere.
+        BusError: a servo stopped answering; torque is off again everywhere that could be reached.
+    """
+    for servo in servos:
+        _set_neutral_goal(bus, servo, watchdog_ticks)
+    switch = _switch(servos)
+    bus.write_group(switch, [1] * len(servos))
+    try:
+        first_command()
+        for servo in servos:
+            _check_on(bus, servo)
+    except (TorqueOnError, BusError):
+        bus.write_group(switch, [0] * len(servos))
+        raise
+
+
+def torque_off(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
+    """Torque off everywhere by one packet, then each servo asked: those that did not hear it are told again.
+
+    Raises:
+        BusError: a servo does not answer; the others are off.
+    """
+    bus.write_group(_switch(servos), [0] * len(servos))
+    failed: BusError | None = None
+    for servo in servos:
+        register = servo.model.register("torque_enable")
+        try:
+            if bus.read(servo.joint.servo_id, register):
+                bus.write_verified(servo.joint.servo_id, register, 0)
+            bus.write(servo.joint.servo_id, servo.model.register("bus_watchdog"), 0)
+        except BusError as error:
+            failed = failed or error
+    if failed:
+        raise failed
+
+
+def _switch(servos: tuple[ServoOnBus, ...]) -> GroupWrite:
+    return GroupWrite([(s.joint.servo_id, s.model.register("torque_enable")) for s in servos])
+
+
+def _set_neutral_goal(bus: Bus, servo: ServoOnBus, watchdog_ticks: int) -> None:
+    joint, model = servo.joint, servo.model
+    bus.write(joint.servo_id, model.register("bus_watchdog"), 0)  # a tripped watchdog refuses goals until cleared
+    goal = goal_register(joint)
+    try:
+        if joint.mode in POSITION_MODES:
+            present = bus.read(joint.servo_id, model.register("present_position"))
+            bus.write_verified(joint.servo_id, goal, present)
+        else:
+            bus.write_verified(joint.servo_id, goal, 0)
+        bus.write_verified(joint.servo_id, model.register("bus_watchdog"), watchdog_ticks)
+    except ServoRefusedError as error:
+        raise TorqueOnError(f"joint '{joint.name}': {error}; torque stays off") from error
+
+
+def _check_on(bus: Bus, servo: ServoOnBus) -> None:
+    joint, model = servo.joint, servo.model
+    if not bus.read(joint.servo_id, model.register("torque_enable")):
+        errors = bus.read(joint.servo_id, model.register("hardware_error_status"))
+        why = ", ".join(model.error_names(errors)) or "no hardware error is reported"
+        raise TorqueOnError(
+            f"joint '{joint.name}': servo {joint.servo_id} did not switch torque on ({why}); "
+            "a servo that shut itself down needs a reboot ('robot-setup reboot')"
+        )
+    if joint.mode in POSITION_MODES:
+        goal = bus.read(joint.servo_id, goal_register(joint))
+        present = bus.read(joint.servo_id, model.register("present_position"))
+        if abs(goal - present) > _GOAL_TOLERANCE:
+            raise TorqueOnError(
+                f"joint '{joint.name}': servo {joint.servo_id} stands at {present} but wants to go to {goal} ticks; "
+                "torque was switched off again"
+            )

@@ -1,0 +1,140 @@
+"""The real port, on a pseudo-terminal: bytes, exclusiveness, and every way in which it can be gone."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import serial
+
+from robot_runtime.bus import (
+    PortInUseError,
+    PortNotFoundError,
+    PortPermissionError,
+    PortSettingError,
+    PortVanishedError,
+    SerialPort,
+)
+
+LONG = 5.0  # s, only so that a broken test ends
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, str]]:
+    """A pseudo-terminal's master end, and the name of its other end."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    name = os.ttyname(slave)
+    yield master, name
+    os.close(slave)
+    with contextlib.suppress(OSError):  # a test may have closed it already
+        os.close(master)
+
+
+def receive(port: SerialPort, count: int) -> bytes:
+    buffer, got = memoryview(bytearray(count)), 0
+    while got < count:
+        step = port.read_into(buffer[got:], port.now() + LONG)
+        assert step
+        got += step
+    return bytes(buffer)
+
+
+def test_bytes_go_both_ways_unchanged(terminal: tuple[int, str]) -> None:
+    master, name = terminal
+    port = SerialPort(name, 1_000_000)
+    everything = bytes(range(256))
+    port.write(everything)
+    assert os.read(master, 1000) == everything
+    os.write(master, everything)
+    assert receive(port, 256) == everything
+    port.close()
+
+
+def test_read_gives_up_at_the_deadline(terminal: tuple[int, str]) -> None:
+    port = SerialPort(terminal[1], 1_000_000)
+    deadline = port.now() + 0.01
+    assert port.read_into(memoryview(bytearray(4)), deadline) == 0
+    assert port.now() >= deadline
+    assert port.read_into(memoryview(bytearray(4)), port.now() - 1) == 0
+    port.close()
+
+
+def test_discard_counts_what_it_throws_away(terminal: tuple[int, str]) -> None:
+    port = SerialPort(terminal[1], 1_000_000)
+    os.write(terminal[0], b"late")
+    receive_one = memoryview(bytearray(1))
+    assert port.read_into(receive_one, port.now() + LONG) == 1  # so that the rest has arrived too
+    assert port.discard_input() == 3
+    assert port.discard_input() == 0
+    port.close()
+
+
+def test_baud_rate_is_set_on_the_line(terminal: tuple[int, str]) -> None:
+    port = SerialPort(terminal[1], 57_600)
+    port.set_baudrate(4_000_000)
+    assert port.baudrate == 4_000_000
+    with pytest.raises(PortSettingError):
+        port.set_baudrate(-1)
+    port.close()
+
+
+def test_second_opener_is_told_who_has_it(terminal: tuple[int, str]) -> None:
+    hold = f"s = serial.Serial({terminal[1]!r}, exclusive=True); print('up', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"import serial, sys; {hold}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"up\n"
+    try:
+        with pytest.raises(PortInUseError, match=f"process {holder.pid}") as caught:
+            SerialPort(terminal[1], 1_000_000)
+        assert isinstance(caught.value, BlockingIOError)
+        assert terminal[1] in str(caught.value)
+    finally:
+        holder.communicate()
+
+
+def test_port_that_does_not_exist() -> None:
+    with pytest.raises(PortNotFoundError, match="plugged in"):
+        SerialPort("/dev/ttyUSB99", 1_000_000)
+
+
+def test_file_that_is_no_port(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("hello")
+    with pytest.raises(PortSettingError, match="not a usable serial port"):
+        SerialPort(str(file), 1_000_000)
+
+
+def test_port_of_somebody_else(terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise serial.SerialException(errno.EACCES, "could not open port")
+
+    monkeypatch.setattr(serial, "Serial", refuse)  # root may open everything, so the refusal is made up
+    with pytest.raises(PortPermissionError, match="usermod -aG"):
+        SerialPort(terminal[1], 1_000_000)
+
+
+def test_port_that_vanishes_says_so_whatever_is_tried(terminal: tuple[int, str]) -> None:
+    port = SerialPort(terminal[1], 1_000_000)
+    os.close(terminal[0])
+    with pytest.raises(PortVanishedError, match=r"vanished|hung up"):
+        port.read_into(memoryview(bytearray(4)), port.now() + LONG)
+    with pytest.raises(PortVanishedError):
+        port.write(b"anybody?")
+    with pytest.raises(PortVanishedError):
+        port.discard_input()
+    port.close()
+    port.close()
+    with pytest.raises(PortVanishedError):
+        port.write(b"closed")

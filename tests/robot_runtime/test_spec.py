@@ -1,0 +1,129 @@
+"""arm.toml: what is accepted, and that every mistake names file, line and key."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from robot_runtime.spec import ArmNotFoundError, ArmSpecError, load_arm, shipped_arms
+
+GOOD = """\
+[arm]
+name = "one"
+description = "one joint"
+mjcf = "arm.xml"
+tip = "tip"
+
+[bus]
+baudrate = 1_000_000
+watchdog = 0.1
+
+[supply]
+voltage = [11.0, 13.0]
+
+[poses]
+home = { swing = 0.2 }
+rest = { swing = 0.0 }
+
+[[joint]]
+name = "swing"
+servo = { id = 7, model = "XM430-W350" }
+mode = "current"
+sign = -1
+offset = 0.5   # rad
+gear = 2.0
+limits = { position = [-0.6, 0.8], velocity = 3, acceleration = 30, jerk = 600, torque = 2, temperature = 70 }
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "arm.xml").write_text("<mujoco/>")
+    file = tmp_path / "arm.toml"
+    file.write_text(text)
+    return file
+
+
+def test_good_file(tmp_path: Path) -> None:
+    spec = load_arm(write(tmp_path, GOOD))
+    (joint,) = spec.joints
+    assert (spec.name, spec.joint_names, spec.servo_ids) == ("one", ("swing",), (7,))
+    assert spec.bus.watchdog_ticks == 5
+    assert spec.bus.return_delay == 0.0
+    assert spec.poses["home"] == (0.2,)
+    assert joint.limits.torque == 2.0
+
+
+def test_angle_and_ticks_are_each_others_inverse_with_sign_gear_and_offset(tmp_path: Path) -> None:
+    (joint,) = load_arm(write(tmp_path, GOOD)).joints
+    assert joint.angle(2048) == 0.5
+    assert joint.angle(2048 + 1024) == pytest.approx(0.5 - math.pi / 4)  # sign -1, two servo turns a joint turn
+    for ticks in (100, 2048, 4000):
+        assert joint.ticks(joint.angle(ticks)) == ticks
+    assert joint.torque_per_ampere == pytest.approx(-2.0 * joint.servo.motor.torque_constant)
+
+
+def test_digest_changes_with_either_file(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    first = load_arm(file).digest
+    (tmp_path / "arm.xml").write_text("<mujoco model='x'/>")
+    second = load_arm(file).digest
+    file.write_text(GOOD + "# a note\n")
+    assert len({first, second, load_arm(file).digest}) == 3
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+def test_shipped_arms_load(name: str) -> None:
+    assert load_arm(name).name == name
+
+
+def test_unknown_arm_lists_the_known() -> None:
+    with pytest.raises(ArmNotFoundError, match=r"koch-v1\.1"):
+        load_arm("no-such-arm")
+
+
+MISTAKES = [
+    ("baudrate = 1_000_000", 'baudrate = "fast"', 8, "bus.baudrate", "whole number"),
+    ("baudrate = 1_000_000", "baudrate = 123456", 20, "joint.1.servo.model", "cannot do 123456"),
+    ("watchdog = 0.1", "", 7, "bus.watchdog", "missing"),
+    ("watchdog = 0.1", "watchdog = 9.0", 9, "bus.watchdog", "0.02 to 2.54"),
+    ("watchdog = 0.1", "watchdog = 0.1\nwatchdgo = 1", 10, "bus.watchdgo", "unknown key"),
+    ("voltage = [11.0, 13.0]", "voltage = [13.0, 11.0]", 12, "supply.voltage", "not below"),
+    ("home = { swing = 0.2 }", "home = { swing = 2.0 }", 15, "poses.home.swing", "outside the joint's limits"),
+    ("rest = { swing = 0.0 }", "", 14, "poses.rest", "missing"),
+    ('model = "XM430-W350"', 'model = "XM430"', 20, "joint.1.servo.model", "known: "),
+    ('mode = "current"', 'mode = "torque"', 21, "joint.1.mode", "it has current"),
+    ("sign = -1", "sign = 0", 22, "joint.1.sign", "1 or -1"),
+    ("sign = -1", "sign = true", 22, "joint.1.sign", "whole number"),
+    ("offset = 0.5", "offset = nan", 23, "joint.1.offset", "finite"),
+    ("torque = 2", "torque = -2", 25, "joint.1.limits.torque", "above 0"),
+    ("[-0.6, 0.8]", "[-0.6, 8.0]", 25, "joint.1.limits", "the encoder wraps"),
+    ("temperature = 70", "temprature = 70", 25, "joint.1.limits.temperature", "missing"),
+    ("gear = 2.0", "gains = { present_position = 1 }", 24, "joint.1.gains.present_position", "no writable RAM"),
+    ('mjcf = "arm.xml"', 'mjcf = "arm.urdf"', 4, "arm.mjcf", "no file"),
+    ("[arm]", "[arms]", 1, "arm", "missing"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "key", "problem"), MISTAKES)
+def test_mistakes_name_line_and_key(tmp_path: Path, old: str, new: str, line: int, key: str, problem: str) -> None:
+    assert old in GOOD
+    file = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(ArmSpecError) as caught:
+        load_arm(file)
+    assert str(caught.value).startswith(f"{file}:{line}: {key}: ")
+    assert problem in str(caught.value)
+
+
+def test_two_joints_cannot_share_a_servo_or_a_name(tmp_path: Path) -> None:
+    again = GOOD[GOOD.index("[[joint]]") :]
+    with pytest.raises(ArmSpecError, match=r":28: joint\.2\.name: 'swing' is the name"):
+        load_arm(write(tmp_path, GOOD + "\n" + again))
+    with pytest.raises(ArmSpecError, match="already moves joint 'swing'"):
+        load_arm(write(tmp_path, GOOD + "\n" + again.replace('"swing"', '"other"')))
+
+
+def test_not_toml_is_said_with_the_line(tmp_path: Path) -> None:
+    with pytest.raises(ArmSpecError, match="line 2"):
+        load_arm(write(tmp_path, "[arm]\nname = \n"))
