@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
-from robot_runtime.bus.errors import CorruptReplyError, NoReplyError, VerifyError
+from robot_runtime.bus.errors import BusError, CorruptReplyError, NoReplyError, PortVanishedError, VerifyError
 from robot_runtime.bus.group_read import GroupRead
 from robot_runtime.bus.group_write import GroupWrite
 from robot_runtime.bus.port import Port
@@ -88,9 +89,12 @@ class Bus:
         """
         with self._lock:
             self.statistics.reads += 1
-            missing = self._read_once(group, deadline)
-            if missing:
-                missing = self._retry(group, missing, deadline)
+            try:
+                missing = self._read_once(group, deadline)
+                if missing:
+                    missing = self._retry(group, missing, deadline)
+            except OSError as error:
+                raise self._port_error(error) from error
             return missing
 
     def write_group(self, group: GroupWrite, values: list[int]) -> None:
@@ -100,7 +104,10 @@ class Bus:
         """
         with self._lock:
             self.statistics.writes += 1
-            self.port.write(group.packet(values))
+            try:
+                self.port.write(group.packet(values))
+            except OSError as error:
+                raise self._port_error(error) from error
 
     def _read_once(self, group: GroupRead, deadline: float | None) -> int:
         port = self.port
@@ -166,8 +173,7 @@ class Bus:
 
     def broadcast_ping(self) -> dict[int, Identity]:
         """Everyone on the bus at this baud rate, by ID, with model number and firmware. Takes about 0.8 s."""
-        with self._lock:
-            return self._link.broadcast_ping()
+        return self._slowly(1, self._link.broadcast_ping)
 
     def read_bytes(self, servo_id: int, address: int, length: int) -> bytes:
         """Raw bytes of the control table.
@@ -221,6 +227,12 @@ class Bus:
         option = {(False, False): 0xFF, (True, False): 0x01, (True, True): 0x02}[keep_id, keep_baudrate]
         self._slowly(1, lambda: self._link.factory_reset(servo_id, option))
 
+    def _port_error(self, error: OSError) -> OSError:
+        """The error of ours that a port's own error means; ours stay as they are."""
+        if isinstance(error, BusError):
+            return error
+        return PortVanishedError(error.errno or errno.EIO, "vanished; is the cable out?", self.port.name)
+
     def _slowly(self, tries: int, transaction: Callable[[], _T]) -> _T:
         """Try a slow transaction a few times; the last error is the one raised."""
         for attempt in range(1, tries + 1):
@@ -230,4 +242,6 @@ class Bus:
             except (NoReplyError, CorruptReplyError):
                 if attempt == tries:
                     raise
+            except OSError as error:
+                raise self._port_error(error) from error
         raise AssertionError("tries must be at least 1")

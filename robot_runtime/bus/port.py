@@ -8,9 +8,20 @@ from typing import Protocol
 class Port(Protocol):
     """A byte stream with a clock. `SerialPort` is the real one; the lock-step twin has one in virtual time."""
 
-    name: str
-    baudrate: int
-    adapter_latency: float  # s, how long the USB adapter may sit on received bytes
+    @property
+    def name(self) -> str:
+        """What the port is called, for messages."""
+        ...
+
+    @property
+    def baudrate(self) -> int:
+        """Speed of the host side, bit/s."""
+        ...
+
+    @property
+    def adapter_latency(self) -> float:
+        """How long the USB adapter may sit on received bytes, s."""
+        ...
 
     def now(self) -> float:
         """Monotonic time in seconds."""
@@ -21,18 +32,18 @@ class Port(Protocol):
         ...
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all bytes. Raises PortVanishedError."""
+        """Send all bytes. Raises PortVanishedError, or OSError that means it."""
         ...
 
     def read_into(self, buffer: memoryview, deadline: float) -> int:
         """Wait until at least one byte is there, put what is there into `buffer`, return how many; 0: deadline passed.
 
-        Raises PortVanishedError.
+        Raises PortVanishedError, or OSError that means it.
         """
         ...
 
     def discard_input(self) -> int:
-        """Throw away received bytes; return how many there were. Raises PortVanishedError."""
+        """Throw away received bytes; return how many there were. Raises PortVanishedError, or OSError that means it."""
         ...
 
     def set_baudrate(self, baudrate: int) -> None:

@@ -127,7 +127,8 @@ class ServoModel:
     fast_sync_read_since: int
     oldest_firmware: int
     notes: tuple[str, ...]
-    variants: tuple[tuple[int, Mapping[str, Any]], ...]
+    added: Mapping[str, int]
+    variants: tuple[tuple[int, Indirect], ...]
 
     def register(self, name: str) -> Register:
         """The register of that name. Raises KeyError that names the model."""
@@ -151,12 +152,18 @@ class ServoModel:
         return firmware >= self.fast_sync_read_since
 
     def for_firmware(self, version: int) -> ServoModel:
-        """The model as the given firmware version lays it out."""
-        model = self
-        for since, changes in self.variants:
+        """The model as the given firmware version lays it out: registers that came later are gone."""
+        later = {name for name, since in self.added.items() if version < since}
+        indirect = self.indirect
+        for since, changed in self.variants:
             if version >= since:
-                model = replace(model, indirect=Indirect(**changes["indirect"]))
-        return model
+                indirect = changed
+        return replace(
+            self,
+            registers=MappingProxyType({n: r for n, r in self.registers.items() if n not in later}),
+            recommended=MappingProxyType({n: v for n, v in self.recommended.items() if n not in later}),
+            indirect=indirect,
+        )
 
     def error_names(self, status: int) -> tuple[str, ...]:
         """Names of the bits set in Hardware Error Status."""
@@ -174,7 +181,7 @@ def servo_model(name: str) -> ServoModel:
     file = resources.files("robot_runtime") / "servos" / "data" / f"{name.lower()}.toml"
     if not file.is_file():
         raise UnknownServoError(f"no servo model '{name}'; known: {', '.join(servo_model_names())}")
-    return _parse(tomllib.loads(file.read_text(encoding="utf-8")), file.name)
+    return parse_servo_model(file.read_text(encoding="utf-8"), file.name)
 
 
 @functools.cache
@@ -192,9 +199,12 @@ def servo_model_by_number(number: int) -> ServoModel:
     raise UnknownServoError(f"no servo data file has model number {number}; docs/servos.md says how to add one")
 
 
-def _parse(data: dict[str, Any], file: str) -> ServoModel:
+def parse_servo_model(text: str, file: str) -> ServoModel:
+    """Read a servo data file's text; `file` names it in messages. Raises ServoDataError."""
     try:
-        return _build(data, file)
+        return _build(tomllib.loads(text), file)
+    except tomllib.TOMLDecodeError as error:
+        raise ServoDataError(f"{file}: not TOML: {error}") from error
     except (KeyError, TypeError) as error:
         raise ServoDataError(f"{file}: missing or misspelt key: {error}") from error
 
@@ -208,7 +218,10 @@ def _build(data: dict[str, Any], file: str) -> ServoModel:
         if mode not in _MODES:
             raise ServoDataError(f"{file}: unknown operating mode '{mode}'")
     for name, value in data["recommended"].items():
-        registers[name].encode(value)
+        _check_recommended(name, value, registers, file)
+    added = dict(firmware.get("added", {}))
+    if unknown := set(added) - set(registers):
+        raise ServoDataError(f"{file}: [firmware] added names unknown registers {sorted(unknown)}")
     motor: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else float(v) for k, v in data["motor"].items()}
     return ServoModel(
         name=head["name"],
@@ -227,7 +240,8 @@ def _build(data: dict[str, Any], file: str) -> ServoModel:
         fast_sync_read_since=firmware["fast_sync_read_since"],
         oldest_firmware=firmware["oldest"],
         notes=tuple(firmware["notes"]),
-        variants=tuple((v["since"], {"indirect": v["indirect"]}) for v in firmware.get("variant", ())),
+        added=MappingProxyType(added),
+        variants=tuple((v["since"], Indirect(**v["indirect"])) for v in firmware.get("variant", ())),
     )
 
 
@@ -236,6 +250,8 @@ def _register(name: str, line: dict[str, Any], units: dict[str, Unit], file: str
     known = {"address", "size", "access", "area", "signed", "unit", "min", "max", "initial", "limited_by"}
     if unknown := set(line) - known:
         raise ServoDataError(f"{where}: unknown key {sorted(unknown)}")
+    if missing := {"address", "size", "access", "area"} - set(line):
+        raise ServoDataError(f"{where}: missing key {sorted(missing)}")
     size, signed = line["size"], line.get("signed", False)
     if size not in _SIZES or line["access"] not in ("r", "rw") or line["area"] not in ("eeprom", "ram"):
         raise ServoDataError(f"{where}: size must be 1, 2 or 4, access 'r' or 'rw', area 'eeprom' or 'ram'")
@@ -246,6 +262,8 @@ def _register(name: str, line: dict[str, Any], units: dict[str, Unit], file: str
     initial = line.get("initial")
     if not lowest <= minimum <= maximum <= highest:
         raise ServoDataError(f"{where}: {minimum}..{maximum} does not fit {size} bytes")
+    if initial is not None and not minimum <= initial <= maximum:
+        raise ServoDataError(f"{where}: initial value {initial} is outside {minimum}..{maximum}")
     return Register(
         name=name,
         address=line["address"],
@@ -259,6 +277,13 @@ def _register(name: str, line: dict[str, Any], units: dict[str, Unit], file: str
         initial=initial,
         limited_by=line.get("limited_by"),
     )
+
+
+def _check_recommended(name: str, value: int, registers: dict[str, Register], file: str) -> None:
+    if name not in registers or not registers[name].eeprom:
+        raise ServoDataError(f"{file}: [recommended] '{name}' is no EEPROM register of this model")
+    if not registers[name].minimum <= value <= registers[name].maximum:
+        raise ServoDataError(f"{file}: [recommended] {name} = {value} is outside the register's range")
 
 
 def _check_overlap(registers: dict[str, Register], file: str) -> None:
