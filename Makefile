@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-CODE := robot_runtime sim calibration models tests hw_tests benchmarks
 
-.PHONY: help setup demo test test-slow lint format hw bench clean
+
+.PHONY: help setup demo test test-slow lint format hw bench bench-lerobot clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -19,7 +19,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 setup: $(VENV)/ready    ## make .venv with what the runtime, the twin and the tests need
 
 demo: $(VENV)/ready     ## scan a twin and move it
-	$(BIN)/python -m sim.twin.demo
+	$(BIN)/python examples/demo.py
 
 test: $(VENV)/ready     ## all fast tests (two cores, a few minutes)
 	$(BIN)/pytest -n 2 tests hw_tests
@@ -41,5 +41,14 @@ hw: $(VENV)/ready       ## hardware tests against the twin; ARGS="--port /dev/tt
 bench: $(VENV)/ready    ## speed against peers, as ratios from one run
 	$(BIN)/python benchmarks/bus.py $(ARGS)
 
+.venv-lerobot/ready: constraints.txt
+	$(PYTHON) -m venv .venv-lerobot
+	.venv-lerobot/bin/python -m pip install --quiet --no-deps lerobot==0.4.4
+	.venv-lerobot/bin/python -m pip install --quiet --constraint constraints.txt deepdiff draccus tqdm termcolor einops packaging dynamixel-sdk pyserial numpy torch
+	@touch $@
+
+bench-lerobot: $(VENV)/ready .venv-lerobot/ready ## the same with lerobot beside it (downloads torch)
+	LEROBOT_PYTHON=.venv-lerobot/bin/python $(BIN)/python benchmarks/bus.py --wire $(ARGS)
+
 clean:           ## remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .venv-lerobot .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -5,7 +5,7 @@
     python benchmarks/bus.py --wire     with the wire's time at 1 and 4 Mbaud
 
 Everyone talks to the same canned responder behind a pseudo-terminal, in rounds that take turns, in one run; medians.
-lerobot is measured when LEROBOT_PYTHON names an interpreter that has it (benchmarks/lerobot_bus.py says how to get one).
+lerobot is measured when LEROBOT_PYTHON names an interpreter that has it (`make bench-lerobot` makes one).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ import numpy as np
 import rustypot
 
 sys.path.insert(0, str(Path(__file__).parent))
-from canned_bus import CannedBus  # noqa: E402
+from canned_bus import CannedBus
 
-from robot_runtime.bus import Bus, GroupRead, GroupWrite, SerialPort  # noqa: E402
-from robot_runtime.bus.timing import wire_time  # noqa: E402
-from robot_runtime.servos import servo_model  # noqa: E402
+from robot_runtime.bus import Bus, GroupRead, GroupWrite, SerialPort
+from robot_runtime.bus.timing import wire_time
+from robot_runtime.servos import servo_model
 
 IDS = (1, 2, 3, 4, 5, 6)
 ADDRESS, LENGTH = 126, 10

@@ -12,6 +12,7 @@ from robot_runtime.arm.errors import (
     WrongServoError,
 )
 from robot_runtime.arm.kinematics import Clearance, Kinematics
+from robot_runtime.arm.motion import Move
 from robot_runtime.arm.state import JointCommand, JointState
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "JointCommand",
     "JointState",
     "Kinematics",
+    "Move",
     "OutsideLimitsError",
     "ServoSettingError",
     "TorqueIsOnError",

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot_runtime.arm import torque
 from robot_runtime.arm.errors import CommandError, EncoderWrapError, OutsideLimitsError
@@ -27,6 +28,9 @@ _LIMIT_SLACK = 0.05
 """rad: how far outside its limits a joint may stand at torque-on; gears give, hands are inexact."""
 
 _READ_TRIES = 5
+
+_FIRST_READ = 0.02
+"""s for the read between torque-on and the first command; it usually takes a tenth of that."""
 
 
 class Arm:
@@ -127,9 +131,7 @@ class Arm:
             self.prepare()
         self._read_all()
         self._require_inside_limits()
-        command = JointCommand(len(self.spec.joints))
-        self._held_before[:] = False
-        torque.torque_on(self.bus, self.servos, self.spec.bus.watchdog_ticks, lambda: self.write(command))
+        torque.torque_on(self.bus, self.servos, self.spec.bus.watchdog_ticks, self._hold_here)
         self._sensing.watchdog_expected = self.spec.bus.watchdog_ticks
         self._sensing.torque_expected = True
         self._read_all()
@@ -181,11 +183,23 @@ class Arm:
         np.clip(values, self._goal.low, self._goal.high, out=values)
         self.bus.write_group(self._goals, values.astype(np.int64).tolist())
 
+    @property
+    def hold_angle(self) -> NDArray[np.float64]:
+        """Where held joints are kept (rad): a live array. Moving it slowly moves them, softly and in any mode."""
+        return self._hold.angle
+
     def clear_flags(self) -> None:
         """Forget `jumped`, `restarted` and `watchdog_tripped`, once somebody has dealt with them."""
         self.state.jumped[:] = False
         self.state.restarted[:] = False
         self.state.watchdog_tripped[:] = False
+
+    def _hold_here(self) -> NDArray[np.float64]:
+        """The first command after torque-on: everything held where it stands now."""
+        self.read(self.bus.port.now() + _FIRST_READ)
+        self._held_before[:] = False
+        self.write(JointCommand(len(self.spec.joints)))
+        return self._hold.angle
 
     def _slowest_return_delay(self) -> float:
         """The longest Return Delay Time set in any servo (s): replies are awaited no longer than that explains."""

@@ -37,7 +37,11 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
     group = GroupRead(spec.servo_ids, _IDENTITY_ADDRESS, _IDENTITY_LENGTH, fast=False)
     missing = _read_patiently(bus, group)
     if missing:
-        raise _explain_missing(bus, spec, [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1])
+        silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i)]
+        if silent:
+            raise _explain_missing(bus, spec, silent)
+        ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
+        raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
     return tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
 
 

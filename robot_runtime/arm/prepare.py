@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from robot_runtime.arm.errors import TorqueIsOnError
 from robot_runtime.arm.identify import ServoOnBus
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.bus import Bus, GroupWrite
-from robot_runtime.servos import Register
 
 _ANSWER_EVERYTHING = 2
 """Status Return Level at which writes are confirmed."""
 
 
-def prepare(bus: Bus, servos: tuple[ServoOnBus, ...], mapping: Mapping[int, tuple[tuple[int, int], ...]]) -> None:
+def prepare(bus: Bus, servos: tuple[ServoOnBus, ...], mapping: tuple[int, bytes] | None) -> None:
     """Set up every servo. Torque must be off: operating modes lie in EEPROM, which torque locks.
 
     Raises:
@@ -24,8 +21,8 @@ def prepare(bus: Bus, servos: tuple[ServoOnBus, ...], mapping: Mapping[int, tupl
     _require_torque_off(bus, servos)
     for servo in servos:
         _set_up(bus, servo)
-        for address, source in mapping.get(servo.joint.servo_id, ()):
-            bus.write(servo.joint.servo_id, _indirect_register(address), source)
+        if mapping is not None:
+            bus.write_bytes_verified(servo.joint.servo_id, *mapping)
 
 
 def _require_torque_off(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
@@ -54,10 +51,3 @@ def _set_up(bus: Bus, servo: ServoOnBus) -> None:
     settings |= joint.gains
     for name, value in settings.items():
         bus.write_verified(joint.servo_id, model.register(name), value)
-
-
-def _indirect_register(address: int) -> Register:
-    return Register(
-        name=f"indirect_address at {address}", address=address, size=2, signed=False, writable=True, eeprom=False,
-        unit=None, minimum=0, maximum=0xFFFF, initial=None, limited_by=None,
-    )  # fmt: skip

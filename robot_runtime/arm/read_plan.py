@@ -11,11 +11,10 @@ never as a transaction of its own:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.bus import GroupRead
@@ -75,8 +74,8 @@ class ReadPlan:
     full: GroupRead
     full_motion: MotionFields
     health: HealthFields
-    mapping: Mapping[int, tuple[tuple[int, int], ...]]
-    """Servo ID -> (indirect address register, register mapped there); empty in the direct plan."""
+    mapping: tuple[int, bytes] | None
+    """What to write into every servo's indirect addresses, and where; None in the direct plan."""
     description: str
 
 
@@ -87,7 +86,7 @@ def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Seque
     blocks = {(m.indirect.address, m.indirect.data) for m in models}
     if len(blocks) == 1 and all(m.indirect.count >= MAPPED_LENGTH for m in models):
         full, health = _indirect(ids, models[0].indirect, fast=fast)
-        mapping = {servo_id: _entries(models[0].indirect) for servo_id in ids}
+        mapping = (models[0].indirect.address, _sources())
         return ReadPlan(
             motion, MotionFields.of(motion, 0), full, MotionFields.of(full, 0), health, mapping,
             f"{kind}; health by {MAPPED_LENGTH} indirect bytes",
@@ -102,7 +101,7 @@ def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Seque
         realtime_tick=full.field(0, "<u2"),
     )
     return ReadPlan(
-        motion, MotionFields.of(motion, 0), full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), health, {},
+        motion, MotionFields.of(motion, 0), full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), health, None,
         f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes (these servos have no common indirect block)",
     )  # fmt: skip
 
@@ -119,9 +118,9 @@ def _indirect(ids: Sequence[int], block: Indirect, *, fast: bool) -> tuple[Group
     )
 
 
-def _entries(block: Indirect) -> tuple[tuple[int, int], ...]:
-    sources = np.concatenate([np.arange(address, address + length) for _, address, length in _MAPPED])
-    return tuple((block.address + 2 * i, int(source)) for i, source in enumerate(sources))
+def _sources() -> bytes:
+    """Addresses of the mapped bytes, two bytes each, as the indirect address registers hold them."""
+    return b"".join((start + i).to_bytes(2, "little") for _, start, length in _MAPPED for i in range(length))
 
 
 def _why_not_fast(ids: Sequence[int], models: Sequence[ServoModel], firmware: Sequence[int]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 
 from robot_runtime.arm.errors import TorqueOnError
 from robot_runtime.arm.identify import ServoOnBus
@@ -10,14 +11,16 @@ from robot_runtime.arm.scaling import POSITION_MODES, goal_register
 from robot_runtime.bus import Bus, BusError, GroupWrite, ServoRefusedError
 
 _GOAL_TOLERANCE = 12
-"""ticks (1 degree): how far goal and present position may differ right after torque-on. An unpowered arm may sag."""
+"""ticks (1 degree): how far the goal may be from where the joint stood when torque came on; limits may clip it."""
 
 
-def torque_on(bus: Bus, servos: tuple[ServoOnBus, ...], watchdog_ticks: int, first_command: Callable[[], None]) -> None:
+def torque_on(
+    bus: Bus, servos: tuple[ServoOnBus, ...], watchdog_ticks: int, first_command: Callable[[], Iterable[float]]
+) -> None:
     """Neutral goals, watchdog, torque, at once the first command (gravity), then look whether all is as it should be.
 
     In position modes the goal is the present position, read back; in velocity and PWM mode it is 0; in current mode 0
-    until `first_command` sends gravity in the very next packet.
+    until `first_command` sends gravity in the very next packet. It returns the angles (rad) at which the arm is held.
 
     Raises:
         TorqueOnError: a servo would move, or did not come on; torque is off again everywhere.
@@ -25,14 +28,14 @@ def torque_on(bus: Bus, servos: tuple[ServoOnBus, ...], watchdog_ticks: int, fir
     """
     for servo in servos:
         _set_neutral_goal(bus, servo, watchdog_ticks)
-    switch = _switch(servos)
-    bus.write_group(switch, [1] * len(servos))
+    bus.write_group(_switch(servos), [1] * len(servos))
     try:
-        first_command()
-        for servo in servos:
-            _check_on(bus, servo)
+        angles = first_command()
+        for servo, angle in zip(servos, angles, strict=True):
+            _check_on(bus, servo, angle)
     except (TorqueOnError, BusError):
-        bus.write_group(switch, [0] * len(servos))
+        with contextlib.suppress(BusError):  # the first error is the one to tell
+            torque_off(bus, servos)
         raise
 
 
@@ -75,7 +78,7 @@ def _set_neutral_goal(bus: Bus, servo: ServoOnBus, watchdog_ticks: int) -> None:
         raise TorqueOnError(f"joint '{joint.name}': {error}; torque stays off") from error
 
 
-def _check_on(bus: Bus, servo: ServoOnBus) -> None:
+def _check_on(bus: Bus, servo: ServoOnBus, angle: float) -> None:
     joint, model = servo.joint, servo.model
     if not bus.read(joint.servo_id, model.register("torque_enable")):
         errors = bus.read(joint.servo_id, model.register("hardware_error_status"))
@@ -86,9 +89,9 @@ def _check_on(bus: Bus, servo: ServoOnBus) -> None:
         )
     if joint.mode in POSITION_MODES:
         goal = bus.read(joint.servo_id, goal_register(joint))
-        present = bus.read(joint.servo_id, model.register("present_position"))
-        if abs(goal - present) > _GOAL_TOLERANCE:
+        stood = joint.ticks(angle)
+        if abs(goal - stood) > _GOAL_TOLERANCE:
             raise TorqueOnError(
-                f"joint '{joint.name}': servo {joint.servo_id} stands at {present} but wants to go to {goal} ticks; "
+                f"joint '{joint.name}': servo {joint.servo_id} stood at {stood} but wants to go to {goal} ticks; "
                 "torque was switched off again"
             )

@@ -14,7 +14,7 @@ from robot_runtime.bus.group_read import GroupRead
 from robot_runtime.bus.group_write import GroupWrite
 from robot_runtime.bus.port import Port
 from robot_runtime.bus.sdk_link import Identity, SdkLink
-from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, wire_time
+from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, SLOW_MARGIN, wire_time
 from robot_runtime.servos import Register
 
 _T = TypeVar("_T")
@@ -130,7 +130,11 @@ class Bus:
         return missing
 
     def _retry(self, group: GroupRead, missing: int, deadline: float | None) -> int:
-        """Ask the missing servos again, in plain packets (a fast reply breaks at the first servo that is silent)."""
+        """Ask the missing servos again, in plain packets, the first of them last.
+
+        Replies are chained: behind a silent servo the others may stay silent too. If the first one missing is the one
+        that is silent, those behind it answer now.
+        """
         self._count_lost(group, missing)
         for _ in range(_FAST_RETRIES if deadline is not None else 0):
             subset = self._subset(group, missing)
@@ -150,8 +154,8 @@ class Bus:
 
     def _subset(self, group: GroupRead, missing: int) -> GroupRead:
         if (group, missing) not in self._subsets:
-            ids = [servo_id for i, servo_id in enumerate(group.ids) if missing >> i & 1]
-            self._subsets[group, missing] = GroupRead(ids, group.address, group.length, fast=False)
+            first, *others = [servo_id for i, servo_id in enumerate(group.ids) if missing >> i & 1]
+            self._subsets[group, missing] = GroupRead([*others, first], group.address, group.length, fast=False)
         return self._subsets[group, missing]
 
     def _count_lost(self, group: GroupRead, missing: int) -> None:
@@ -174,6 +178,27 @@ class Bus:
     def broadcast_ping(self) -> dict[int, Identity]:
         """Everyone on the bus at this baud rate, by ID, with model number and firmware. Takes about 0.8 s."""
         return self._slowly(1, self._link.broadcast_ping)
+
+    @property
+    def heard(self) -> bytes:
+        """Raw bytes of the last slow transaction's replies: more than its packets means that servos talk at once."""
+        return self._link.heard
+
+    def listen(self, packet: bytes, reply: int) -> bytes:
+        """Send a packet as it is and return all that is heard while `reply` bytes could come: for diagnosis."""
+        with self._lock:
+            port = self.port
+            port.discard_input()
+            port.write(packet)
+            window = wire_time(len(packet) + reply, port.baudrate) + RETURN_DELAY_MAX + port.adapter_latency
+            window += HOST_MARGIN
+            deadline = port.now() + window + SLOW_MARGIN
+            heard, chunk = b"", memoryview(bytearray(reply))
+            while got := port.read_into(chunk, deadline):
+                if not heard:
+                    deadline = min(deadline, port.now() + window)
+                heard += chunk[:got]
+            return heard
 
     def read_bytes(self, servo_id: int, address: int, length: int) -> bytes:
         """Raw bytes of the control table.
@@ -210,6 +235,18 @@ class Bus:
         self.write(servo_id, register, value)
         if (found := self.read(servo_id, register)) != value:
             raise VerifyError(servo_id, f"servo {servo_id}: {register.name} was set to {value} but reads {found}")
+
+    def write_bytes_verified(self, servo_id: int, address: int, data: bytes) -> None:
+        """Write raw bytes of the control table (several registers at once) and read them back.
+
+        Raises:
+            VerifyError: they hold something else.
+            As `write`.
+        """
+        what = f"write {len(data)} bytes at {address}"
+        self._slowly(_SLOW_TRIES, lambda: self._link.write(servo_id, address, data, what))
+        if self.read_bytes(servo_id, address, len(data)) != data:
+            raise VerifyError(servo_id, f"servo {servo_id}: {len(data)} bytes at {address} did not stay as written")
 
     def reboot(self, servo_id: int) -> None:
         """Restart a servo: torque off, RAM registers back to their initial values, errors cleared.

@@ -86,6 +86,11 @@ class SdkLink:
         self._packets: Any = sdk.PacketHandler(2.0)
         self.alerts: set[int] = set()
 
+    @property
+    def heard(self) -> bytes:
+        """Raw bytes that came in since the last packet went out."""
+        return self._sdk_port.received
+
     def ping(self, servo_id: int) -> Identity:
         """Model number of one servo. Raises NoReplyError, CorruptReplyError, PortError."""
         number, result, error = self._guard(servo_id, self._packets.ping, servo_id)

@@ -1,0 +1,90 @@
+"""Move every joint of an arm a little, softly, and let go at rest. The shortest complete use of the runtime.
+
+    python examples/first_motion.py                                  on a twin of OpenMANIPULATOR-X
+    python examples/first_motion.py --arm koch-v1.1 --port /dev/ttyUSB0
+
+A real arm: keep a hand on its power switch, and the space around it clear.
+"""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from robot_runtime.arm import Arm, JointCommand, Move
+from robot_runtime.spec import load_arm
+from robot_runtime.twin_process import TwinProcess
+
+PERIOD = 0.01  # s, 100 cycles a second
+SHOW_EVERY = 10  # cycles
+NUDGE = 0.25  # rad
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arm", default="open-manipulator-x", help="shipped name or path of an arm.toml")
+    parser.add_argument("--port", help="serial port; without it a twin is started")
+    options = parser.parse_args()
+    spec = load_arm(options.arm)
+    console = Console()
+    with ExitStack() as stack:
+        port = options.port or stack.enter_context(TwinProcess(options.arm)).port
+        arm = stack.enter_context(Arm.open(spec, port))
+        console.print(f"{spec.name} on {port}: {arm.plan.description}")
+        arm.prepare()
+        arm.torque_on()
+        with Live(console=console, auto_refresh=False) as live:
+            for name, pose in _poses(arm):
+                _go(arm, pose, f"{name}", live)
+        console.print(f"at rest; bus: {arm.bus.statistics}")
+        arm.torque_off()
+
+
+def _poses(arm: Arm) -> list[tuple[str, np.ndarray]]:
+    """Home, then each joint out and back, then rest."""
+    home = np.array(arm.spec.poses["home"])
+    poses = [("home", home)]
+    for i, joint in enumerate(arm.spec.joints):
+        nudged = home.copy()
+        room = joint.limits.upper - home[i]
+        nudged[i] += min(NUDGE, 0.8 * room) if room > NUDGE / 2 else -NUDGE
+        poses += [(joint.name, nudged), ("home", home)]
+    return [*poses, ("rest", np.array(arm.spec.poses["rest"]))]
+
+
+def _go(arm: Arm, goal: np.ndarray, title: str, live: Live) -> None:
+    """One move: read, shift where the joints are held, write; by absolute deadlines."""
+    move = Move.between(arm.spec, arm.hold_angle, goal)
+    command = JointCommand(len(arm.spec.joints))  # nothing is commanded: every joint is held, and the hold moves
+    start = arm.bus.port.now()
+    for cycle in range(1, int(move.duration / PERIOD) + 2):
+        deadline = start + cycle * PERIOD
+        arm.read(deadline)
+        move.at(cycle * PERIOD, arm.hold_angle)
+        arm.write(command)
+        if cycle % SHOW_EVERY == 0:
+            live.update(_table(arm, title), refresh=True)
+        arm.bus.port.sleep_until(deadline)
+
+
+def _table(arm: Arm, title: str) -> Table:
+    table = Table(title=f"moving: {title}")
+    for column in ("joint", "angle rad", "wanted rad", "speed rad/s", "torque N·m", "volts", "°C"):
+        table.add_column(column, justify="right")
+    state = arm.state
+    for i, joint in enumerate(arm.spec.joints):
+        table.add_row(
+            joint.name,
+            f"{state.q[i]:+.3f}", f"{arm.hold_angle[i]:+.3f}", f"{state.dq[i]:+.2f}", f"{state.tau[i]:+.2f}",
+            f"{state.voltage[i]:.1f}", f"{state.temperature[i]:.0f}",
+        )  # fmt: skip
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Hardware-in-the-loop: the same tests against the twin (default) or a real arm."""

@@ -1,0 +1,436 @@
+"""The arm on the lock-step twin: finding it, torque-on that moves nothing in any mode, reading, writing, holding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_runtime.arm import (
+    Arm,
+    CommandError,
+    EncoderWrapError,
+    JointCommand,
+    Move,
+    OutsideLimitsError,
+    ServoSettingError,
+    TorqueIsOnError,
+    TorqueOnError,
+    WrongServoError,
+)
+from robot_runtime.bus import GroupWrite, MissingServosError, PortVanishedError, WrongBaudError
+from robot_runtime.servos import Register, servo_model
+from robot_runtime.spec import load_arm, shipped_arms
+from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.arm.twins import PERIOD, start, variant
+
+STILL = 0.006  # rad, a third of a degree: gears settle when their load changes hands
+
+# -- finding it --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+def test_every_shipped_arm_is_found_and_read(name: str) -> None:
+    rig = start(name)
+    rig.arm.prepare()
+    assert rig.arm.read(rig.port.now() + 0.1) == 0
+    state = rig.arm.state
+    assert state.fresh.all()
+    np.testing.assert_allclose(state.q, rig.truth, atol=0.003)
+    assert (state.voltage > 4).all()
+    assert (np.abs(state.temperature - 25) < 5).all()
+    assert not state.torque_on.any()
+    assert not (state.alert | state.jumped | state.restarted).any()
+
+
+def test_old_firmware_means_plain_reads_and_it_is_said_whose() -> None:
+    assert start("koch-v1.1").arm.plan.description.startswith("fast sync read;")
+    description = start("koch-v1.1", firmware={1: 44}).arm.plan.description
+    assert description.startswith("sync read (servo 1 has firmware 44, needs 45)")
+
+
+def test_servos_without_a_common_indirect_block_are_read_directly() -> None:
+    rig = start("koch-v1.1", firmware={3: 52, 4: 52, 5: 52, 6: 52})
+    assert "27 contiguous bytes" in rig.arm.plan.description
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.run(0.2)
+    assert (rig.arm.state.temperature > 20).all()
+    assert rig.arm.state.torque_on.all()
+    assert not rig.arm.state.restarted.any()
+
+
+def test_a_missing_servo_is_named() -> None:
+    with pytest.raises(MissingServosError, match=r"joint3 \(servo 13\).*cable") as caught:
+        start(faults=["servo-dead:servo=13"])
+    assert caught.value.missing == (13,)
+
+
+def test_no_power_at_all() -> None:
+    with pytest.raises(MissingServosError, match="powered"):
+        start(faults=[f"servo-dead:servo={i}" for i in (11, 12, 13, 14, 15)])
+
+
+def test_servos_at_another_baud_rate_are_found_there(tmp_path: Path) -> None:
+    file = variant(tmp_path, "open-manipulator-x", ("baudrate = 1_000_000", "baudrate = 57600"))
+    port = LockstepPort(Twin.load(str(file)))
+    port.set_baudrate(1_000_000)
+    with pytest.raises(WrongBaudError, match="at 57600 bit/s") as caught:
+        Arm.open(load_arm("open-manipulator-x"), port)
+    assert caught.value.found == {57600: (11, 12, 13, 14, 15)}
+    assert port.baudrate == 1_000_000
+
+
+def test_another_model_at_a_joints_id_is_refused(tmp_path: Path) -> None:
+    file = variant(tmp_path, "koch-v1.1", (r'id = 2, model = "XL430-W250"', 'id = 2, model = "XL330-M288"'))
+    with pytest.raises(WrongServoError, match="servo 2 is XL330-M288, the arm file says XL430-W250"):
+        start(file, spec=load_arm("koch-v1.1"))
+
+
+def test_a_reversed_servo_and_a_foreign_homing_offset_are_refused() -> None:
+    twin = Twin.load("open-manipulator-x")
+    twin.servos[1].set_eeprom(drive_mode=1)
+    with pytest.raises(ServoSettingError, match="joint2.*reversed"):
+        Arm.open(load_arm("open-manipulator-x"), LockstepPort(twin))
+    twin = Twin.load("open-manipulator-x")
+    twin.servos[3].set_eeprom(homing_offset=1024)
+    with pytest.raises(ServoSettingError, match=r"joint4.*1024 ticks.*zeroed with 0"):
+        Arm.open(load_arm("open-manipulator-x"), LockstepPort(twin))
+
+
+def test_an_unplugged_port_has_one_error_everywhere() -> None:
+    rig = start()
+    rig.twin.unplug()
+    with pytest.raises(PortVanishedError):
+        rig.arm.read()
+    with pytest.raises(PortVanishedError):
+        rig.arm.prepare()
+
+
+# -- torque ------------------------------------------------------------------------------------------------------------
+
+MODES = [
+    ("open-manipulator-x", "current"),
+    ("open-manipulator-x", "position"),
+    ("open-manipulator-x", "extended_position"),
+    ("open-manipulator-x", "current_position"),
+    ("open-manipulator-x", "velocity"),
+    ("koch-v1.1", "position"),
+    ("xl330-pendulum", "pwm"),
+    ("xl330-pendulum", "velocity"),
+    ("xl330-pendulum", "current"),
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), MODES)
+def test_torque_on_moves_nothing_and_holds(tmp_path: Path, name: str, mode: str) -> None:
+    file = variant(tmp_path, name, (r'(?m)^mode = "\w+"', f'mode = "{mode}"'))
+    rig = start(file, pose="rest")
+    rig.twin.advance(1.0)  # it has come to lie
+    rig.arm.prepare()
+    before = rig.truth
+    rig.arm.torque_on()
+    assert np.abs(rig.truth - before).max() < STILL
+    assert rig.arm.state.torque_on.all()
+    rig.run(1.0)
+    assert np.abs(rig.truth - before).max() < 5 * STILL
+
+
+def test_torque_on_carries_gravity_where_the_arm_would_fall() -> None:
+    rig = start(pose="home")
+    rig.arm.prepare()  # takes 0.15 s, in which the arm sinks a little
+    before, speed = rig.truth, np.array(rig.drives.joint_velocity)
+    assert np.abs(speed).max() > 0.01
+    rig.arm.torque_on()
+    rig.run(1.0)
+    assert np.abs(rig.truth - before).max() < 0.15
+    assert np.abs(rig.drives.joint_velocity).max() < 0.01
+
+
+def test_a_goal_that_was_left_behind_does_not_move_the_arm() -> None:
+    rig = start("koch-v1.1")
+    rig.arm.prepare()
+    rig.twin.advance(rig.port.now() + 1.0)
+    register = rig.arm.servos[0].model.register("goal_position")
+    rig.arm.bus.write(1, register, 2048 + 600)
+    before = rig.truth
+    rig.arm.torque_on()
+    assert np.abs(rig.truth - before).max() < STILL
+
+
+def test_a_servo_that_would_go_to_its_old_goal_is_held_in_time() -> None:
+    rig = start("koch-v1.1", faults=["stale-goal:servo=1"])
+    rig.arm.prepare()
+    real = rig.arm.bus.write_verified
+
+    def lose_the_goal(servo_id: int, register: Register, value: int) -> None:
+        real(servo_id, register, value + 400 * (register.name == "goal_position"))
+
+    rig.arm.bus.write_verified = lose_the_goal  # type: ignore[method-assign]
+    rig.twin.advance(rig.port.now() + 1.0)
+    before = rig.truth
+    rig.arm.torque_on()  # the first command comes one read after torque, and takes the goal back
+    rig.run(0.5)
+    assert abs(rig.truth - before)[0] < STILL
+
+
+def test_a_goal_that_cannot_be_taken_back_switches_torque_off_again() -> None:
+    rig = start("koch-v1.1", faults=["stale-goal:servo=1"])
+    rig.arm.prepare()
+    before = rig.truth
+    rig.arm.bus.write_group = _without(rig.arm.bus.write_group, "goal_position")  # type: ignore[method-assign]
+    real = rig.arm.bus.write_verified
+
+    def lose_the_goal(servo_id: int, register: Register, value: int) -> None:
+        real(servo_id, register, value + 400 * (register.name == "goal_position"))
+
+    rig.arm.bus.write_verified = lose_the_goal  # type: ignore[method-assign]
+    with pytest.raises(TorqueOnError, match="shoulder_pan.*wants to go"):
+        rig.arm.torque_on()
+    assert not rig.drives.torque_on.any()
+    assert abs(rig.truth - before)[0] < 0.3
+
+
+def _without(write_group: Callable[..., None], address_name: str) -> Callable[..., None]:
+    """Group writes that lose the goals but not the torque switch."""
+    address = servo_model("XL330-M288").register(address_name).address.to_bytes(2, "little")
+
+    def write(group: GroupWrite, values: list[int]) -> None:
+        if bytes(group.packet(values))[8:10] != address:
+            write_group(group, values)
+
+    return write
+
+
+def test_a_servo_that_shut_itself_down_does_not_come_on() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.twin.inject("overload:servo=12")
+    rig.twin.advance(rig.port.now() + 0.5)
+    with pytest.raises(TorqueOnError, match=r"joint2.*did not switch torque on \(overload\).*reboot"):
+        rig.arm.torque_on()
+    assert not rig.drives.torque_on.any()
+
+
+def test_prepare_refuses_while_torque_is_on_and_changes_nothing() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    second = Arm.open(rig.arm.spec, rig.port)
+    with pytest.raises(TorqueIsOnError, match=r"\[11, 12, 13, 14, 15\]"):
+        second.prepare()
+    assert rig.drives.torque_on.all()
+
+
+def test_outside_the_limits_torque_stays_off(tmp_path: Path) -> None:
+    file = variant(tmp_path, "open-manipulator-x")
+    spec = load_arm(file)
+    tight = replace(spec.joints[1].limits, upper=-2.0, lower=-2.5)
+    joints = (spec.joints[0], replace(spec.joints[1], limits=tight), *spec.joints[2:])
+    rig = start(file, spec=replace(spec, joints=joints))
+    with pytest.raises(OutsideLimitsError, match="joint2.*move it inside by hand"):
+        rig.arm.torque_on()
+    assert not rig.drives.torque_on.any()
+
+
+def test_a_whole_turn_off_is_an_encoder_wrap() -> None:
+    rig = start()
+    rig.twin.inject("encoder-jump:servo=11,ticks=4096")
+    rig.twin.advance(0.1)
+    with pytest.raises(EncoderWrapError, match="joint1.*whole servo turn"):
+        rig.arm.torque_on()
+    assert not rig.drives.torque_on.any()
+
+
+def test_leaving_the_block_touches_no_torque_and_torque_off_reaches_everyone() -> None:
+    rig = start()
+    with rig.arm as arm:
+        arm.prepare()
+        arm.torque_on()
+    assert rig.drives.torque_on.all()
+    again = start()
+    again.arm.prepare()
+    again.arm.torque_on()
+    again.arm.torque_off()
+    assert not again.drives.torque_on.any()
+
+
+def test_when_the_program_dies_the_servos_stop_by_themselves() -> None:
+    rig = start("koch-v1.1")
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.run(0.1)
+    rig.twin.advance(rig.port.now() + rig.arm.spec.bus.watchdog + 0.05)  # silence
+    for _ in range(8):
+        rig.arm.read(rig.port.now() + 0.02)
+    assert rig.arm.state.watchdog_tripped.all()
+    rig.arm.clear_flags()
+    rig.arm.torque_off()
+    rig.arm.torque_on()  # clears the watchdogs; goals are accepted again
+    rig.run(0.1)
+    assert not rig.arm.state.watchdog_tripped.any()
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def test_lost_replies_are_asked_for_again_inside_the_cycle() -> None:
+    rig = start(faults=["packet-lost:p=0.02"])
+    rig.arm.prepare()
+    misses = 0
+    for k in range(1000):
+        due = (k + 1) * 0.02 + 1.0
+        misses += rig.arm.read(due) != 0
+        rig.port.sleep_until(due)
+    assert rig.arm.bus.statistics.retries > 20
+    assert misses < 5
+
+
+def test_a_silent_servo_is_named_keeps_its_last_values_and_comes_back() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.run(0.1)
+    rig.twin.inject("servo-silent:servo=13,for=0.2")
+    rig.port.sleep_until(rig.port.now() + 0.005)
+    stamp = rig.arm.state.stamp[2]
+    assert rig.arm.read(rig.port.now() + 0.02) == 0b00100
+    assert list(rig.arm.state.fresh) == [True, True, False, True, True]
+    assert rig.arm.state.stamp[2] == stamp < rig.arm.state.stamp[1]
+    rig.run(0.4)
+    assert rig.arm.state.fresh.all()
+    assert rig.arm.bus.statistics.lost[13] > 10
+
+
+@pytest.mark.parametrize("firmware", [None, {3: 52, 4: 52, 5: 52, 6: 52}])
+def test_a_servo_that_browned_out_and_came_back_is_noticed(firmware: dict[int, int] | None) -> None:
+    rig = start("koch-v1.1", firmware=firmware)
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.run(0.5)
+    angle = rig.arm.state.q.copy()
+    rig.twin.inject("brown-out:servo=4,for=0.01")
+    rig.run(0.5)
+    assert list(np.flatnonzero(rig.arm.state.restarted)) == [3]
+    assert not rig.arm.state.torque_on[3]
+    assert rig.arm.state.torque_on[[0, 1, 2, 4, 5]].all()
+    assert abs(rig.arm.state.q[3] - angle[3]) < 1.0  # what a wiped memory says is not taken for an angle
+
+
+def test_an_encoder_jump_is_noticed_and_motion_is_not_taken_for_one() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    home = np.array(rig.arm.spec.poses["home"])
+    move = Move.between(rig.arm.spec, rig.arm.state.q, home, share=1.0)
+    begin = rig.port.now()
+    command = JointCommand(5)
+    while rig.port.now() < begin + move.duration:
+        rig.arm.read(rig.port.now() + PERIOD)
+        move.at(rig.port.now() - begin, rig.arm.hold_angle)
+        rig.arm.write(command)
+        rig.port.sleep_until(rig.port.now() + PERIOD)
+    assert not rig.arm.state.jumped.any()
+    rig.twin.inject("encoder-jump:servo=14,ticks=300")
+    rig.run(0.02)
+    assert list(np.flatnonzero(rig.arm.state.jumped)) == [3]
+
+
+def test_hardware_errors_arrive_with_the_cycle() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.twin.inject("hot:servo=12,celsius=95")
+    rig.run(0.3)
+    state = rig.arm.state
+    assert list(np.flatnonzero(state.alert)) == [1]
+    assert rig.arm.servos[1].model.error_names(int(state.hardware_error[1])) == ("overheating",)
+    assert state.temperature[1] > 85
+    assert not state.torque_on[1]
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def test_commands_are_clipped_to_the_arm_files_limits() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    command = JointCommand(5)
+    command.held[:] = False
+    command.values[:] = [100.0, -100.0, 100.0, -100.0, 0.0]
+    rig.arm.write(command)
+    rig.port.sleep_until(rig.port.now() + 0.002)
+    for i in range(4):
+        joint = rig.arm.spec.joints[i]
+        unit = joint.servo.units["current"].scale
+        torque = rig.drives.goal_current[i] * unit * joint.torque_per_ampere
+        assert 0.98 * joint.limits.torque < abs(torque) <= joint.limits.torque
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_command_that_is_not_finite_is_refused_and_nothing_is_sent(bad: float) -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    writes = rig.arm.bus.statistics.writes
+    command = JointCommand(5)
+    command.held[:] = False
+    command.values[2] = bad
+    with pytest.raises(CommandError, match="joint3"):
+        rig.arm.write(command)
+    assert rig.arm.bus.statistics.writes == writes
+
+
+def test_held_joints_stay_while_another_moves() -> None:
+    rig = start("koch-v1.1", pose="home")
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.run(0.5)
+    before = rig.truth
+    command = JointCommand(6)
+    command.held[0] = False
+    command.values[0] = 0.3
+    rig.run(1.0, command)
+    moved = np.abs(rig.truth - before)
+    assert 0.25 < moved[0] < 0.35
+    assert moved[1:].max() < 0.03
+
+
+def test_mixed_modes_on_one_bus(tmp_path: Path) -> None:
+    file = variant(
+        tmp_path, "open-manipulator-x", (r'(?s)(name = "joint1".*?)mode = "current"', r'\1mode = "velocity"')
+    )
+    rig = start(file)
+    assert {j.mode for j in rig.arm.spec.joints} == {"velocity", "current", "current_position"}
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    command = JointCommand(5)
+    command.held[0] = False
+    command.values[0] = 0.5
+    before = rig.truth
+    rig.run(1.0, command)
+    assert rig.truth[0] - before[0] == pytest.approx(0.5, abs=0.1)
+    assert np.abs(rig.truth - before)[1:].max() < 0.05
+
+
+def test_a_soft_move_arrives_in_torque_mode() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    goal = np.array(rig.arm.spec.poses["home"])
+    move = Move.between(rig.arm.spec, rig.arm.state.q, goal)
+    begin, command = rig.port.now(), JointCommand(5)
+    fastest = 0.0
+    while rig.port.now() < begin + move.duration + 1.0:
+        due = rig.port.now() + PERIOD
+        rig.arm.read(due)
+        move.at(rig.port.now() - begin, rig.arm.hold_angle)
+        rig.arm.write(command)
+        rig.port.sleep_until(due)
+        fastest = max(fastest, float(np.abs(rig.drives.joint_velocity[:4]).max()))
+    np.testing.assert_allclose(rig.truth[:4], goal[:4], atol=0.05)
+    assert fastest < rig.arm.spec.joints[0].limits.velocity / 2
