@@ -149,12 +149,13 @@ class Arm:
     def read(self, deadline: float | None = None) -> int:
         """Read all joints into `state`; return the joints that are missing, one bit each (0: all fresh).
 
+        Motion comes with every read, health every `HEALTH_EVERY` reads once the arm is prepared.
         With a deadline (s, the port's clock) lost replies are asked for again as long as that fits before it.
 
         Raises:
             PortVanishedError: the port is gone.
         """
-        full = self._reads % HEALTH_EVERY == 0
+        full = self._prepared and self._reads % HEALTH_EVERY == 0
         self._reads += 1
         missing = self.bus.read_group(self.plan.full if full else self.plan.motion, deadline)
         return self._sensing.take(missing, full=full)

@@ -46,6 +46,15 @@ def test_every_shipped_arm_is_found_and_read(name: str) -> None:
     assert not (state.alert | state.jumped | state.restarted).any()
 
 
+def test_motion_can_be_read_before_anything_is_prepared() -> None:
+    rig = start()
+    for _ in range(20):
+        assert rig.arm.read(rig.port.now() + 0.1) == 0
+    np.testing.assert_allclose(rig.arm.state.q, rig.truth, atol=0.005)
+    assert not rig.arm.state.restarted.any()
+    assert np.isinf(rig.arm.state.health_stamp).all()
+
+
 def test_old_firmware_means_plain_reads_and_it_is_said_whose() -> None:
     assert start("koch-v1.1").arm.plan.description.startswith("fast sync read;")
     description = start("koch-v1.1", firmware={1: 44}).arm.plan.description

@@ -1,0 +1,72 @@
+"""The arm under test: the twin unless `--port` names a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from robot_runtime.arm import Arm
+from robot_runtime.bus import BusError
+from robot_runtime.spec import ArmSpec, load_arm
+from robot_runtime.twin_process import TwinProcess
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stands on the bench, and whether it is real."""
+
+    arm: Arm
+    real: bool
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for real hardware."""
+    group = parser.getgroup("hardware")
+    group.addoption("--port", help="serial port of a real arm; without it a twin is started")
+    group.addoption("--arm", default="open-manipulator-x", help="shipped name or path of an arm.toml")
+    group.addoption(
+        "--allow-motion",
+        action="store_true",
+        help="run the tests that put torque on a real arm or move it: keep a hand on its power switch",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --allow-motion nothing energises a real arm."""
+    if config.getoption("--port") is None or config.getoption("--allow-motion"):
+        return
+    skip = pytest.mark.skip(reason="puts torque on the arm; add --allow-motion and keep a hand on the power switch")
+    for item in items:
+        if "moves_arm" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def spec(request: pytest.FixtureRequest) -> ArmSpec:
+    """The arm's file."""
+    return load_arm(request.config.getoption("--arm"))
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, spec: ArmSpec) -> Iterator[Bench]:
+    """A freshly opened arm with torque off; torque is off again afterwards, whatever happened."""
+    port = request.config.getoption("--port")
+    twin = None if port else TwinProcess(str(spec.path))
+    try:
+        with Arm.open(spec, port or twin.port) as arm:  # type: ignore[union-attr]
+            try:
+                yield Bench(arm, real=twin is None)
+            finally:
+                _let_go(arm)
+    finally:
+        if twin is not None:
+            twin.stop()
+
+
+def _let_go(arm: Arm) -> None:
+    try:
+        arm.torque_off()
+    except BusError as error:
+        pytest.fail(f"torque could not be switched off everywhere: {error}")
