@@ -1,4 +1,5 @@
-"""One control cycle on the bus, ours against its peers: read current, velocity, position of 6 servos, write 6 goals.
+"""One control cycle on the bus, ours against its peers: read current, velocity, position of 6 servos as numbers,
+write 6 goals.
 
     python benchmarks/bus.py            a table
     python benchmarks/bus.py --json     the same for machines
@@ -23,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dynamixel_sdk as sdk
-import numpy as np
 import rustypot
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,15 +45,12 @@ def ours(port: str, *, fast: bool) -> tuple[Cycle, Callable[[], None]]:
     bus = Bus(serial)
     group, goals = GroupRead(IDS, ADDRESS, LENGTH, fast=fast), GroupWrite([(i, GOAL) for i in IDS])
     position, velocity, current = group.field(6, "<i4"), group.field(2, "<i4"), group.field(0, "<i2")
-    q, dq, tau = np.zeros(6), np.zeros(6), np.zeros(6)
     values = [2048] * 6
 
     def cycle() -> None:
         if bus.read_group(group):
             raise RuntimeError("a reply was lost")
-        np.multiply(position, 0.00153, out=q)
-        np.multiply(velocity, 0.024, out=dq)
-        np.multiply(current, 0.001, out=tau)
+        position.tolist(), velocity.tolist(), current.tolist()
         bus.write_group(goals, values)
 
     return cycle, bus.close

@@ -17,6 +17,9 @@ from robot_runtime.bus.sdk_link import Identity, SdkLink
 from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, SLOW_MARGIN, wire_time
 from robot_runtime.servos import Register
 
+_LATE_REPLIES = 0.1
+"""s after an incomplete read in which its replies may still come: a USB adapter holds them up to 16 ms, hubs longer."""
+
 _T = TypeVar("_T")
 
 _SLOW_TRIES = 3
@@ -52,6 +55,7 @@ class Bus:
         self.statistics = BusStatistics()
         self._link = SdkLink(port)
         self._lock = threading.Lock()
+        self._suspect_until = port.now() + _LATE_REPLIES
         self._subsets: dict[tuple[GroupRead, int], GroupRead] = {}
 
     def __enter__(self) -> Self:
@@ -111,9 +115,11 @@ class Bus:
 
     def _read_once(self, group: GroupRead, deadline: float | None) -> int:
         port = self.port
-        self.statistics.strays += port.discard_input()
+        start = port.now()
+        if start < self._suspect_until:  # only behind a read that went wrong can an old reply lie in wait
+            self.statistics.strays += port.discard_input()
         port.write(group.request)
-        limit = port.now() + self.expected_time(group) + HOST_MARGIN
+        limit = start + self.expected_time(group) + HOST_MARGIN
         if deadline is not None and deadline < limit:
             limit = deadline
         receive, size = group.receive, group.size
@@ -127,6 +133,8 @@ class Bus:
         else:
             missing = group.accept(count)
         group.received_at = port.now()
+        if missing or count != size:
+            self._suspect_until = group.received_at + _LATE_REPLIES
         return missing
 
     def _retry(self, group: GroupRead, missing: int, deadline: float | None) -> int:

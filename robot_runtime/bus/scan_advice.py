@@ -64,7 +64,7 @@ def _about_servo(servo: FoundServo) -> Iterator[BusFinding]:
                 Severity.ERROR,
                 "answers pings but no reads",
                 "its Status Return Level is 0, or its replies do not come through",
-                f"'robot-setup reboot --id {servo.servo_id}' restores the level; if that does not help, check the cable.",
+                f"'robot-setup reboot --id {servo.servo_id}' restores the level; else check the cable.",
             ),
         )
         return

@@ -52,6 +52,8 @@ class SerialPort:
         self._fd: int = self._serial.fileno()
         self._count = bytearray(4)
         os.set_blocking(self._fd, False)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
         self.latency_timer: LatencyTimer = prepare_latency_timer(name, self._serial)
         self.adapter_latency = self.latency_timer.seconds
 
@@ -89,8 +91,7 @@ class SerialPort:
             PortVanishedError: the port is gone.
         """
         try:
-            wait = deadline - time.monotonic()
-            if not select.select([self._fd], [], [], wait if wait > 0 else 0)[0]:
+            if not self._wait(deadline - time.monotonic()):
                 return 0
             count = os.readv(self._fd, [buffer])
         except BlockingIOError:
@@ -100,6 +101,16 @@ class SerialPort:
         if count == 0 and len(buffer):
             raise PortVanishedError(errno.EIO, "hung up; is the cable out?", self.name)
         return count
+
+    def _wait(self, seconds: float) -> bool:
+        """Whether bytes arrive in time. `poll` is cheaper but knows only milliseconds: `select` does the rest."""
+        whole = int(seconds * 1e3)
+        if whole > 0:
+            started = time.monotonic()
+            if self._poll.poll(whole):
+                return True
+            seconds -= time.monotonic() - started
+        return bool(select.select([self._fd], [], [], max(seconds, 0.0))[0])
 
     def discard_input(self) -> int:
         """Throw away received bytes; return how many there were.
