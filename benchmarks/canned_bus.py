@@ -1,6 +1,7 @@
 """A bus that answers reads with canned bytes from behind a pseudo-terminal: as little work as Python allows.
 
-With a baud rate it keeps wire time: bytes of requests, replies and writes take turns on one half-duplex line.
+With a baud rate it keeps wire time: bytes of requests, replies and writes take turns on one half-duplex line. What the
+pseudo-terminal itself takes comes on top of that, so `head_start` lets replies leave earlier by as much.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _reply(request: bytes) -> bytes:
     return b""
 
 
-def _serve(master: int, baudrate: int | None, stop: EventType) -> None:
+def _serve(master: int, baudrate: int | None, head_start: float, stop: EventType) -> None:
     gc.disable()
     os.set_blocking(master, baudrate is None)
     known: dict[bytes, bytes] = {}
@@ -70,7 +71,7 @@ def _serve(master: int, baudrate: int | None, stop: EventType) -> None:
             reply = known[request]
             line_free = max(time.perf_counter(), line_free) + (size + len(reply)) * byte_time
             if reply:
-                while baudrate and time.perf_counter() < line_free:
+                while baudrate and time.perf_counter() < line_free - head_start:
                     pass
                 os.write(master, reply)
 
@@ -78,13 +79,13 @@ def _serve(master: int, baudrate: int | None, stop: EventType) -> None:
 class CannedBus:
     """Runs the responder in a process of its own; `port` is where to connect."""
 
-    def __init__(self, baudrate: int | None = None) -> None:
+    def __init__(self, baudrate: int | None = None, head_start: float = 0.0) -> None:
         self._master, self._slave = os.openpty()
         tty.setraw(self._master)
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
         self._stop = Event()
-        self._process = Process(target=_serve, args=(self._master, baudrate, self._stop), daemon=True)
+        self._process = Process(target=_serve, args=(self._master, baudrate, head_start, self._stop), daemon=True)
         self._process.start()
 
     def __enter__(self) -> CannedBus:
