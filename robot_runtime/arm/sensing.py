@@ -15,8 +15,11 @@ _WATCHDOG_TRIPPED = 255
 _TICK_PERIOD = 32768
 """ms: Realtime Tick starts over after 32767. Source: e-Manual, Realtime Tick(120)."""
 
-_TICK_SLACK = 50.0
-"""ms: how far Realtime Tick and our clock may drift apart between two health reads (and 2 %, for the servo's clock)."""
+_TICK_SLACK = 20.0
+"""ms: the tick's own steps, and what a servo takes to answer."""
+
+_CLOCK_DRIFT = 0.02
+"""How far a servo's oscillator may be off."""
 
 _JUMP_SLACK = 0.05
 """rad: encoder noise, gear play and a hand's push that no speed explains."""
@@ -38,6 +41,8 @@ class Sensing:
         self._work = np.zeros(count)
         self._speed = np.array([_JUMP_SPEED * j.servo.motor.no_load_speed / j.gear for j in spec.joints])
         self._tick: NDArray[np.float64] = np.full(count, np.nan)
+        self._tick_sent = np.zeros(count)
+        self._tick_received = np.zeros(count)
         self._last_alerts = False
         self.watchdog_expected = 0
         self.torque_expected = False
@@ -97,19 +102,27 @@ class Sensing:
             state.watchdog_tripped |= tripped
             restarted |= good & ~tripped & (health.watchdog != self.watchdog_expected)
         if health.realtime_tick is not None:
-            restarted |= self._tick_started_over(health.realtime_tick, good, now)
+            restarted |= self._tick_started_over(health.realtime_tick, good)
             np.copyto(state.torque_on, self.torque_expected & ~state.restarted & ~restarted, where=good)
         state.restarted |= restarted
         state.torque_on &= ~wiped
         np.copyto(state.health_stamp, now, where=good)
         return int(self._bits[wiped].sum())
 
-    def _tick_started_over(self, tick: NDArray[np.uint16], good: NDArray[np.bool_], now: float) -> NDArray[np.bool_]:
-        """Servos whose millisecond counter does not fit the time that has passed since it was last seen."""
-        elapsed = (now - self._state.health_stamp) * 1e3
-        known = good & np.isfinite(elapsed) & ~np.isnan(self._tick)
+    def _tick_started_over(self, tick: NDArray[np.uint16], good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Servos whose millisecond counter does not fit the time that has passed since it was last seen.
+
+        Either sample was taken at some moment between its request and its reply: a host that pauses in between makes
+        the moment uncertain, not the servo suspect.
+        """
+        group = self._plan.full
+        known = good & ~np.isnan(self._tick)
+        shortest = np.where(known, (group.sent_at - self._tick_received) * 1e3, 0.0)
+        longest = np.where(known, (group.received_at - self._tick_sent) * 1e3, 0.0)
+        expected, doubt = (longest + shortest) / 2, (longest - shortest) / 2
         passed = np.where(known, (tick - self._tick) % _TICK_PERIOD, 0.0)
-        expected = np.where(known, elapsed, 0.0)
         error = np.abs((passed - expected + _TICK_PERIOD / 2) % _TICK_PERIOD - _TICK_PERIOD / 2)
         np.copyto(self._tick, tick, where=good)
-        return known & (error > _TICK_SLACK + 0.02 * expected)
+        np.copyto(self._tick_sent, group.sent_at, where=good)
+        np.copyto(self._tick_received, group.received_at, where=good)
+        return known & (error > _TICK_SLACK + doubt + _CLOCK_DRIFT * longest)

@@ -119,6 +119,7 @@ class Bus:
         if start < self._suspect_until:  # only behind a read that went wrong can an old reply lie in wait
             self.statistics.strays += port.discard_input()
         port.write(group.request)
+        group.sent_at = start
         limit = start + self.expected_time(group) + HOST_MARGIN
         if deadline is not None and deadline < limit:
             limit = deadline
@@ -155,6 +156,7 @@ class Bus:
                     index = group.ids.index(servo_id)
                     group.store(index, subset.errors[position], subset.data(position))
                     missing &= ~(1 << index)
+            group.received_at = subset.received_at
             if not missing:
                 return 0
         self.statistics.incomplete += 1

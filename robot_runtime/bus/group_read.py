@@ -21,7 +21,8 @@ class GroupRead:
     """A Sync Read or Fast Sync Read of `length` bytes from `address` of every servo in `ids`, in that order.
 
     The last good data of every servo stay in `frame`; `field` gives live numpy views into it, so a cycle copies nothing
-    but the reply itself. `errors[i]` is the error byte that came with servo i's data.
+    but the reply itself. `errors[i]` is the error byte that came with servo i's data. The servos took their samples between
+    `sent_at` and `received_at` (monotonic s).
     """
 
     def __init__(self, ids: Sequence[int], address: int, length: int, *, fast: bool) -> None:
@@ -36,6 +37,7 @@ class GroupRead:
         self.frame = bytearray(self.size)
         self.receive = memoryview(bytearray(self.size + _SLACK))
         self.errors = [0] * count
+        self.sent_at = 0.0
         self.received_at = 0.0
         self._index = {servo_id: i for i, servo_id in enumerate(self.ids)}
         self._all = (1 << count) - 1

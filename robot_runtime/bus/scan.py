@@ -102,18 +102,14 @@ def scan(bus: Bus, baudrates: Sequence[int] | None = None, progress: Progress | 
 
 def scan_here(bus: Bus) -> tuple[FoundServo, ...]:
     """Find every servo at the port's present baud rate. Raises PortVanishedError."""
-    try:
-        answered = bus.broadcast_ping()
-    except CorruptReplyError:
-        answered = {}
-    suspects: set[int] = set()
-    if len(bus.heard) != len(answered) * _PING_REPLY:  # somebody spoke, but not intelligibly: ask one by one
-        suspects = {i for i in range(_HIGHEST_ID + 1) if i not in answered and _speaks(bus, i)}
-    found = []
-    for servo_id in sorted({*answered, *suspects}):
-        identity = answered.get(servo_id)
-        found.append(_look_at(bus, servo_id, identity.model_number if identity else None))
-    return tuple(found)
+    numbers, clear = _call(bus)
+    if numbers or not clear:  # once more: a lost reply must not hide a servo
+        again, clear_again = _call(bus)
+        numbers, clear = numbers | again, clear and clear_again
+    ids = set(numbers)
+    if not clear:  # somebody spoke, but not intelligibly: ask one by one
+        ids |= {i for i in range(_HIGHEST_ID + 1) if i not in numbers and _speaks(bus, i)}
+    return tuple(_look_at(bus, servo_id, numbers.get(servo_id)) for servo_id in sorted(ids))
 
 
 def speaks(bus: Bus, servo_id: int) -> bool:
@@ -143,20 +139,29 @@ def _speaks(bus: Bus, servo_id: int) -> bool:
     return bool(bus.listen(instruction_packet(servo_id, Instruction.PING), _PING_REPLY))
 
 
+def _call(bus: Bus) -> tuple[dict[int, int], bool]:
+    """Model numbers of those who answered a broadcast ping, by ID; and whether nothing else was heard."""
+    try:
+        answered = bus.broadcast_ping()
+    except CorruptReplyError:
+        answered = {}
+    return {i: identity.model_number for i, identity in answered.items()}, len(bus.heard) == len(answered) * _PING_REPLY
+
+
 def _look_at(bus: Bus, servo_id: int, number: int | None) -> FoundServo:
     rate = bus.port.baudrate
-    model = _model(number)
-    address, length = _LIVE if model else _IDENTITY
+    address, length = _LIVE
     ask = instruction_packet(servo_id, Instruction.READ, address.to_bytes(2, "little") + length.to_bytes(2, "little"))
     heard = [bus.listen(ask, 2 * (STATUS_OVERHEAD + length)) for _ in range(_LOOKS)]
     damaged = sum(not _is_one_reply(raw, servo_id) for raw in heard)
-    shared = number is None or sum(bool(raw) and not _is_one_reply(raw, servo_id) for raw in heard) >= _SHARED
-    firmware, values = None, {}
+    shared = sum(bool(raw) and not _is_one_reply(raw, servo_id) for raw in heard) >= _SHARED
+    firmware, values, model = None, {}, None
     if not shared and damaged < _LOOKS:
         try:
-            firmware = bus.read_bytes(servo_id, *_IDENTITY)[6]
+            identity = bus.read_bytes(servo_id, *_IDENTITY)
+            number, firmware = int.from_bytes(identity[:2], "little"), identity[6]
+            model = _model(number, firmware)
             if model is not None:
-                model = model.for_firmware(firmware)
                 values = read_registers(bus, servo_id, model)
         except (NoReplyError, CorruptReplyError, ServoRefusedError):
             damaged = _LOOKS
@@ -171,9 +176,9 @@ def _is_one_reply(raw: bytes, servo_id: int) -> bool:
     return len(raw) == 7 + int.from_bytes(raw[5:7], "little")
 
 
-def _model(number: int | None) -> ServoModel | None:
+def _model(number: int, firmware: int) -> ServoModel | None:
     try:
-        return None if number is None else servo_model_by_number(number)
+        return servo_model_by_number(number).for_firmware(firmware)
     except UnknownServoError:
         return None
 
