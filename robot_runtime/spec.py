@@ -136,8 +136,10 @@ def shipped_arms() -> tuple[str, ...]:
     return tuple(sorted(d.name for d in folder.iterdir() if (d / "arm.toml").is_file()))
 
 
-def load_arm(name_or_path: str | Path) -> ArmSpec:
+def load_arm(name_or_path: str | Path, *, zeroed: bool = True) -> ArmSpec:
     """Read a shipped arm by name, or an `arm.toml` (or the folder that holds one) by path.
+
+    `zeroed=False` lets pass that an encoder wraps inside a joint's range: for setting up an arm that has no zero yet.
 
     Raises:
         ArmNotFoundError: there is no such arm.
@@ -149,7 +151,7 @@ def load_arm(name_or_path: str | Path) -> ArmSpec:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ArmSpecError(f"{path}: not valid TOML: {error}") from error
-    return _build(_Reader(path, data, TomlLines(text)))
+    return _build(_Reader(path, data, TomlLines(text)), zeroed=zeroed)
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -239,7 +241,7 @@ class _Reader:
                 raise self.error(key, f"unknown key; known here: {', '.join(sorted(self._asked))}")
 
 
-def _build(file: _Reader) -> ArmSpec:
+def _build(file: _Reader, *, zeroed: bool) -> ArmSpec:
     arm = file.table("arm")
     name, description, tip, mjcf_name = arm.text("name"), arm.text("description"), arm.text("tip"), arm.text("mjcf")
     mjcf = file.file.parent / mjcf_name
@@ -249,7 +251,7 @@ def _build(file: _Reader) -> ArmSpec:
     bus, supply = _bus(file.table("bus")), file.table("supply")
     voltage = supply.interval("voltage", "V")
     supply.finish()
-    joints = _joints(file, bus)
+    joints = _joints(file, bus, zeroed=zeroed)
     poses = _poses(file.table("poses"), joints)
     file.finish()
     digest = hashlib.sha256(file.file.read_bytes() + b"\0" + mjcf.read_bytes()).hexdigest()
@@ -268,10 +270,12 @@ def _bus(table: _Reader) -> BusSpec:
     return BusSpec(baudrate, watchdog, return_delay)
 
 
-def _joints(file: _Reader, bus: BusSpec) -> tuple[JointSpec, ...]:
+def _joints(file: _Reader, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, ...]:
     joints: list[JointSpec] = []
     for table in file.tables("joint"):
         joint = _joint(table, bus)
+        if zeroed:
+            _check_range(table, joint)
         for other in joints:
             if other.name == joint.name:
                 raise table.error("name", f"'{joint.name}' is the name of an earlier joint too")
@@ -313,7 +317,6 @@ def _joint(table: _Reader, bus: BusSpec) -> JointSpec:
         gains=_gains(table.table("gains", {}), model),
     )
     table.finish()
-    _check_range(table, joint)
     return joint
 
 

@@ -21,8 +21,8 @@ class GroupRead:
     """A Sync Read or Fast Sync Read of `length` bytes from `address` of every servo in `ids`, in that order.
 
     The last good data of every servo stay in `frame`; `field` gives live numpy views into it, so a cycle copies nothing
-    but the reply itself. `errors[i]` is the error byte that came with servo i's data. The servos took their samples between
-    `sent_at` and `received_at` (monotonic s).
+    but the reply itself. `errors[i]` is the error byte that came with servo i's data. The servos took their samples
+    between `sent_at` and `received_at` (monotonic s).
     """
 
     def __init__(self, ids: Sequence[int], address: int, length: int, *, fast: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a reading betrays when health comes by contiguous bytes: restarts by the millisecond counter, and no false alarm."""
+"""What contiguous health bytes betray: restarts, by the millisecond counter, and no false alarm."""
 
 from __future__ import annotations
 
