@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 
-.PHONY: help setup demo test test-slow lint format hw bench bench-lerobot clean
+.PHONY: help setup demo test test-slow lint format hw bench bench-lerobot bench-twin clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench: $(VENV)/ready    ## speed against peers, as ratios from one run
 
 bench-lerobot: $(VENV)/ready .venv-lerobot/ready ## the same with lerobot beside it (downloads torch)
 	LEROBOT_PYTHON=.venv-lerobot/bin/python $(BIN)/python benchmarks/bus.py --wire $(ARGS)
+
+bench-twin: $(VENV)/ready ## how much faster than the clock the lock-step twin runs
+	$(BIN)/python benchmarks/twin.py $(ARGS)
 
 clean:           ## remove .venv and caches
 	rm -rf $(VENV) .venv-lerobot .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -26,9 +26,8 @@ from pathlib import Path
 import dynamixel_sdk as sdk
 import rustypot
 
-sys.path.insert(0, str(Path(__file__).parent))
-from canned_bus import CannedBus
-
+sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
+from benchmarks.canned_bus import CannedBus
 from robot_runtime.bus import Bus, GroupRead, GroupWrite, SerialPort
 from robot_runtime.bus.timing import wire_time
 from robot_runtime.servos import servo_model

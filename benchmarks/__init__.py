@@ -1,0 +1,1 @@
+"""Side-by-side measurements, each printing ratios between things measured in one run."""
