@@ -1,4 +1,4 @@
-"""How much faster than the clock the lock-step twin runs: 200 control cycles a second, physics at 1 kHz, all of it counted.
+"""How much faster than the clock the lock-step twin runs: 200 cycles a second, physics at 1 kHz, all of it counted.
 
 python benchmarks/twin.py            a table
 python benchmarks/twin.py --json     the same for machines

@@ -1,0 +1,148 @@
+"""The command `robot-twin`: serve an emulated arm behind a pseudo-terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sim.twin.adapter import AdapterTiming
+from sim.twin.arm_file import TwinArm
+from sim.twin.faults import fault_help
+from sim.twin.gap import load_gap
+from sim.twin.server import TwinServer
+from sim.twin.servo_data import load_servo
+from sim.twin.twin import Twin
+
+STOPPED, FAILED, BAD_INPUT = 0, 1, 2
+
+_EXAMPLES = """\
+examples:
+  robot-twin --arm open-manipulator-x
+  robot-twin --arm koch-v1.1 --gap harsh --seed 3 --link /tmp/koch
+  robot-twin --arm xl330-pendulum --fault packet-lost:p=0.01 --fault stuck-shaft:servo=1,at=2.5,for=1.0
+  robot-twin --arm koch-v1.1 --factory          # all servos as shipped: ID 1, 57600 bit/s
+
+The first line printed is the port. It serves until it gets SIGINT or SIGTERM.
+
+exit codes:
+  0  stopped in order
+  1  the port could not be opened
+  2  bad usage, or a file or value that cannot be used
+
+faults (each with the keys it takes; times in s of twin time):
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="robot-twin",
+        description="Serve an arm that is not there: emulated servos behind a pseudo-terminal, physics behind them.",
+        epilog=_EXAMPLES + fault_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--arm", required=True, metavar="NAME|PATH", help="an arm that ships, or a path to an arm.toml or its folder")
+    add("--baud", type=int, metavar="N", help="speed of the servos, bit/s (default: as the arm's file says)")
+    add(
+        "--gap",
+        metavar="NAME|FILE",
+        help="how the arm differs from its data files: mild, harsh, random:SEED or a gap.toml",
+    )
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="let something go wrong; may be given more than once",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed of all noise and chance (default: 0)")
+    add("--firmware", action="append", default=[], metavar="ID=V", help="firmware version of one servo")
+    add(
+        "--pose", default="rest", metavar="NAME", help="named pose of the arm's file in which it starts (default: rest)"
+    )
+    add("--link", type=Path, metavar="PATH", help="make a symbolic link to the port")
+    add("--factory", action="store_true", help="all servos as shipped: ID 1, 57600 bit/s")
+    add(
+        "--no-adapter",
+        action="store_true",
+        help="no USB adapter: a reply is there when its last byte has gone over the wire",
+    )
+    add("--no-wire-time", action="store_true", help="bytes take no time at all (and no USB adapter)")
+    add("--json", action="store_true", help="print the port and the servos as one line of JSON instead")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        twin = _twin(options)
+    except (ValueError, OSError) as error:
+        return _complain(options, error, BAD_INPUT)
+    try:
+        server = TwinServer(twin, link=options.link, on_port=lambda port: _announce(options, twin, port))
+    except OSError as error:
+        return _complain(options, error, FAILED)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.stop())
+    server.serve()
+    return STOPPED
+
+
+def _twin(options: argparse.Namespace) -> Twin:
+    arm = TwinArm.load(options.arm)
+    if options.baud is not None:
+        arm = replace(arm, baudrate=options.baud)
+    for joint in arm.joints:
+        known = load_servo(joint.servo_model).baudrates
+        if arm.baudrate not in known:
+            speeds = ", ".join(map(str, known))
+            raise ValueError(f"{joint.servo_model} ({joint.name}) cannot do {arm.baudrate} bit/s; it can do {speeds}")
+    return Twin(
+        arm,
+        gap=None if options.gap is None else load_gap(options.gap),
+        faults=options.fault,
+        seed=options.seed,
+        firmware=dict(_version(text, arm) for text in options.firmware),
+        adapter=AdapterTiming() if options.no_adapter else None,
+        wire_time=not options.no_wire_time,
+        factory=options.factory,
+        pose=options.pose,
+    )
+
+
+def _version(text: str, arm: TwinArm) -> tuple[int, int]:
+    servo, equals, version = text.partition("=")
+    ids = [joint.servo_id for joint in arm.joints]
+    if not (equals and servo.isdecimal() and version.isdecimal() and int(servo) in ids and int(version) < 256):
+        raise ValueError(f"--firmware {text}: give ID=VERSION with one of the IDs {', '.join(map(str, ids))}")
+    return int(servo), int(version)
+
+
+def _announce(options: argparse.Namespace, twin: Twin, port: str) -> None:
+    """Print the port, where the reader of the first line waits for it."""
+    shown = str(options.link.absolute()) if options.link is not None else port
+    if options.json:
+        servos = [
+            {"joint": joint.name, "id": servo.id, "model": servo.data.name, "firmware": servo.firmware}
+            for joint, servo in zip(twin.arm.joints, twin.servos, strict=True)
+        ]
+        shown = json.dumps({"port": shown, "arm": twin.arm.name, "baudrate": twin.line.baudrate, "servos": servos})
+    print(shown, flush=True)
+
+
+def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
+    if options.debug:
+        raise error
+    print(f"robot-twin: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""The electric side of all servos at once: voltage -> current -> torque, the supply that sags, the windings that heat.
+
+Struct of arrays, one entry a servo. Signs and speeds are those of the servo's registers; torque and speed are seen at
+the output shaft, as the figures of the servo data files are. The winding's inductance is left out: its time constant
+is well below the 1 ms of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.twin.gap import Gap, JointGap
+from sim.twin.servo_data import ServoData
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+COPPER = 0.0039
+"""1/K, how fast the resistance of copper grows with temperature (any handbook, at 20-25 °C)."""
+ROOM = 25.0
+"""°C, where data sheets state a winding's resistance."""
+WINDING_RESISTANCE_SHARE = 0.3
+"""Share of the servo's thermal resistance that lies between winding and case. Estimate: small motors list 0.2-0.5."""
+WINDING_CAPACITY_SHARE = 0.1
+"""Share of the servo's heat capacity that is winding. Estimate: copper's share of the weight of a small servo."""
+SUPPLY_SHARE = 0.5
+"""Share of the way to its new value that the supply's voltage goes in a step: capacitors smooth it. Estimate."""
+
+
+class Motors:
+    """Motors, gears' torque constant, and the rails that feed them."""
+
+    def __init__(self, servos: Sequence[ServoData], gaps: Sequence[JointGap], gap: Gap) -> None:
+        """Take each motor's figures from its data file and change them by the gap."""
+        n = len(servos)
+
+        def figure(name: str) -> Floats:
+            return np.array([float(s.motor[name]) for s in servos])
+
+        self.torque_constant = figure("torque_constant") * [g.torque_constant for g in gaps]
+        self._cold_resistance = figure("resistance") * [g.resistance for g in gaps]
+        self._thermal_resistance, self._thermal_capacity = figure("thermal_resistance"), figure("thermal_capacity")
+        self._ambient = gap.ambient
+
+        self._nominal = figure("nominal_voltage")
+        same_rail = self._nominal[:, None] == self._nominal[None, :]
+        self._sag = same_rail * (gap.supply.internal_resistance * SUPPLY_SHARE)
+        self._voltage_factor = gap.supply.voltage_factor
+        self._fed = np.empty(n)  # what each rail is fed with, times SUPPLY_SHARE
+
+        self.volts = np.empty(n)  # V at each servo
+        self.current = np.zeros(n)  # A through each winding
+        self.duty = np.zeros(n)  # share of the supply voltage at each winding, signed
+        self.winding = np.full(n, gap.ambient)  # °C
+        self.case = np.full(n, gap.ambient)  # °C
+        self._on = np.zeros(n, dtype=bool)
+        self._resistance = np.empty(n)
+        self._conductance = np.empty(n)  # 1/resistance; 0 where the bridge is open
+        self._emf, self._work, self._bound = np.empty(n), np.empty(n), np.empty(n)
+        self.set_supply(None)
+        self.volts[:] = self._fed / SUPPLY_SHARE
+        self._winding_changed()
+
+    def set_supply(self, volts: float | None) -> None:
+        """Feed the arm with this voltage; None: nominal.
+
+        Servos of a lower nominal voltage hang behind a converter that keeps theirs as long as the supply is above it.
+        """
+        source = self._nominal.max() * self._voltage_factor if volts is None else volts
+        rails = np.where(
+            self._nominal == self._nominal.max(), source, np.minimum(self._nominal * self._voltage_factor, source)
+        )
+        np.multiply(rails, SUPPLY_SHARE, out=self._fed)
+
+    def switch(self, on: Bools) -> None:
+        """Close or open the bridges. Behind an open bridge the shaft turns freely: no current, no braking."""
+        self._on[:] = on
+        self._winding_changed()
+
+    def set_temperature(self, i: int, celsius: float) -> None:
+        """Set winding and case of one servo to a temperature."""
+        self.winding[i] = self.case[i] = celsius
+        self._winding_changed()
+
+    def drive_voltage(self, duty: Floats, speed: Floats) -> None:
+        """Put a share of the supply voltage on every winding. `speed`: rad/s at the output shafts."""
+        np.multiply(speed, self.torque_constant, out=self._emf)
+        np.multiply(duty, self.volts, out=self._work)
+        np.subtract(self._work, self._emf, out=self._work)
+        np.multiply(self._work, self._conductance, out=self.current)
+        np.multiply(duty, self.current, out=self._work)
+        self.duty[:] = duty
+        self._supply()
+
+    def drive(self, low: Floats, high: Floats, amps: Floats, speed: Floats) -> None:
+        """Let the current controllers hold `amps` as far as duties between `low` and `high` can.
+
+        Where a servo gives a duty instead of a current, both bounds are that duty.
+        """
+        np.multiply(speed, self.torque_constant, out=self._emf)
+        current = self.current
+        np.multiply(low, self.volts, out=self._bound)
+        np.subtract(self._bound, self._emf, out=self._bound)
+        np.multiply(self._bound, self._conductance, out=self._bound)
+        np.maximum(amps, self._bound, out=current)
+        np.multiply(high, self.volts, out=self._bound)
+        np.subtract(self._bound, self._emf, out=self._bound)
+        np.multiply(self._bound, self._conductance, out=self._bound)
+        np.minimum(current, self._bound, out=current)
+        np.multiply(current, self._resistance, out=self._work)
+        np.add(self._work, self._emf, out=self._work)
+        np.divide(self._work, self.volts, out=self.duty)
+        np.multiply(self.duty, current, out=self._work)
+        self._supply()
+
+    def _supply(self) -> None:
+        """Rails drop with the current that the bridges draw (`_work`) and rise with what braking motors feed back."""
+        np.dot(self._sag, self._work, out=self._bound)
+        volts = self.volts
+        np.multiply(volts, 1.0 - SUPPLY_SHARE, out=volts)
+        np.add(volts, self._fed, out=volts)
+        np.subtract(volts, self._bound, out=volts)
+
+    def heat(self, seconds: float) -> None:
+        """Let the last current heat the windings for a while, the windings the cases, and the cases the air."""
+        loss = self.current**2 * self._resistance
+        to_case = (self.winding - self.case) / (WINDING_RESISTANCE_SHARE * self._thermal_resistance)
+        to_air = (self.case - self._ambient) / ((1 - WINDING_RESISTANCE_SHARE) * self._thermal_resistance)
+        self.winding += seconds * (loss - to_case) / (WINDING_CAPACITY_SHARE * self._thermal_capacity)
+        self.case += seconds * (to_case - to_air) / ((1 - WINDING_CAPACITY_SHARE) * self._thermal_capacity)
+        self._winding_changed()
+
+    def _winding_changed(self) -> None:
+        self._resistance[:] = self._cold_resistance * (1 + COPPER * (self.winding - ROOM))
+        self._conductance[:] = self._on / self._resistance
