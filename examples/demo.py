@@ -16,8 +16,9 @@ ARM = "open-manipulator-x"
 def main() -> None:
     console = Console()
     with TwinProcess(ARM) as twin:
-        console.rule(f"robot-scan --port {twin.port}")
-        subprocess.run([sys.executable, "-m", "robot_runtime.cli.scan", "--port", twin.port], check=False)
+        console.rule(f"robot-scan --port {twin.port} --baud 1000000")
+        scan = Path(sys.executable).with_name("robot-scan")
+        subprocess.run([str(scan), "--port", twin.port, "--baud", "1000000"], check=False)
         console.rule(f"examples/first_motion.py --arm {ARM} --port {twin.port}")
         first_motion = Path(__file__).with_name("first_motion.py")
         subprocess.run([sys.executable, str(first_motion), "--arm", ARM, "--port", twin.port], check=True)

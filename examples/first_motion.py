@@ -41,8 +41,11 @@ def main() -> None:
         with Live(console=console, auto_refresh=False) as live:
             for name, pose in _poses(arm):
                 _go(arm, pose, f"{name}", live)
-        console.print(f"at rest; bus: {arm.bus.statistics}")
         arm.torque_off()
+        bus = arm.bus.statistics
+        console.print(
+            f"at rest, torque off; {bus.reads} reads, {bus.retries} of them asked again, {bus.incomplete} incomplete"
+        )
 
 
 def _poses(arm: Arm) -> list[tuple[str, np.ndarray]]:

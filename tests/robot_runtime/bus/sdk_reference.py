@@ -27,3 +27,19 @@ class RecordingPort:
         crc = handler.updateCRC(0, stuffed, len(stuffed) - 2)
         self.sent = bytes(stuffed[:-2]) + crc.to_bytes(2, "little")
         return len(packet)
+
+
+class Playback:
+    """What the SDK asks of a port when it receives."""
+
+    is_using = False
+
+    def __init__(self, stream: bytes) -> None:
+        self._stream = stream
+
+    def readPort(self, length: int) -> bytes:
+        chunk, self._stream = self._stream[: max(length, 0)], self._stream[max(length, 0) :]
+        return chunk
+
+    def isPacketTimeout(self) -> bool:
+        return not self._stream

@@ -10,7 +10,7 @@ import pytest
 
 from robot_runtime.bus import GroupRead
 from tests.robot_runtime.bus.fake_port import fast_status, status
-from tests.robot_runtime.bus.sdk_reference import RecordingPort
+from tests.robot_runtime.bus.sdk_reference import Playback, RecordingPort
 
 IDS = (11, 12, 13)
 DATA = [bytes((i, 0, 0xFD, 0xFF, 0xFF, 0xFF, 10 + i, 8, 0, 0)) for i in range(3)]
@@ -98,19 +98,52 @@ def test_fast_reply_of_other_ids_is_not_taken() -> None:
     assert receive(group, fast_status([(i + 1, DATA[0], 0) for i in IDS])) == 0b111
 
 
+def _fuzz(group: GroupRead, rounds: int, seed: int) -> int:
+    """Random and mutated replies: never wrong data, and never a whole reply that the SDK would not take.
+
+    Returns how often at least one servo's data were accepted.
+    """
+    chance = random.Random(seed)
+    good = fast_status([(i, DATA[k], 0) for k, i in enumerate(IDS)]) if group.fast else plain(0, 1, 2)
+    accepted = 0
+    for _ in range(rounds):
+        reply = _mutated(good, chance)
+        group.frame[:] = bytes(group.size)
+        missing = receive(group, reply)
+        kept = [i for i in range(3) if not missing >> i & 1]
+        accepted += bool(kept)
+        for i in kept:
+            assert group.data(i) == DATA[i], reply.hex()
+        if group.fast and not missing:
+            assert _sdk_takes(reply), reply.hex()
+    return accepted
+
+
+def _mutated(good: bytes, chance: random.Random) -> bytes:
+    if chance.random() < 0.1:
+        return chance.randbytes(chance.randrange(len(good) + 20))
+    reply = bytearray(good)
+    for _ in range(chance.randrange(3)):
+        reply[chance.randrange(len(reply))] ^= 1 << chance.randrange(8)
+    cut = chance.randrange(len(reply))
+    del reply[cut : cut + chance.choice((0, 0, 0, 1, 3, 40))]
+    if chance.random() < 0.2:
+        at = chance.randrange(len(reply) + 1)
+        reply[at:at] = bytes(chance.choice((0xFF, 0xFD, 0x00, 0x55)) for _ in range(chance.randrange(6)))
+    return bytes(reply)
+
+
+def _sdk_takes(reply: bytes) -> bool:
+    received, result = sdk.PacketHandler(2.0).rxPacket(Playback(reply), fast_option=True)
+    return bool(result == sdk.COMM_SUCCESS and received[4] == sdk.BROADCAST_ID)
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_mutated_replies_never_yield_wrong_data(fast: bool) -> None:
-    chance = random.Random(7)
-    good = fast_status([(i, DATA[k], 0) for k, i in enumerate(IDS)]) if fast else plain(0, 1, 2)
-    group = GroupRead(IDS, 126, 10, fast=fast)
-    for _ in range(5_000):
-        reply = bytearray(good)
-        for _ in range(chance.randrange(1, 3)):
-            reply[chance.randrange(len(reply))] ^= 1 << chance.randrange(8)
-        cut = chance.randrange(len(reply))
-        del reply[cut : cut + chance.choice((0, 0, 1, 3))]
-        group.frame[:] = bytes(group.size)
-        missing = receive(group, bytes(reply))
-        for i in range(3):
-            if not missing >> i & 1:
-                assert group.data(i) == DATA[i]
+    assert _fuzz(GroupRead(IDS, 126, 10, fast=fast), 10_000, seed=7) > 1_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fast", [True, False])
+def test_mutated_replies_never_yield_wrong_data_million(fast: bool) -> None:
+    assert _fuzz(GroupRead(IDS, 126, 10, fast=fast), 1_000_000, seed=8) > 100_000

@@ -20,7 +20,7 @@ from robot_runtime.bus.packets import (
     unstuff,
 )
 from tests.robot_runtime.bus.fake_port import status
-from tests.robot_runtime.bus.sdk_reference import RecordingPort
+from tests.robot_runtime.bus.sdk_reference import Playback, RecordingPort
 
 awkward = st.lists(st.sampled_from([0xFF, 0xFD, 0x00, 0x55, 0xFE, 1]), max_size=60).map(bytes)
 
@@ -111,7 +111,7 @@ def _sdk_accepts(packet: StatusPacket, stream: bytes) -> bool:
     `fast_option` leaves out its unstuffing, which works in place and misreads what it has just moved (4.1.0).
     """
     start = stream.find(status(packet.servo_id, packet.parameters, packet.error))
-    received, result = sdk.PacketHandler(2.0).rxPacket(_Playback(stream[start:]), fast_option=True)
+    received, result = sdk.PacketHandler(2.0).rxPacket(Playback(stream[start:]), fast_option=True)
     length = received[5] | received[6] << 8
     content = bytes((packet.error,)) + packet.parameters
     return start >= 0 and result == sdk.COMM_SUCCESS and unstuff(bytes(received[8 : 5 + length])) == content
@@ -124,19 +124,3 @@ def test_no_packet_is_accepted_that_the_sdk_would_not() -> None:
 @pytest.mark.slow
 def test_no_packet_is_accepted_that_the_sdk_would_not_million() -> None:
     assert _fuzz(1_000_000, seed=2) > 250_000
-
-
-class _Playback:
-    """What the SDK asks of a port when it receives."""
-
-    is_using = False
-
-    def __init__(self, stream: bytes) -> None:
-        self._stream = stream
-
-    def readPort(self, length: int) -> bytes:
-        chunk, self._stream = self._stream[: max(length, 0)], self._stream[max(length, 0) :]
-        return chunk
-
-    def isPacketTimeout(self) -> bool:
-        return not self._stream
