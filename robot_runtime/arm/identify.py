@@ -13,8 +13,14 @@ _IDENTITY_ADDRESS, _IDENTITY_LENGTH = 0, 7
 """Model number (2 bytes), model information (4), firmware (1): the same on every Protocol 2.0 servo."""
 
 _PROBE_TIMES = 3
-_REVERSED = 0b1
-"""Drive Mode bit 0: the servo counts the other way."""
+_REVERSED = 0b0001
+"""Drive Mode bit 0: the servo counts the other way. Source: e-Manual, Drive Mode(10)."""
+
+_TORQUE_BY_GOAL = 0b1000
+"""Drive Mode bit 3: writing a goal switches torque on. Source: as above."""
+
+_TORQUE_AT_POWER_UP = 0b1
+"""Startup Configuration bit 0: torque is on as soon as the servo has power. Source: e-Manual, address 60."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +60,28 @@ def answers_fast_reads(bus: Bus, servos: tuple[ServoOnBus, ...]) -> bool:
 
 
 def check_settings(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
-    """Settings that would make every angle wrong.
+    """Settings that would make every angle wrong, or switch torque on when nobody asked for it.
 
     Raises:
-        ServoSettingError: drive mode or homing offset contradict the arm file.
+        ServoSettingError: drive mode, startup configuration or homing offset cannot be left as they are.
         BusError: a servo does not answer.
     """
     for servo in servos:
         joint = servo.joint
         where = f"joint '{joint.name}' (servo {joint.servo_id})"
-        if bus.read(joint.servo_id, servo.model.register("drive_mode")) & _REVERSED:
+        drive_mode = bus.read(joint.servo_id, servo.model.register("drive_mode"))
+        if drive_mode & _REVERSED:
             raise ServoSettingError(
-                f"{where}: Drive Mode is reversed, the arm file's signs assume it is not; run 'robot-setup'"
+                f"{where}: Drive Mode is reversed, the arm file's signs assume it is not; run 'robot-setup arm'"
+            )
+        if drive_mode & _TORQUE_BY_GOAL:
+            raise ServoSettingError(
+                f"{where}: Drive Mode lets any goal switch torque on (bit 3); run 'robot-setup arm' to clear it"
+            )
+        startup = servo.model.registers.get("startup_configuration")
+        if startup is not None and bus.read(joint.servo_id, startup) & _TORQUE_AT_POWER_UP:
+            raise ServoSettingError(
+                f"{where}: Startup Configuration switches torque on at power-up; run 'robot-setup arm' to clear it"
             )
         offset = bus.read(joint.servo_id, servo.model.register("homing_offset"))
         if offset != joint.homing_offset:

@@ -110,6 +110,17 @@ def test_a_reversed_servo_and_a_foreign_homing_offset_are_refused() -> None:
         Arm.open(load_arm("open-manipulator-x"), LockstepPort(twin))
 
 
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [({"drive_mode": 0b1000}, "any goal switch torque on"), ({"startup_configuration": 1}, "torque on at power-up")],
+)
+def test_a_servo_that_switches_torque_on_by_itself_is_refused(settings: dict[str, int], what: str) -> None:
+    twin = Twin.load("open-manipulator-x")
+    twin.servos[2].set_eeprom(**settings)
+    with pytest.raises(ServoSettingError, match=f"joint3.*{what}"):
+        Arm.open(load_arm("open-manipulator-x"), LockstepPort(twin))
+
+
 def test_an_unplugged_port_has_one_error_everywhere() -> None:
     rig = start()
     rig.twin.unplug()
