@@ -1,0 +1,255 @@
+"""What all commands share: arguments, exit codes, the port, questions, and errors as one clear message."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any, NoReturn
+
+from rich.console import Console
+from serial.tools import list_ports
+
+from robot_runtime.arm import (
+    ArmError,
+    EncoderWrapError,
+    OutsideLimitsError,
+    TorqueIsOnError,
+    TorqueOnError,
+)
+from robot_runtime.bus import Bus, BusError, Port, PortError, SerialPort
+from robot_runtime.servos import ServoDataError, UnknownServoError
+from robot_runtime.setup.errors import ArmFileError, RefusedError, SetupError, UndoFileError
+from robot_runtime.spec import ArmSpecError
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    FINE = 0
+    FOUND = 1
+    USAGE = 2
+    PORT = 3
+    SERVOS = 4
+    REFUSED = 5
+    INTERRUPTED = 130
+
+
+EXIT_CODES = """exit codes:
+  0    all is well
+  1    something was found wrong, or was left undone
+  2    wrong usage, or a file that cannot be used
+  3    no port, or trouble with it
+  4    servos are missing, wrong, or do not answer as they should
+  5    refused for safety, or nobody was there to answer a question
+  130  interrupted"""
+
+
+class UsageError(ValueError):
+    """The command line cannot be understood."""
+
+
+class NoPortError(PortError):
+    """No `--port`, and not exactly one adapter to choose."""
+
+
+_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (PortError, ExitCode.PORT),
+    (RefusedError, ExitCode.REFUSED),
+    (TorqueIsOnError, ExitCode.REFUSED),
+    (TorqueOnError, ExitCode.REFUSED),
+    (OutsideLimitsError, ExitCode.REFUSED),
+    (EncoderWrapError, ExitCode.REFUSED),
+    (UndoFileError, ExitCode.USAGE),
+    (ArmFileError, ExitCode.USAGE),
+    (ArmSpecError, ExitCode.USAGE),
+    (ServoDataError, ExitCode.USAGE),
+    (UnknownServoError, ExitCode.USAGE),
+    (UsageError, ExitCode.USAGE),
+    (SetupError, ExitCode.SERVOS),
+    (BusError, ExitCode.SERVOS),
+    (ArmError, ExitCode.SERVOS),
+    (OSError, ExitCode.USAGE),  # a file that cannot be read or written
+)
+"""Error -> exit code; the first class that fits decides."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are errors like any other."""
+
+    def __init__(self, **settings: Any) -> None:
+        """As argparse, with examples and exit codes kept as they are written."""
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError instead of ending the program."""
+        raise UsageError(f"{message}\n{self.format_usage().strip()}")
+
+
+def command(prog: str, description: str, examples: str) -> Parser:
+    """The parser of one command."""
+    description = textwrap.fill(description, 100)
+    return Parser(prog=prog, description=description, epilog=f"examples:\n{examples}\n\n{EXIT_CODES}")
+
+
+def add_common(parser: argparse.ArgumentParser, *, port: bool = True, baud: str | None = None) -> None:
+    """The options that commands share; `baud` is the help of `--baud`, which is left out without it."""
+    if port:
+        parser.add_argument("--port", help="serial port, such as /dev/ttyUSB0; found by itself if there is just one")
+    if baud is not None:
+        parser.add_argument("--baud", metavar="N", help=baud)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--debug", action="store_true", help="show where in the program an error arose")
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """The option that answers every question."""
+    parser.add_argument("--yes", action="store_true", help="answer every question with yes")
+
+
+class Screen:
+    """Where a command speaks: text for people, or one JSON object for machines, never both."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        """Text goes to standard output, progress and errors to standard error."""
+        self.as_json = as_json
+        self.out = Console(quiet=as_json, highlight=False)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody is there to answer."""
+        return sys.stdin.isatty() and not self.as_json
+
+    def say(self, text: str = "") -> None:
+        """A line for people."""
+        self.out.print(text, markup=False, soft_wrap=True)
+
+    def aside(self, text: str) -> None:
+        """A line beside the result."""
+        if not self.as_json:
+            self.err.print(text, markup=False)
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show what is being done while it is; what is yielded takes a new text. Leaves nothing behind."""
+        if self.as_json or not self.err.is_terminal:
+            yield lambda _: None
+            return
+        with self.err.status(text) as status:
+            yield status.update
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """The one object that a machine reads."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+    def failure(self, error: Exception, code: ExitCode) -> None:
+        """An error, for whoever is listening."""
+        if self.as_json:
+            kind, text = type(error).__name__, message(error)
+            self.result({"error": {"type": kind, "message": text, "exit_code": int(code)}})
+        else:
+            self.err.print(f"error: {message(error)}", markup=False)
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Go on only if somebody agrees.
+
+        Raises:
+            RefusedError: the answer is no, or nobody is there.
+        """
+        if yes:
+            return
+        self._need_somebody(f"would ask '{question}'; --yes answers yes")
+        if self.err.input(f"{question} [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
+            raise RefusedError("not confirmed; nothing was written")
+
+    def wait(self, instruction: str, *, instead: str) -> None:
+        """Wait until somebody has done something by hand. `instead`: what a script would do.
+
+        Raises:
+            RefusedError: nobody is there.
+        """
+        self._need_somebody(f"would wait for somebody to do this: {instruction}; {instead}")
+        self.err.input(f"{instruction}, then press Enter ", markup=False)
+
+    def _need_somebody(self, what: str) -> None:
+        if not self.interactive:
+            raise RefusedError(f"{what}. Nothing was written")
+
+
+def run(parser: Parser, argv: Sequence[str] | None) -> int:
+    """Parse, do what the parsed `body` does, and turn errors into messages and exit codes."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    screen = Screen(as_json="--json" in arguments)
+    try:
+        args = parser.parse_args(arguments)
+        body: Callable[[argparse.Namespace, Screen], ExitCode] = args.body
+        return int(body(args, screen))
+    except KeyboardInterrupt:
+        screen.aside("interrupted")
+        return int(ExitCode.INTERRUPTED)
+    except tuple(kind for kind, _ in _CODES) as error:
+        if "--debug" in arguments:
+            raise
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        screen.failure(error, code)
+        return int(code)
+
+
+def message(error: Exception) -> str:
+    """What an error says, with the port or file in front where it is about one."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def open_bus(name: str | None, baudrate: int, screen: Screen) -> Bus:
+    """The bus behind a port, or behind the only adapter that is plugged in.
+
+    Raises:
+        PortError: there is no port to open, or it cannot be opened.
+    """
+    return Bus(open_port(find_port(name, screen), baudrate))
+
+
+def open_port(name: str, baudrate: int) -> Port:
+    """Open a serial port. Raises PortError."""
+    return SerialPort(name, baudrate)
+
+
+def find_port(name: str | None, screen: Screen) -> str:
+    """The port to use: the one named, or the only USB adapter there is.
+
+    Raises:
+        NoPortError: there is none, or more than one.
+    """
+    if name is not None:
+        return name
+    adapters = sorted((p for p in list_ports.comports() if p.vid is not None), key=lambda p: p.device)
+    if len(adapters) == 1:
+        screen.aside(f"using {adapters[0].device} ({adapters[0].description})")
+        return str(adapters[0].device)
+    if not adapters:
+        raise NoPortError(
+            "no USB serial adapter is plugged in; plug it in, or name a port with --port "
+            "(without an arm: 'robot-twin --arm koch-v1.1' prints a port)"
+        )
+    listed = ", ".join(f"{p.device} ({p.description})" for p in adapters)
+    raise NoPortError(f"more than one adapter is plugged in, choose one with --port: {listed}")
+
+
+def baudrate(text: str) -> int:
+    """A baud rate from the command line. Raises UsageError."""
+    try:
+        rate = int(text.replace("_", ""))
+    except ValueError:
+        rate = 0
+    if rate <= 0:
+        raise UsageError(f"'{text}' is not a baud rate, such as 1000000")
+    return rate

@@ -1,0 +1,250 @@
+"""robot-setup: servos get their IDs and settings, an arm gets its zero; shown before it is written, and undoable."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from robot_runtime.bus import ServoError
+from robot_runtime.bus.scan import known_baudrates
+from robot_runtime.cli import setup_arm, setup_zero
+from robot_runtime.cli.common import (
+    EXIT_CODES,
+    ExitCode,
+    Parser,
+    Screen,
+    UsageError,
+    add_common,
+    add_yes,
+    baudrate,
+    command,
+    open_bus,
+    run,
+)
+from robot_runtime.cli.writing import change_json, load_own_arm, own_folder, show_changes, undo_log
+from robot_runtime.servos import ServoModel, servo_model_by_number
+from robot_runtime.setup.apply import Outcome, load_undo, undo
+from robot_runtime.setup.arm_file import Edit, save
+from robot_runtime.setup.errors import WhichServoError
+from robot_runtime.setup.identity import Place, assign, change_baudrate, identity_changes, locate, the_one_servo
+from robot_runtime.setup.release import release
+
+_EXAMPLES = """  robot-setup servo --id 3 --baud 1000000    one servo on the cable: give it its ID and baud rate
+  robot-setup arm --arm koch-v1.1            all of an arm: IDs one by one, then the recommended settings
+  robot-setup arm --arm koch-v1.1 --dry-run  only show what would be written
+  robot-setup zero --arm koch-v1.1           settle signs and offsets by moving the arm by hand
+  robot-setup baud --arm ./my-arm 3000000    another baud rate for all servos
+  robot-setup undo robot-setup-undo-20250101-120000.json
+  robot-setup release --arm koch-v1.1        torque off
+  robot-setup reboot --id 3                  restart a servo that has shut itself down
+
+'robot-setup SUBCOMMAND --help' tells more about each."""
+
+_HIGHEST_ID = 252
+
+_REBOOT_PATIENCE = 2.0
+"""s that a servo may take to answer after a reboot; X-series servos take about half a second."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `robot-setup`."""
+    parser = command(
+        "robot-setup",
+        "Give servos their IDs, baud rates and settings, and an arm its zero. What will be written is shown first, the "
+        "old values go into an undo file, and what was written is read back.",
+        _EXAMPLES,
+    )
+    commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+
+    def add(name: str, text: str, body: Callable[[argparse.Namespace, Screen], ExitCode]) -> Parser:
+        sub: Parser = commands.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
+        sub.set_defaults(body=body)
+        add_common(sub)
+        return sub
+
+    sub = add("servo", "Give the one servo that is connected its ID and baud rate.", _servo)
+    sub.add_argument("--id", type=int, required=True, metavar="NEW", help="the ID that it gets, 0 to 252")
+    sub.add_argument("--baud", metavar="N", help="the baud rate that it gets (default: stays as it is)")
+    sub.add_argument("--from", dest="present", type=int, metavar="ID", help="the servo that has this ID now")
+    _add_writing(sub)
+
+    sub = add(
+        "arm", "Give all servos of an arm their IDs, one by one, and the settings that control needs.", setup_arm.body
+    )
+    _add_arm(sub)
+    sub.add_argument("--only", metavar="JOINT", help="this joint alone; its servo is the only new one connected")
+    sub.add_argument("--settings-only", action="store_true", help="all servos have their IDs; no guided part")
+    sub.add_argument(
+        "--dry-run", action="store_true", help="show what would be written; exit code 1 if there is anything"
+    )
+    _add_writing(sub)
+
+    sub = add(
+        "zero",
+        "Settle signs and offsets of an arm that is moved by hand, and write them into its file.",
+        setup_zero.body,
+    )
+    _add_arm(sub)
+    setup_zero.add_arguments(sub)
+    _add_writing(sub)
+    _add_out(sub)
+
+    sub = add("baud", "Bring all servos of an arm to another baud rate, and note it in the arm's file.", _baud)
+    _add_arm(sub)
+    sub.add_argument("rate", metavar="N", help="bit/s")
+    _add_writing(sub)
+    _add_out(sub)
+
+    sub = add("undo", "Take back what an undo file tells of, the last change first.", _undo)
+    sub.add_argument("file", metavar="FILE", type=Path)
+    sub.add_argument("--force", action="store_true", help="also where somebody else has written since")
+    add_yes(sub)
+
+    sub = add("release", "Torque off in all servos of an arm: it falls unless something holds it up.", _release)
+    _add_arm(sub)
+    add_yes(sub)
+
+    sub = add("reboot", "Restart servos: errors are cleared, torque goes off.", _reboot)
+    sub.add_argument("--id", type=int, nargs="+", required=True, metavar="N", help="which servos")
+    add_yes(sub)
+    return run(parser, argv)
+
+
+def _add_arm(parser: Parser) -> None:
+    parser.add_argument("--arm", required=True, metavar="NAME|PATH", help="an arm that ships, or a path to an arm.toml")
+
+
+def _add_writing(parser: Parser) -> None:
+    add_yes(parser)
+    parser.add_argument("--undo-file", metavar="FILE", help="where the old values go (default: a new file here)")
+
+
+def _add_out(parser: Parser) -> None:
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="write the arm there instead (default: in place; a shipped arm is copied to ./NAME)",
+    )
+
+
+def _servo(args: argparse.Namespace, screen: Screen) -> ExitCode:
+    rates = known_baudrates()
+    if not 0 <= args.id <= _HIGHEST_ID:
+        raise UsageError(f"--id {args.id}: IDs go from 0 to {_HIGHEST_ID}")
+    wanted_rate = None if args.baud is None else baudrate(args.baud)
+    log = undo_log(args)
+    with open_bus(args.port, rates[0], screen) as bus:
+        with screen.working("looking for the servo") as show:
+            servo = the_one_servo(
+                bus,
+                rates,
+                servo_id=args.present,
+                progress=lambda r, i, n: show(f"looking at {r} bit/s ({i + 1} of {n})"),
+            )
+        target = Place(args.id, wanted_rate or servo.baudrate)
+        todo = identity_changes(servo, target)
+        name = servo.model.name if servo.model else ""
+        screen.say(f"Found: {name}, firmware {servo.firmware}, ID {servo.servo_id} at {servo.baudrate} bit/s.")
+        if todo:
+            screen.confirm(f"Make it {target}?", yes=args.yes)
+            assign(bus, servo, target, log)
+            screen.say(f"It is {target} now. To take it back: robot-setup undo {log.path}")
+        else:
+            screen.say("It is so already; nothing was written.")
+    found = {"id": servo.servo_id, "baudrate": servo.baudrate, "model": name, "firmware": servo.firmware}
+    written = {"changes": [change_json(c) for c in todo], "undo_file": str(log.path) if todo else None}
+    screen.result({"found": found, "id": target.servo_id, "baudrate": target.baudrate, **written})
+    return ExitCode.FINE
+
+
+def _baud(args: argparse.Namespace, screen: Screen) -> ExitCode:
+    spec, rate = load_own_arm(args), baudrate(args.rate)
+    rates = dict.fromkeys((spec.bus.baudrate, rate, *known_baudrates()))
+    log = undo_log(args)
+    with open_bus(args.port, spec.bus.baudrate, screen) as bus:
+        places = locate(bus, spec.servo_ids, tuple(rates))
+        servos = {place: _expected(spec.joints[spec.servo_ids.index(place.servo_id)].servo, place, number)
+                  for place, number in places.items()}  # fmt: skip
+        away = {place: model for place, model in servos.items() if place.baudrate != rate}
+        for old in sorted({place.baudrate for place in away}):
+            screen.say(f"{sum(p.baudrate == old for p in away)} servos at {old} bit/s")
+        if away or spec.bus.baudrate != rate:
+            screen.confirm(f"Bring {len(away)} servos and the arm's file to {rate} bit/s?", yes=args.yes)
+        for old in sorted({place.baudrate for place in away}):
+            bus.port.set_baudrate(old)
+            group = [(place.servo_id, model) for place, model in away.items() if place.baudrate == old]
+            change_baudrate(bus, group, rate, log)
+    file = spec.path
+    if spec.bus.baudrate != rate:
+        file = save(spec, [Edit(("bus", "baudrate"), rate)], own_folder(args)).path
+    undo_text = f" To take the servos back: robot-setup undo {log.path}" if away else ""
+    screen.say(f"All {len(servos)} servos answer at {rate} bit/s; {file} says so.{undo_text}")
+    screen.result({"baudrate": rate, "changed": [p.servo_id for p in away], "arm_file": str(file),
+                   "undo_file": str(log.path) if away else None})  # fmt: skip
+    return ExitCode.FINE
+
+
+def _expected(model: ServoModel, place: Place, number: int) -> ServoModel:
+    if model.number != number:
+        raise WhichServoError(f"{place} is not a {model.name} as the arm's file says, but model number {number}")
+    return model
+
+
+def _undo(args: argparse.Namespace, screen: Screen) -> ExitCode:
+    changes = load_undo(args.file)
+    show_changes([replace(c, before=c.after, after=c.before) for c in reversed(changes)], {}, screen)
+    screen.confirm(f"Take {len(changes)} changes back?", yes=args.yes)
+    with open_bus(args.port, changes[-1].baudrate if changes else known_baudrates()[0], screen) as bus:
+        results = undo(bus, changes, force=args.force)
+    for entry in results:
+        change = entry.change
+        reason = f": {entry.reason}" if entry.reason else ""
+        screen.say(f"servo {change.servo_id} {change.register.name} = {change.before}: {entry.outcome}{reason}")
+    screen.result(
+        {
+            "changes": [
+                {**change_json(e.change), "outcome": str(e.outcome).replace(" ", "_"), "reason": e.reason}
+                for e in results
+            ]
+        }
+    )
+    return ExitCode.FOUND if any(e.outcome is Outcome.SKIPPED for e in results) else ExitCode.FINE
+
+
+def _release(args: argparse.Namespace, screen: Screen) -> ExitCode:
+    spec = load_own_arm(args)
+    screen.confirm(f"{spec.name} will fall unless something holds it up. Let go?", yes=args.yes)
+    with open_bus(args.port, spec.bus.baudrate, screen) as bus:
+        failed = release(bus, spec.joints)
+    for name, reason in failed.items():
+        screen.say(f"joint '{name}': not sure that torque is off: {reason}")
+    if not failed:
+        screen.say(f"Torque is off in all {len(spec.joints)} servos.")
+    screen.result({"released": [name for name in spec.joint_names if name not in failed], "failed": failed})
+    return ExitCode.SERVOS if failed else ExitCode.FINE
+
+
+def _reboot(args: argparse.Namespace, screen: Screen) -> ExitCode:
+    listed = ", ".join(map(str, args.id))
+    screen.confirm(f"Servo {listed} will let go of what it holds up. Reboot?", yes=args.yes)
+    errors: dict[int, list[str]] = {}
+    with open_bus(args.port, known_baudrates()[0], screen) as bus:
+        for place, number in locate(bus, args.id, known_baudrates()).items():
+            model = servo_model_by_number(number)
+            bus.port.set_baudrate(place.baudrate)
+            bus.reboot(place.servo_id)
+            deadline = bus.port.now() + _REBOOT_PATIENCE
+            while True:
+                try:
+                    status = bus.read(place.servo_id, model.register("hardware_error_status"))
+                    break
+                except ServoError:
+                    if bus.port.now() > deadline:
+                        raise
+            errors[place.servo_id] = list(model.error_names(status))
+    for servo_id, names in errors.items():
+        screen.say(f"servo {servo_id} is back, {'hardware error: ' + ', '.join(names) if names else 'no error'}")
+    screen.result({"rebooted": [{"id": servo_id, "errors": names} for servo_id, names in errors.items()]})
+    return ExitCode.FOUND if any(errors.values()) else ExitCode.FINE

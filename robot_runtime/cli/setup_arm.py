@@ -1,0 +1,140 @@
+"""robot-setup arm: servos get their IDs one by one, then all get the settings that control needs."""
+
+from __future__ import annotations
+
+import argparse
+
+from robot_runtime.arm.identify import identify
+from robot_runtime.bus import Bus, ServoError
+from robot_runtime.bus.scan import FoundServo, known_baudrates
+from robot_runtime.cli.common import ExitCode, Screen, UsageError, open_bus
+from robot_runtime.cli.writing import change_json, differences, load_own_arm, show_changes, undo_log, write
+from robot_runtime.servos import ServoModel
+from robot_runtime.setup.apply import UndoLog
+from robot_runtime.setup.errors import NoServoError, WhichServoError
+from robot_runtime.setup.identity import Place, assign, the_one_servo
+from robot_runtime.setup.plan import Change, wanted
+from robot_runtime.spec import ArmSpec, JointSpec
+
+_FACTORY_BAUDRATE = 57_600
+"""bit/s of every X-series servo fresh from the box. Source: e-Manual."""
+
+_FIRMWARE = (6, 1)
+"""Address and bytes of the firmware version. All Protocol 2.0 servos."""
+
+
+def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
+    """Do what `robot-setup arm` was asked to."""
+    spec = load_own_arm(args)
+    if args.only is not None and args.only not in spec.joint_names:
+        raise UsageError(f"{spec.name} has no joint '{args.only}'; it has {', '.join(spec.joint_names)}")
+    joints = [j for j in spec.joints if args.only in (None, j.name)]
+    log = undo_log(args)
+    assigned: list[str] = []
+    with open_bus(args.port, spec.bus.baudrate, screen) as bus:
+        if not args.settings_only and not args.dry_run:
+            assigned = _give_ids(bus, spec, joints, args, screen, log)
+        if args.only is None:
+            models = {s.joint.servo_id: s.model for s in identify(bus, spec)}
+        else:
+            models = {j.servo_id: _as_it_is(bus, j) for j in joints}
+        found = _differences(bus, spec, joints, models)
+        if found:
+            show_changes(found, {j.servo_id: j.name for j in joints}, screen)
+        else:
+            screen.say(f"Nothing to change: {len(joints)} servos are set as {spec.path.name} and control want them.")
+        if found and not args.dry_run:
+            screen.confirm(f"Write these {len(found)} settings?", yes=args.yes)
+            write(bus, found, lambda: _differences(bus, spec, joints, models), log)
+            screen.say(f"Written and read back. To take it back: robot-setup undo {log.path}")
+    screen.result(
+        {
+            "arm": spec.name,
+            "assigned": assigned,
+            "changes": [change_json(c) for c in found],
+            "written": bool(found) and not args.dry_run,
+            "undo_file": str(log.path) if log.changes else None,
+        }
+    )
+    return ExitCode.FOUND if found and args.dry_run else ExitCode.FINE
+
+
+def _differences(bus: Bus, spec: ArmSpec, joints: list[JointSpec], models: dict[int, ServoModel]) -> list[Change]:
+    found: list[Change] = []
+    for joint in joints:
+        model = models[joint.servo_id]
+        found += differences(bus, joint.servo_id, model, wanted(joint, spec.bus, model))
+    return found
+
+
+def _as_it_is(bus: Bus, joint: JointSpec) -> ServoModel:
+    return joint.servo.for_firmware(bus.read_bytes(joint.servo_id, *_FIRMWARE)[0])
+
+
+def _give_ids(
+    bus: Bus, spec: ArmSpec, joints: list[JointSpec], args: argparse.Namespace, screen: Screen, log: UndoLog
+) -> list[str]:
+    """Guide through the joints whose servos are not there yet; return their names."""
+    settled = {Place(j.servo_id, spec.bus.baudrate) for j in spec.joints if _is_there(bus, j)}
+    missing = [j for j in joints if Place(j.servo_id, spec.bus.baudrate) not in settled]
+    if len(missing) > 0 and args.only is None:
+        screen.say(f"{len(spec.joints) - len(missing)} of {len(spec.joints)} servos have their IDs already.")
+    for joint in missing:
+        if args.only is None:
+            screen.wait(
+                f"Connect the servo of joint '{joint.name}' ({joint.servo.name}); those that have their IDs may stay",
+                instead="a script connects one servo and runs with --only JOINT, for each joint",
+            )
+        while not _give_id(bus, spec, joint, settled, args, screen, log):
+            screen.wait("Put it right", instead="")
+        settled.add(Place(joint.servo_id, spec.bus.baudrate))
+    return [j.name for j in missing]
+
+
+def _give_id(
+    bus: Bus,
+    spec: ArmSpec,
+    joint: JointSpec,
+    settled: set[Place],
+    args: argparse.Namespace,
+    screen: Screen,
+    log: UndoLog,
+) -> bool:
+    """Give the new servo on the bus this joint's ID. False: something has to be put right by hand first."""
+    target = Place(joint.servo_id, spec.bus.baudrate)
+    try:
+        servo = _new_servo(bus, spec, settled, screen)
+        if servo.model_number != joint.servo.number:
+            name = servo.model.name if servo.model else f"an unknown model, number {servo.model_number}"
+            raise WhichServoError(
+                f"joint '{joint.name}' wants a {joint.servo.name}; what is connected (ID {servo.servo_id}) is {name}"
+            )
+        screen.say(f"Found: {joint.servo.name}, ID {servo.servo_id} at {servo.baudrate} bit/s.")
+        screen.confirm(f"Make it {target}, joint '{joint.name}'?", yes=args.yes)
+        assign(bus, servo, target, log)
+    except WhichServoError as error:
+        if not screen.interactive or args.only is not None:
+            raise
+        screen.aside(f"error: {error}")
+        return False
+    screen.say(f"Joint '{joint.name}' is {target} now.")
+    return True
+
+
+def _new_servo(bus: Bus, spec: ArmSpec, settled: set[Place], screen: Screen) -> FoundServo:
+    likely = tuple(dict.fromkeys((_FACTORY_BAUDRATE, spec.bus.baudrate)))
+    others = tuple(rate for rate in known_baudrates() if rate not in likely)
+    with screen.working("looking for the new servo") as show:
+        try:
+            return the_one_servo(bus, likely, settled=settled)
+        except NoServoError:
+            return the_one_servo(
+                bus, others, settled=settled, progress=lambda rate, *_: show(f"looking at {rate} bit/s")
+            )
+
+
+def _is_there(bus: Bus, joint: JointSpec) -> bool:
+    try:
+        return bus.ping(joint.servo_id).model_number == joint.servo.number
+    except ServoError:
+        return False

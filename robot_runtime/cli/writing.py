@@ -1,0 +1,92 @@
+"""What the subcommands of robot-setup share: changes as a table, agreed to, written with an undo file."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from robot_runtime.bus import Bus, VerifyError
+from robot_runtime.bus.scan import read_registers
+from robot_runtime.cli.common import Screen
+from robot_runtime.servos import ServoModel
+from robot_runtime.setup.apply import UndoLog, apply
+from robot_runtime.setup.plan import Change, Wanted, changes
+from robot_runtime.spec import ArmSpec, load_arm
+
+
+def load_own_arm(args: argparse.Namespace) -> ArmSpec:
+    """The arm of `--arm`, zeroed or not. Raises ArmSpecError."""
+    return load_arm(args.arm, zeroed=False)
+
+
+def own_folder(args: argparse.Namespace) -> Path | None:
+    """Where a changed arm file goes: in place for one's own, a copy in the working directory for a shipped arm."""
+    if args.out is not None:
+        return Path(args.out)
+    return None if Path(args.arm).exists() else Path(args.arm)
+
+
+def undo_log(args: argparse.Namespace) -> UndoLog:
+    """The undo file of this run. Raises UndoFileError."""
+    if args.undo_file is not None:
+        path = Path(args.undo_file)
+    else:
+        stem = f"robot-setup-undo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        names = (Path(f"{stem}{'' if n == 1 else f'-{n}'}.json") for n in itertools.count(1))
+        path = next(name for name in names if not name.exists())
+    return UndoLog(path, f"robot-setup {args.subcommand}")
+
+
+def differences(bus: Bus, servo_id: int, model: ServoModel, want: Mapping[str, Wanted]) -> tuple[Change, ...]:
+    """What one servo holds otherwise than it should. Raises ServoError."""
+    return changes(servo_id, bus.port.baudrate, model, read_registers(bus, servo_id, model), want)
+
+
+def write(bus: Bus, found: Sequence[Change], again: Callable[[], Sequence[Change]], log: UndoLog) -> None:
+    """Write changes that were agreed to; `again` looks for differences once more when all is written.
+
+    Raises:
+        RefusedError: torque is on; nothing was written.
+        ServoError: a servo does not answer, refuses, or holds something else in the end.
+    """
+    apply(bus, found, log)
+    for change in again():
+        raise VerifyError(
+            change.servo_id,
+            f"servo {change.servo_id}: {change.register.name} was set to {change.after}, but reads {change.before} "
+            "after the other settings were written; run the command again",
+        )
+
+
+def show_changes(found: Sequence[Change], names: Mapping[int, str], screen: Screen) -> None:
+    """The table of differences."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("ID", justify="right")
+    table.add_column("joint")
+    table.add_column("register")
+    table.add_column("is", justify="right")
+    table.add_column("becomes", justify="right")
+    table.add_column("why")
+    for change in found:
+        values = str(change.before), str(change.after)
+        register = change.register.name.replace("_", " ")
+        table.add_row(str(change.servo_id), names.get(change.servo_id, ""), register, *values, change.why)
+    screen.out.print(table)
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """One change for a machine."""
+    return {
+        "servo": change.servo_id,
+        "register": change.register.name,
+        "before": change.before,
+        "after": change.after,
+        "why": change.why,
+    }

@@ -1,0 +1,1 @@
+"""What `robot-setup` does: differences, undo, identity, baud rates, zeroing. Nothing here prints or asks."""

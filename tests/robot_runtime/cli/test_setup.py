@@ -1,0 +1,183 @@
+"""robot-setup servo, baud, undo, release and reboot from their arguments to their exit codes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from robot_runtime.cli.setup import main
+from robot_runtime.spec import load_arm
+from sim.twin.twin import Twin
+from tests.robot_runtime.cli.conftest import Desk
+
+FIRST = ("servo", "--id", "7", "--baud", "1000000")
+
+
+@pytest.fixture
+def fresh(desk: Desk) -> Twin:
+    """One servo as shipped: ID 1, 57600 bit/s."""
+    return desk.put(Twin.load("xl330-pendulum", factory=True))
+
+
+@pytest.fixture
+def koch(desk: Desk) -> Twin:
+    return desk.put(Twin.load("koch-v1.1"))
+
+
+def place(twin: Twin, index: int = 0) -> tuple[int, int]:
+    servo = twin.servos[index]
+    return servo.get("id"), servo.baudrate
+
+
+def undo_files(desk: Desk) -> list[Path]:
+    return sorted(desk.folder.glob("robot-setup-undo-*.json"))
+
+
+# -- servo -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_servo_gets_its_place_when_somebody_says_yes(desk: Desk, fresh: Twin) -> None:
+    desk.somebody("y")
+    ended = desk.run(main, *FIRST)
+    assert (ended.code, place(fresh)) == (0, (7, 1_000_000))
+    assert "Found: XL330-M288, firmware" in ended.out
+    assert "Make it ID 7 at 1000000 bit/s? [y/N]" in ended.err
+
+
+def test_no_means_no(desk: Desk, fresh: Twin) -> None:
+    desk.somebody("n")
+    assert desk.run(main, *FIRST).code == 5
+    assert place(fresh) == (1, 57_600)
+    assert undo_files(desk) == []
+
+
+def test_a_script_is_told_the_question_and_nothing_is_written(desk: Desk, fresh: Twin) -> None:
+    ended = desk.run(main, *FIRST)
+    assert ended.code == 5
+    assert "would ask 'Make it ID 7 at 1000000 bit/s?'; --yes answers yes" in ended.err
+    assert desk.run(main, *FIRST, "--json").json["error"]["exit_code"] == 5
+    assert place(fresh) == (1, 57_600)
+    assert desk.asked == 0
+
+
+def test_yes_and_back_again(desk: Desk, fresh: Twin) -> None:
+    result = desk.run(main, *FIRST, "--yes", "--json").json
+    assert result["found"]["id"] == 1
+    assert place(fresh) == (7, 1_000_000)
+    assert desk.run(main, *FIRST, "--yes").out.endswith("It is so already; nothing was written.\n")
+    ended = desk.run(main, "undo", result["undo_file"], "--yes")
+    assert (ended.code, place(fresh)) == (0, (1, 57_600))
+    assert ended.out.count("restored") == 2
+
+
+def test_without_baud_the_rate_stays(desk: Desk, fresh: Twin) -> None:
+    assert desk.run(main, "servo", "--id", "9", "--yes").code == 0
+    assert place(fresh) == (9, 57_600)
+
+
+def test_an_id_that_cannot_be(desk: Desk, fresh: Twin) -> None:
+    assert desk.run(main, "servo", "--id", "253", "--yes").code == 2
+
+
+def test_several_servos_are_too_many_unless_one_is_named(desk: Desk, koch: Twin) -> None:
+    ended = desk.run(main, *FIRST, "--yes")
+    assert ended.code == 4
+    assert "6 servos could be meant" in ended.err
+    assert desk.run(main, *FIRST, "--from", "3", "--yes").code == 0
+    assert place(koch, 2) == (7, 1_000_000)
+    taken = desk.run(main, "servo", "--id", "1", "--from", "4", "--yes")
+    assert taken.code == 4
+    assert "another servo answers as ID 1" in taken.err
+
+
+# -- baud --------------------------------------------------------------------------------------------------------------
+
+
+def test_all_servos_and_a_copy_of_a_shipped_arm_go_to_another_rate(desk: Desk, koch: Twin) -> None:
+    ended = desk.run(main, "baud", "--arm", "koch-v1.1", "2000000", "--yes")
+    assert ended.code == 0
+    assert {servo.baudrate for servo in koch.servos} == {2_000_000}
+    assert load_arm(desk.folder / "koch-v1.1").bus.baudrate == 2_000_000
+    assert load_arm("koch-v1.1").bus.baudrate == 2_000_000  # the copy here comes before the one that ships
+    (file,) = undo_files(desk)
+    assert desk.run(main, "undo", str(file), "--yes").code == 0
+    assert {servo.baudrate for servo in koch.servos} == {1_000_000}
+
+
+def test_servos_that_were_left_half_way_are_brought_along(desk: Desk, koch: Twin) -> None:
+    own = desk.folder / "mine"
+    shutil.copytree(load_arm("koch-v1.1").path.parent, own)
+    for servo in koch.servos[:2]:
+        servo.set_eeprom(baud_rate=4)
+    ended = desk.run(main, "baud", "--arm", str(own), "2000000", "--yes")
+    assert ended.code == 0
+    assert {servo.baudrate for servo in koch.servos} == {2_000_000}
+    assert load_arm(own).bus.baudrate == 2_000_000
+    assert (own / "arm.toml.bak").exists()
+    assert desk.run(main, "baud", "--arm", str(own), "2000000").code == 0  # nothing left to ask about
+
+
+def test_a_missing_servo_keeps_all_where_they_are(desk: Desk, koch: Twin) -> None:
+    koch.cut_power(koch.servos[5])
+    ended = desk.run(main, "baud", "--arm", "koch-v1.1", "2000000", "--yes")
+    assert ended.code == 4
+    assert "no answer from ID 6" in ended.err
+    assert {servo.baudrate for servo in koch.servos} == {1_000_000}
+
+
+# -- undo --------------------------------------------------------------------------------------------------------------
+
+
+def test_undo_of_what_is_no_undo_file(desk: Desk, koch: Twin) -> None:
+    assert desk.run(main, "undo", "missing.json", "--yes").code == 2
+
+
+def test_undo_that_leaves_something_undone_says_so(desk: Desk, koch: Twin) -> None:
+    desk.run(main, "arm", "--arm", "koch-v1.1", "--yes", "--undo-file", "u.json")
+    koch.servos[0].set_eeprom(velocity_limit=1)
+    result = desk.run(main, "undo", "u.json", "--yes", "--json")
+    assert result.code == 1
+    skipped = [c for c in result.json["changes"] if c["outcome"] == "skipped"]
+    assert [(c["servo"], c["register"]) for c in skipped] == [(1, "velocity_limit")]
+    assert desk.run(main, "undo", "u.json", "--yes", "--force").code == 0
+    assert koch.servos[0].get("velocity_limit") == 265
+
+
+# -- release and reboot ------------------------------------------------------------------------------------------------
+
+
+def hold(twin: Twin) -> None:
+    for servo in twin.servos:
+        register = servo.table.registers["torque_enable"]
+        servo.write(register.address, b"\x01")
+
+
+def test_release_says_first_that_the_arm_falls(desk: Desk, koch: Twin) -> None:
+    hold(koch)
+    ended = desk.run(main, "release", "--arm", "koch-v1.1")
+    assert ended.code == 5
+    assert "will fall" in ended.err
+    assert all(servo.torque_on for servo in koch.servos)
+    assert desk.run(main, "release", "--arm", "koch-v1.1", "--yes").code == 0
+    assert not any(servo.torque_on for servo in koch.servos)
+
+
+def test_release_names_a_joint_that_it_could_not_reach(desk: Desk, koch: Twin) -> None:
+    hold(koch)
+    koch.inject("servo-silent:servo=elbow_flex,for=60")
+    result = desk.run(main, "release", "--arm", "koch-v1.1", "--yes", "--json")
+    assert result.code == 4
+    assert list(result.json["failed"]) == ["elbow_flex"]
+    assert [servo.torque_on for servo in koch.servos].count(True) == 1
+
+
+def test_reboot_clears_an_error(desk: Desk, koch: Twin) -> None:
+    koch.inject("overload:servo=3")
+    koch.advance(0.1)
+    assert koch.servos[2].get("hardware_error_status")
+    assert desk.run(main, "reboot", "--id", "3").code == 5
+    ended = desk.run(main, "reboot", "--id", "3", "--yes")
+    assert (ended.code, ended.out) == (0, "servo 3 is back, no error\n")
+    assert desk.run(main, "reboot", "--id", "33", "--yes").code == 4
