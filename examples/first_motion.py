@@ -42,6 +42,7 @@ def main() -> None:
             for name, pose in _poses(arm):
                 _go(arm, pose, f"{name}", live)
         arm.torque_off()
+        console.print()
         bus = arm.bus.statistics
         console.print(
             f"at rest, torque off; {bus.reads} reads, {bus.retries} of them asked again, {bus.incomplete} incomplete"
