@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from robot_runtime.arm import Arm
+from robot_runtime.arm.identify import ServoOnBus
 from robot_runtime.bus import BusError
 from robot_runtime.spec import ArmSpec, load_arm
 from robot_runtime.twin_process import TwinProcess
@@ -51,11 +52,17 @@ def spec(request: pytest.FixtureRequest) -> ArmSpec:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest, spec: ArmSpec) -> Iterator[Bench]:
-    """A freshly opened arm with torque off; torque is off again afterwards, whatever happened."""
+    """A freshly opened arm with torque off; torque is off again afterwards, whatever happened.
+
+    An arm that somebody else is holding is left alone, before and after.
+    """
     port = request.config.getoption("--port")
     twin = None if port else TwinProcess(str(spec.path))
     try:
         with Arm.open(spec, port or twin.port) as arm:  # type: ignore[union-attr]
+            held = [s.joint.servo_id for s in arm.servos if _holds(arm, s)]
+            if held:
+                pytest.fail(f"servos {held} hold torque already: another program, or 'robot-setup release' is due")
             try:
                 yield Bench(arm, real=twin is None)
             finally:
@@ -63,6 +70,10 @@ def bench(request: pytest.FixtureRequest, spec: ArmSpec) -> Iterator[Bench]:
     finally:
         if twin is not None:
             twin.stop()
+
+
+def _holds(arm: Arm, servo: ServoOnBus) -> bool:
+    return bool(arm.bus.read(servo.joint.servo_id, servo.model.register("torque_enable")))
 
 
 def _let_go(arm: Arm) -> None:

@@ -69,8 +69,8 @@ def test_no_joint_is_near_its_encoders_wrap(bench: Bench, spec: ArmSpec) -> None
 
 
 @pytest.mark.parametrize("register", ["max_position_limit", "min_position_limit"])
-def test_eeprom_is_locked_only_while_torque_is_on(bench: Bench, register: str) -> None:
-    """Writing what is there already changes nothing, and shows that EEPROM can be written with torque off."""
+def test_eeprom_can_be_written_while_torque_is_off(bench: Bench, register: str) -> None:
+    """Writing what is there already changes nothing. That torque locks EEPROM is in test_torque.py."""
     servo = bench.arm.servos[0]
     line = servo.model.register(register)
     bench.arm.bus.write_verified(servo.joint.servo_id, line, bench.arm.bus.read(servo.joint.servo_id, line))

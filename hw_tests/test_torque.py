@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hw_tests.conftest import Bench
 from robot_runtime.arm import Arm, JointCommand, Move
@@ -14,19 +15,25 @@ pytestmark = pytest.mark.moves_arm
 
 PERIOD = 0.01  # s
 STILL = 0.026  # rad (1.5 degrees): gear play and the sag of a P controller under load
-NUDGE = 0.15  # rad
+NUDGE = 0.3  # rad, enough for the soft spring of a held torque joint to overcome its gears' friction
 
 
-def cycle(arm: Arm, seconds: float, move: Move | None = None) -> None:
-    """Read and write by absolute deadlines, every joint held; with a move, the hold follows it."""
+def cycle(arm: Arm, seconds: float, move: Move | None = None) -> NDArray[np.float64]:
+    """Read and write by absolute deadlines, every joint held; with a move, the hold follows it.
+
+    Returns the fastest speed of each joint, with its sign.
+    """
     begin, command = arm.bus.port.now(), JointCommand(len(arm.spec.joints))
+    fastest = np.zeros(len(arm.spec.joints))
     for k in range(1, int(seconds / PERIOD) + 1):
         due = begin + k * PERIOD
         arm.read(due)
         if move is not None:
             move.at(k * PERIOD, arm.hold_angle)
         arm.write(command)
+        np.copyto(fastest, arm.state.dq, where=np.abs(arm.state.dq) > np.abs(fastest))
         arm.bus.port.sleep_until(due)
+    return fastest
 
 
 def test_torque_on_does_not_move_the_arm(bench: Bench) -> None:
@@ -55,9 +62,9 @@ def test_every_joint_goes_the_way_it_is_told(bench: Bench, spec: ArmSpec) -> Non
         goal[i] += way * NUDGE
         before = float(arm.state.q[i])
         there = Move.between(spec, home, goal)
-        cycle(arm, there.duration / 2, there)
-        assert way * arm.state.dq[i] > 0, f"{joint.name}: velocity has the wrong sign"
-        cycle(arm, there.duration + 0.3, Move(goal, goal, there.duration))
+        fastest = cycle(arm, there.duration, there)
+        assert way * fastest[i] > 0, f"{joint.name}: velocity has the wrong sign"
+        cycle(arm, 0.5, Move(goal, goal, there.duration))
         assert way * (arm.state.q[i] - before) > NUDGE / 3, f"{joint.name} went {arm.state.q[i] - before:+.3f} rad"
         cycle(arm, there.duration, Move.between(spec, goal, home))
     rest = Move.between(spec, home, np.array(spec.poses["rest"]))
@@ -85,16 +92,3 @@ def test_servos_stop_by_themselves_when_they_hear_nothing(bench: Bench, spec: Ar
     for servo in arm.servos:
         tripped = arm.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog"))
         assert tripped == -1, f"{servo.joint.name}: watchdog reads {tripped}"
-
-
-def test_a_servo_does_not_take_a_goal_beyond_its_own_limits(bench: Bench) -> None:
-    """The servo's limits are the last wall: they hold whatever a program writes."""
-    arm = bench.arm
-    arm.prepare()
-    for servo in arm.servos:
-        limit = servo.model.registers.get("pwm_limit")
-        goal = servo.model.register("goal_pwm")
-        assert limit is not None
-        bound = arm.bus.read(servo.joint.servo_id, limit)
-        with pytest.raises((ServoRefusedError, OverflowError)):
-            arm.bus.write(servo.joint.servo_id, goal, bound + 1)

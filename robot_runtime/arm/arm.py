@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm import torque
+from robot_runtime.arm.duty import Duty
 from robot_runtime.arm.errors import CommandError, EncoderWrapError, OutsideLimitsError
 from robot_runtime.arm.hold import Hold
 from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_settings, identify
@@ -18,8 +20,8 @@ from robot_runtime.arm.read_plan import ReadPlan, plan_reads
 from robot_runtime.arm.scaling import GoalScale, SenseScale, goal_register
 from robot_runtime.arm.sensing import Sensing
 from robot_runtime.arm.state import JointCommand, JointState
-from robot_runtime.bus import Bus, GroupWrite, MissingServosError, Port, SerialPort
-from robot_runtime.spec import ArmSpec
+from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort
+from robot_runtime.spec import ArmSpec, ArmSpecError
 
 HEALTH_EVERY = 8
 """Every so many reads the longer one with voltage, temperature, errors: a restarted servo is noticed within that."""
@@ -30,7 +32,10 @@ _LIMIT_SLACK = 0.05
 _READ_TRIES = 5
 
 _FIRST_READ = 0.02
-"""s for the read between torque-on and the first command; it usually takes a tenth of that."""
+"""s, beyond its time on the wire, for the read between torque-on and the first command."""
+
+_PATIENCE = 0.1
+"""s, beyond its time on the wire, for a read that everyone should answer."""
 
 
 class Arm:
@@ -48,6 +53,7 @@ class Arm:
         Raises:
             MissingServosError, WrongBaudError: not all servos answer.
             WrongServoError, ServoSettingError: they are not what the arm file says.
+            ArmSpecError: the MJCF does not fit the arm file, or the bus is too slow for the watchdog.
             BusError: the bus fails.
         """
         self.spec = spec
@@ -66,13 +72,22 @@ class Arm:
         self.state = JointState(count)
         self.gravity = np.zeros(count)
         self._sensing = Sensing(spec, self.plan, self.state, SenseScale.of(spec))
-        self._hold = Hold(spec)
+        self._duty = Duty(spec)
+        self._hold = Hold(spec, self._duty)
         self._goal = GoalScale.of(spec)
         self._goals = GroupWrite([(j.servo_id, goal_register(j)) for j in spec.joints])
+        self._low, self._high = self._goal.low.copy(), self._goal.high.copy()
+        self._last_traffic = bus.port.now()
         self._values = np.zeros(count)
         self._held_before = np.zeros(count, dtype=bool)
         self._reads = 0
         self._prepared = False
+        on_the_wire = self.cycle_time - bus.port.adapter_latency
+        if spec.bus.watchdog < 2 * on_the_wire:
+            raise ArmSpecError(
+                f"{spec.path}: bus.watchdog: {spec.bus.watchdog} s is shorter than two cycles of {on_the_wire:.3f} s "
+                f"at {bus.port.baudrate} bit/s: the servos would stop by themselves; lengthen it, or raise the baud"
+            )
 
     @classmethod
     def open(cls, spec: ArmSpec, port: str | Port) -> Self:
@@ -107,7 +122,7 @@ class Arm:
     @property
     def cycle_time(self) -> float:
         """Seconds that one health read and one write take on the wire: the shortest cycle that loses nothing."""
-        return self.bus.expected_time(self.plan.full) + self._goals.size * 10 / self.bus.port.baudrate
+        return self.bus.expected_time(self.plan.full.group) + self._goals.size * 10 / self.bus.port.baudrate
 
     def prepare(self) -> None:
         """Set modes, gains, health mapping, and clear watchdogs.
@@ -124,17 +139,23 @@ class Arm:
         """Hold the arm where it is: no goal moves it, gravity is carried from the first command on.
 
         Raises:
+            TorqueIsOnError: a servo holds torque already; it stays as it is.
             OutsideLimitsError, EncoderWrapError: a joint stands where it must not be.
-            TorqueOnError, MissingServosError, BusError: torque is off (again) everywhere that could be reached.
+            ServoSettingError: a limit in a servo is narrower than the arm file's.
+            TorqueOnError, MissingServosError, BusError: torque is off again everywhere that could be reached.
         """
-        if not self._prepared:
-            self.prepare()
+        self.prepare()  # again, if it was called before: a servo may have restarted since
         self._read_all()
         self._require_inside_limits()
-        torque.torque_on(self.bus, self.servos, self.spec.bus.watchdog_ticks, self._hold_here)
-        self._sensing.watchdog_expected = self.spec.bus.watchdog_ticks
-        self._sensing.torque_expected = True
-        self._read_all()
+        try:
+            torque.torque_on(self.bus, self.servos, self.spec.bus.watchdog_ticks, self._hold_here)
+            self._sensing.watchdog_expected = self.spec.bus.watchdog_ticks
+            self._sensing.torque_expected = True
+            self._read_all()
+        except BaseException:  # Ctrl-C too
+            with contextlib.suppress(BusError):  # the first error is the one to tell
+                self.torque_off()
+            raise
 
     def torque_off(self) -> None:
         """Let go: the arm falls unless something supports it.
@@ -155,34 +176,46 @@ class Arm:
         Raises:
             PortVanishedError: the port is gone.
         """
+        silence = self.bus.port.now() - self._last_traffic
+        if silence > self.spec.bus.watchdog and self._sensing.torque_expected and self.plan.health.watchdog is None:
+            self._ask_watchdogs()
         full = self._prepared and self._reads % HEALTH_EVERY == 0
+        read = self.plan.full if full else self.plan.motion[self._reads & 1]
         self._reads += 1
-        missing = self.bus.read_group(self.plan.full if full else self.plan.motion, deadline)
-        return self._sensing.take(missing, full=full)
+        missing = self.bus.read_group(read.group, deadline)
+        self._last_traffic = self.bus.port.now()
+        return self._sensing.take(missing, read)
 
     def write(self, command: JointCommand) -> None:
-        """Send one command to every joint, clipped to the arm file's limits; held joints are held.
+        """Send one command to every joint; held joints are held.
+
+        Goals are clipped to the arm file's limits of what they are: positions, velocities, torques; a duty to the
+        torque that it makes at the present speed.
 
         Raises:
-            CommandError: a value is not finite; nothing was sent.
+            CommandError: a value is not finite, or the command is for another number of joints; nothing was sent.
             PortVanishedError: the port is gone.
         """
         values, held = self._values, command.held
+        if command.count != len(values):
+            raise CommandError(f"a command for {command.count} joints, the arm has {len(values)}; nothing was sent")
         np.copyto(values, command.values)
+        if not np.array_equal(held, self._held_before):
+            self._hold_newly(held)
         if held.any():
-            newly = held & ~self._held_before
-            np.copyto(self._hold.angle, self.state.q, where=newly)
             self.kinematics.gravity(self.state.q, self.gravity)
-            self._hold.fill(values, held, self.state, self.gravity)
-        np.copyto(self._held_before, held)
+            self._hold.fill(values, held, self.state, self.gravity, self.bus.port.now())
+        if self._duty.any_pwm:
+            self._duty.clip(values, self.state)
         np.multiply(values, self._goal.scale, out=values)
         np.add(values, self._goal.offset, out=values)
         if not np.isfinite(values).all():
             bad = [j.name for j, v in zip(self.spec.joints, values, strict=True) if not np.isfinite(v)]
             raise CommandError(f"command for {', '.join(bad)} is not finite; nothing was sent")
         np.rint(values, out=values)
-        np.clip(values, self._goal.low, self._goal.high, out=values)
+        np.clip(values, self._low, self._high, out=values)
         self.bus.write_group(self._goals, values.astype(np.int64).tolist())
+        self._last_traffic = self.bus.port.now()
 
     @property
     def hold_angle(self) -> NDArray[np.float64]:
@@ -197,10 +230,29 @@ class Arm:
 
     def _hold_here(self) -> NDArray[np.float64]:
         """The first command after torque-on: everything held where it stands now."""
-        self.read(self.bus.port.now() + _FIRST_READ)
+        self.read(self.bus.port.now() + _FIRST_READ + self.bus.expected_time(self.plan.full.group))
         self._held_before[:] = False
         self.write(JointCommand(len(self.spec.joints)))
         return self._hold.angle
+
+    def _ask_watchdogs(self) -> None:
+        """After a silence as long as the servo watchdog, where the health read does not carry its register."""
+        for i, servo in enumerate(self.servos):
+            if self.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog")) < 0:
+                self.state.watchdog_tripped[i] = True
+
+    def _hold_newly(self, held: NDArray[np.bool_]) -> None:
+        """Joints that are held from now on are held where they stand, even a little outside their limits: a clipped
+        goal would pull them in at once.
+        """
+        self._hold.capture(self.state.q, held & ~self._held_before)
+        np.copyto(self._low, self._goal.low)
+        np.copyto(self._high, self._goal.high)
+        stands = np.rint(self._hold.angle * self._goal.scale + self._goal.offset)
+        pinned = held & self._goal.is_position
+        np.minimum(self._low, stands, out=self._low, where=pinned)
+        np.maximum(self._high, stands, out=self._high, where=pinned)
+        np.copyto(self._held_before, held)
 
     def _slowest_return_delay(self) -> float:
         """The longest Return Delay Time set in any servo (s): replies are awaited no longer than that explains."""
@@ -216,7 +268,7 @@ class Arm:
         missing = -1
         for _ in range(_READ_TRIES):
             self._reads = 0
-            missing = self.read(self.bus.port.now() + 0.1)
+            missing = self.read(self.bus.port.now() + _PATIENCE + 2 * self.bus.expected_time(self.plan.full.group))
             if missing == 0:
                 return
         names = [j.name for i, j in enumerate(self.spec.joints) if missing >> i & 1]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_runtime.arm.duty import Duty
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.arm.state import Flags, Floats, JointState
 from robot_runtime.spec import ArmSpec
 
-_FULL_TORQUE_ERROR = 0.25
-"""rad: the spring of a held torque joint reaches the joint's torque limit here. Soft enough for a lagging velocity."""
+_FULL_TORQUE_ERROR = 0.4
+"""rad: the spring of a held torque joint reaches the joint's torque limit here. At 0.25 it swings for ever on arms
+whose commands and velocities are 60 ms late; from 0.35 on none was seen (tests/robot_runtime/arm/test_hold.py).
+"""
 
 _DAMPING_TIME = 0.05
 """s: damping over stiffness; about critical for the inertia of small arms."""
@@ -18,40 +21,46 @@ _DAMPING_TIME = 0.05
 _VELOCITY_GAIN = 4.0
 """1/s: a held velocity joint goes back to its place at this rate."""
 
+_STALE = 0.05
+"""s: a spring that pulls towards where a joint was so long ago may pull the wrong way."""
+
 
 class Hold:
-    """A spring, a damper and gravity for torque and PWM joints; the goal itself for joints that the servo positions."""
+    """A spring, a damper and gravity for torque and PWM joints; the goal itself for joints that the servo positions.
 
-    def __init__(self, spec: ArmSpec) -> None:
-        """Gains from the joints' limits and motors."""
+    A joint whose state is stale gets gravity alone, or speed 0, until its servo answers again.
+    """
+
+    def __init__(self, spec: ArmSpec, duty: Duty) -> None:
+        """Gains from the joints' limits."""
         joints = spec.joints
         self.angle: Floats = np.zeros(len(joints))
-        self._stiffness = np.array([j.limits.torque / _FULL_TORQUE_ERROR for j in joints])
-        self._damping = self._stiffness * _DAMPING_TIME
+        self._lower = np.array([j.limits.lower for j in joints])
+        self._upper = np.array([j.limits.upper for j in joints])
+        self._low, self._high = self._lower.copy(), self._upper.copy()
         self._limit = np.array([j.limits.torque for j in joints])
+        self._stiffness = self._limit / _FULL_TORQUE_ERROR
+        self._damping = self._stiffness * _DAMPING_TIME
         self._velocity_limit = np.array([j.limits.velocity for j in joints])
         self._is_position = np.array([j.mode in POSITION_MODES for j in joints])
         self._is_velocity = np.array([j.mode == "velocity" for j in joints])
-        self._is_pwm = np.array([j.mode == "pwm" for j in joints])
-        volts = sum(spec.supply) / 2
-        motor = [j.servo.motor for j in joints]
-        # Duty for a torque at a speed: (R i + k w) / V with i = tau / (k gear) and w = dq gear.
-        self._duty_per_torque = np.array(
-            [m.resistance / (m.torque_constant * j.gear * volts) for m, j in zip(motor, joints, strict=True)]
-        )
-        self._duty_per_speed = np.array(
-            [m.torque_constant * j.gear / volts for m, j in zip(motor, joints, strict=True)]
-        )
+        self._duty = duty
 
-    def fill(self, values: Floats, held: Flags, state: JointState, gravity: NDArray[np.float64]) -> None:
+    def capture(self, q: Floats, newly: Flags) -> None:
+        """Hold these joints where they stand, even a little outside their limits: nothing is pulled in at once."""
+        np.copyto(self.angle, q, where=newly)
+        np.minimum(self._lower, self.angle, out=self._low)
+        np.maximum(self._upper, self.angle, out=self._high)
+
+    def fill(self, values: Floats, held: Flags, state: JointState, gravity: NDArray[np.float64], now: float) -> None:
         """Write the commands of the held joints into `values`, in the unit of each joint's mode."""
-        error = self.angle - state.q
-        torque = np.clip(self._stiffness * error - self._damping * state.dq + gravity, -self._limit, self._limit)
-        duty = np.clip(torque * self._duty_per_torque + state.dq * self._duty_per_speed, -1.0, 1.0)
+        angle = np.clip(self.angle, self._low, self._high)
+        known = now - state.stamp < _STALE
+        error = np.where(known, angle - state.q, 0.0)
+        spring = self._stiffness * error - self._damping * np.where(known, state.dq, 0.0)
+        torque = np.clip(spring + gravity, -self._limit, self._limit)
         speed = np.clip(_VELOCITY_GAIN * error, -self._velocity_limit, self._velocity_limit)
-        wanted = np.where(
-            self._is_position,
-            self.angle,
-            np.where(self._is_velocity, speed, np.where(self._is_pwm, duty, torque)),
-        )
+        wanted = np.where(self._is_position, angle, np.where(self._is_velocity, speed, torque))
+        if self._duty.any_pwm:
+            wanted = np.where(self._duty.is_pwm, self._duty.of_torque(torque, state), wanted)
         np.copyto(values, wanted, where=held)

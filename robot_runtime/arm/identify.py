@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robot_runtime.arm.errors import ServoSettingError, WrongServoError
-from robot_runtime.bus import Bus, BusError, GroupRead, MissingServosError, WrongBaudError
-from robot_runtime.servos import ServoModel, UnknownServoError, servo_model_by_number
+from robot_runtime.bus import Bus, BusError, GroupRead, GroupWrite, MissingServosError, PortSettingError, WrongBaudError
+from robot_runtime.servos import ServoModel, UnknownServoError, servo_model, servo_model_by_number, servo_model_names
 from robot_runtime.spec import ArmSpec, JointSpec
 
 _IDENTITY_ADDRESS, _IDENTITY_LENGTH = 0, 7
 """Model number (2 bytes), model information (4), firmware (1): the same on every Protocol 2.0 servo."""
 
 _PROBE_TIMES = 3
+
+_ANSWER_EVERYTHING = 2
+"""Status Return Level at which reads and writes are answered."""
+
 _REVERSED = 0b0001
 """Drive Mode bit 0: the servo counts the other way. Source: e-Manual, Drive Mode(10)."""
 
@@ -46,8 +50,10 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
         silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i)]
         if silent:
             raise _explain_missing(bus, spec, silent)
-        ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
-        raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
+        _let_them_answer(bus, spec)
+        if missing := _read_patiently(bus, group):
+            ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
+            raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
     return tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
 
 
@@ -100,6 +106,12 @@ def _read_patiently(bus: Bus, group: GroupRead) -> int:
     return missing
 
 
+def _let_them_answer(bus: Bus, spec: ArmSpec) -> None:
+    """A Status Return Level of 0 answers pings only: broadcast that everything is to be answered."""
+    levels = GroupWrite([(j.servo_id, j.servo.register("status_return_level")) for j in spec.joints])
+    bus.write_group(levels, [_ANSWER_EVERYTHING] * len(spec.joints))
+
+
 def _check_model(joint: JointSpec, data: bytes) -> ServoOnBus:
     number, firmware = int.from_bytes(data[:2], "little"), data[6]
     if number != joint.servo.number:
@@ -133,17 +145,20 @@ def _explain_missing(bus: Bus, spec: ArmSpec, missing: list[int]) -> MissingServ
 
 def find_baudrates(bus: Bus, ids: list[int], skip: int) -> dict[int, tuple[int, ...]]:
     """At which other baud rates any of these servos answer. Leaves the port at the rate that it had."""
-    rates = sorted({57600, 115200, 1_000_000, 2_000_000, 3_000_000, 4_000_000} - {skip})
+    rates = sorted({rate for name in servo_model_names() for rate in servo_model(name).baudrates} - {skip})
     found: dict[int, tuple[int, ...]] = {}
     before = bus.port.baudrate
     try:
         for rate in rates:
-            bus.port.set_baudrate(rate)
+            try:
+                bus.set_baudrate(rate)
+            except PortSettingError:
+                continue  # the adapter does not do it, so nobody was ever heard there
             answering = tuple(i for i in ids if _answers(bus, i))
             if answering:
                 found[rate] = answering
     finally:
-        bus.port.set_baudrate(before)
+        bus.set_baudrate(before)
     return found
 
 

@@ -1,11 +1,18 @@
-"""Bringing servos into the state that a run needs, before torque: mode, gains, indirect addresses, watchdog cleared."""
+"""Bringing servos into the state that a run needs, before torque: mode, gains, indirect addresses, watchdog cleared.
+
+Whatever another program left in the servos' RAM is replaced: gains that the arm file does not name go back to their
+factory values.
+"""
 
 from __future__ import annotations
 
-from robot_runtime.arm.errors import TorqueIsOnError
+from collections.abc import Mapping
+
+from robot_runtime.arm.errors import ServoSettingError, TorqueIsOnError
 from robot_runtime.arm.identify import ServoOnBus
-from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.arm.scaling import goal_bounds, goal_register
 from robot_runtime.bus import Bus, GroupWrite
+from robot_runtime.bus.scan import read_registers
 
 _ANSWER_EVERYTHING = 2
 """Status Return Level at which writes are confirmed."""
@@ -16,11 +23,17 @@ def prepare(bus: Bus, servos: tuple[ServoOnBus, ...], mapping: tuple[int, bytes]
 
     Raises:
         TorqueIsOnError: a servo holds torque; nothing was changed.
+        ServoSettingError: a limit in a servo is narrower than the arm file's: it would refuse commands, unheard.
         BusError: a servo does not answer or refuses a setting.
     """
     _require_torque_off(bus, servos)
     for servo in servos:
-        _set_up(bus, servo)
+        _set_mode(bus, servo)
+        values = read_registers(bus, servo.joint.servo_id, servo.model)
+        _require_reach(servo, values)
+        for name, value in _settings(servo, values).items():
+            if values.get(name) != value:
+                bus.write_verified(servo.joint.servo_id, servo.model.register(name), value)
         if mapping is not None:
             bus.write_bytes_verified(servo.joint.servo_id, *mapping)
 
@@ -34,7 +47,7 @@ def _require_torque_off(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
         )
 
 
-def _set_up(bus: Bus, servo: ServoOnBus) -> None:
+def _set_mode(bus: Bus, servo: ServoOnBus) -> None:
     joint, model = servo.joint, servo.model
     level = model.register("status_return_level")
     if bus.read(joint.servo_id, level) != _ANSWER_EVERYTHING:  # then a write is not confirmed: broadcast it
@@ -42,12 +55,47 @@ def _set_up(bus: Bus, servo: ServoOnBus) -> None:
     mode = model.register("operating_mode")
     if bus.read(joint.servo_id, mode) != model.modes[joint.mode]:
         bus.write_verified(joint.servo_id, mode, model.modes[joint.mode])
-    settings: dict[str, int] = {"bus_watchdog": 0}
-    if joint.mode in POSITION_MODES:  # the runtime shapes motion; a profile in the servo would only add lag
-        settings |= {"profile_acceleration": 0, "profile_velocity": 0}
+
+
+def _settings(servo: ServoOnBus, values: Mapping[str, int]) -> dict[str, int]:
+    """What the RAM registers should hold that no goal is written to in a run."""
+    joint, model = servo.joint, servo.model
+    settings = {name: r.initial for name, r in model.registers.items() if name.endswith("_gain")}
+    wanted = {name: initial for name, initial in settings.items() if initial is not None}
+    # The runtime shapes motion; a profile in the servo would only add lag.
+    wanted |= {"bus_watchdog": 0, "profile_acceleration": 0, "profile_velocity": 0}
+    if joint.mode != "pwm":
+        wanted["goal_pwm"] = values["pwm_limit"]  # in the other modes it caps the motor's voltage
     if joint.mode == "current_position":
-        amperes = joint.limits.torque / abs(joint.torque_per_ampere)
-        settings["goal_current"] = int(amperes / model.units["current"].scale)
-    settings |= joint.gains
-    for name, value in settings.items():
-        bus.write_verified(joint.servo_id, model.register(name), value)
+        wanted["goal_current"] = _grip_current(servo)
+    return wanted | dict(joint.gains)
+
+
+def _grip_current(servo: ServoOnBus) -> int:
+    """Ticks of the current that makes the joint's torque limit: in current-based position mode a cap."""
+    amperes = servo.joint.limits.torque / abs(servo.joint.torque_per_ampere)
+    return int(amperes / servo.model.units["current"].scale)
+
+
+def _require_reach(servo: ServoOnBus, values: Mapping[str, int]) -> None:
+    """A sync write beyond a servo's limit is refused without a word, and the last goal stays: rule it out now."""
+    joint = servo.joint
+    low, high = goal_bounds(joint)
+    register = goal_register(joint)
+    if joint.mode == "position":
+        _require(servo, "min_position_limit", values, values["min_position_limit"] <= low, low)
+        _require(servo, "max_position_limit", values, values["max_position_limit"] >= high, high)
+    elif register.limited_by is not None:
+        _require(servo, register.limited_by, values, values[register.limited_by] >= high, high)
+    if joint.mode == "current_position":
+        needed = _grip_current(servo)
+        _require(servo, "current_limit", values, values["current_limit"] >= needed, needed)
+
+
+def _require(servo: ServoOnBus, name: str, values: Mapping[str, int], reaches: bool, needed: float) -> None:
+    if not reaches:
+        raise ServoSettingError(
+            f"joint '{servo.joint.name}' (servo {servo.joint.servo_id}): {name} is {values[name]}, narrower than the "
+            f"arm file's limits, which need {needed:.0f}: the servo would refuse commands; run 'robot-setup arm', or "
+            "narrow the arm file"
+        )

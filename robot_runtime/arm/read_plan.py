@@ -66,13 +66,21 @@ class HealthFields:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPlan:
-    """The two prepared reads of an arm, and the words that say what was decided."""
+class PlannedRead:
+    """A prepared read, and where motion lies in it."""
 
-    motion: GroupRead
-    motion_fields: MotionFields
-    full: GroupRead
-    full_motion: MotionFields
+    group: GroupRead
+    motion: MotionFields
+    has_health: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """The prepared reads of an arm, and the words that say what was decided."""
+
+    motion: tuple[PlannedRead, PlannedRead]
+    """Two that differ in length by a byte and take turns: a reply that is a cycle late never passes for a new one."""
+    full: PlannedRead
     health: HealthFields
     mapping: tuple[int, bytes] | None
     """What to write into every servo's indirect addresses, and where; None in the direct plan."""
@@ -81,16 +89,15 @@ class ReadPlan:
 
 def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Sequence[int], *, fast: bool) -> ReadPlan:
     """Choose the reads for these servos. `models` are as their firmware lays them out."""
-    motion = GroupRead(ids, MOTION_ADDRESS, MOTION_LENGTH, fast=fast)
+    turns = [GroupRead(ids, MOTION_ADDRESS, MOTION_LENGTH + extra, fast=fast) for extra in (0, 1)]
+    motion = (PlannedRead(turns[0], MotionFields.of(turns[0], 0)), PlannedRead(turns[1], MotionFields.of(turns[1], 0)))
     kind = "fast sync read" if fast else f"sync read ({_why_not_fast(ids, models, firmware)})"
     blocks = {(m.indirect.address, m.indirect.data) for m in models}
     if len(blocks) == 1 and all(m.indirect.count >= MAPPED_LENGTH for m in models):
         full, health = _indirect(ids, models[0].indirect, fast=fast)
         mapping = (models[0].indirect.address, _sources())
-        return ReadPlan(
-            motion, MotionFields.of(motion, 0), full, MotionFields.of(full, 0), health, mapping,
-            f"{kind}; health by {MAPPED_LENGTH} indirect bytes",
-        )  # fmt: skip
+        planned = PlannedRead(full, MotionFields.of(full, 0), has_health=True)
+        return ReadPlan(motion, planned, health, mapping, f"{kind}; health by {MAPPED_LENGTH} indirect bytes")
     full = GroupRead(ids, _DIRECT_ADDRESS, _DIRECT_LENGTH, fast=fast)
     health = HealthFields(
         voltage=full.field(24, "<u2"),
@@ -100,10 +107,9 @@ def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Seque
         watchdog=None,
         realtime_tick=full.field(0, "<u2"),
     )
-    return ReadPlan(
-        motion, MotionFields.of(motion, 0), full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), health, None,
-        f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes (these servos have no common indirect block)",
-    )  # fmt: skip
+    planned = PlannedRead(full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), has_health=True)
+    why = "these servos have no common indirect block"
+    return ReadPlan(motion, planned, health, None, f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes ({why})")
 
 
 def _indirect(ids: Sequence[int], block: Indirect, *, fast: bool) -> tuple[GroupRead, HealthFields]:

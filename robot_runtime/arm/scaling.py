@@ -61,12 +61,28 @@ class GoalScale:
     offset: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    is_position: NDArray[np.bool_]
 
     @classmethod
     def of(cls, spec: ArmSpec) -> GoalScale:
-        """From the arm's spec; the bounds are its limits, so that no command however wrong passes them."""
-        rows = np.array([_goal_row(j) for j in spec.joints])
-        return cls(*(np.ascontiguousarray(column) for column in rows.T))
+        """From the arm's spec. The bounds are the limits of what the mode commands: a position, a velocity, a torque.
+
+        In PWM mode they are the full duty: which torque that makes depends on the speed (`Duty.clip`).
+        """
+        rows = [_goal_row(j) for j in spec.joints]
+        return cls(
+            scale=np.array([row[0] for row in rows]),
+            offset=np.array([row[1] for row in rows]),
+            low=np.array([row[2] for row in rows], dtype=float),
+            high=np.array([row[3] for row in rows], dtype=float),
+            is_position=np.array([j.mode in POSITION_MODES for j in spec.joints]),
+        )
+
+
+def goal_bounds(joint: JointSpec) -> tuple[float, float]:
+    """The goals (ticks) that the arm file's limits allow."""
+    _, _, low, high = _goal_row(joint)
+    return low, high
 
 
 def _torque_per_tick(joint: JointSpec) -> float:

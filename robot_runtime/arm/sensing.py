@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_runtime.arm.read_plan import MotionFields, ReadPlan
+from robot_runtime.arm.read_plan import MotionFields, PlannedRead, ReadPlan
 from robot_runtime.arm.scaling import SenseScale
 from robot_runtime.arm.state import JointState
+from robot_runtime.bus.packets import ALERT
 from robot_runtime.spec import ArmSpec
 
 _VOLTS_PER_TICK = 0.1
@@ -47,21 +48,21 @@ class Sensing:
         self.watchdog_expected = 0
         self.torque_expected = False
 
-    def take(self, missing: int, *, full: bool) -> int:
+    def take(self, missing: int, read: PlannedRead) -> int:
         """Take over a finished read; returns the missing joints, with those added whose data cannot be trusted."""
-        group = self._plan.full if full else self._plan.motion
-        if full:
+        group = read.group
+        if read.has_health:
             missing |= self._take_health(missing, group.received_at)
-        fields = self._plan.full_motion if full else self._plan.motion_fields
         if missing == 0:
             np.copyto(self._state.fresh, self._everyone)
         else:
             np.copyto(self._state.fresh, (self._bits & missing) == 0)
-        self._take_motion(fields, group.received_at)
+        self._take_motion(read.motion, group.received_at)
         alerts = any(group.errors)
         if alerts or self._last_alerts:
-            self._state.alert[:] = [error & 0x80 != 0 for error in group.errors]
-        self._last_alerts = alerts
+            told = np.array([error & ALERT != 0 for error in group.errors])
+            np.copyto(self._state.alert, told, where=self._state.fresh)
+        self._last_alerts = alerts or bool(self._state.alert.any())
         return missing
 
     def _take_motion(self, fields: MotionFields, now: float) -> None:
@@ -115,7 +116,7 @@ class Sensing:
         Either sample was taken at some moment between its request and its reply: a host that pauses in between makes
         the moment uncertain, not the servo suspect.
         """
-        group = self._plan.full
+        group = self._plan.full.group
         known = good & ~np.isnan(self._tick)
         shortest = np.where(known, (group.sent_at - self._tick_received) * 1e3, 0.0)
         longest = np.where(known, (group.received_at - self._tick_sent) * 1e3, 0.0)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
 
 from robot_runtime.arm.errors import TorqueOnError
 from robot_runtime.arm.identify import ServoOnBus
 from robot_runtime.arm.scaling import POSITION_MODES, goal_register
-from robot_runtime.bus import Bus, BusError, GroupWrite, ServoRefusedError
+from robot_runtime.bus import Bus, GroupWrite, NoReplyError, ServoError, ServoRefusedError
 
 _GOAL_TOLERANCE = 12
 """ticks (1 degree): how far the goal may be from where the joint stood when torque came on; limits may clip it."""
+
+_OFF_TRIES = 3
 
 
 def torque_on(
@@ -22,41 +23,42 @@ def torque_on(
     In position modes the goal is the present position, read back; in velocity and PWM mode it is 0; in current mode 0
     until `first_command` sends gravity in the very next packet. It returns the angles (rad) at which the arm is held.
 
-    Raises:
-        TorqueOnError: a servo would move, or did not come on; torque is off again everywhere.
-        BusError: a servo stopped answering; torque is off again everywhere that could be reached.
+    Raises, with torque as far on as it got (the caller switches it off):
+        TorqueOnError: a servo would move, or did not come on.
+        BusError: a servo stopped answering.
     """
     for servo in servos:
         _set_neutral_goal(bus, servo, watchdog_ticks)
     bus.write_group(_switch(servos), [1] * len(servos))
-    try:
-        angles = first_command()
-        for servo, angle in zip(servos, angles, strict=True):
-            _check_on(bus, servo, angle)
-    except (TorqueOnError, BusError):
-        with contextlib.suppress(BusError):  # the first error is the one to tell
-            torque_off(bus, servos)
-        raise
+    angles = first_command()
+    for servo, angle in zip(servos, angles, strict=True):
+        _check_on(bus, servo, angle)
 
 
 def torque_off(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
-    """Torque off everywhere by one packet, then each servo asked: those that did not hear it are told again.
+    """Torque off everywhere by one packet, then each servo asked. As long as one has not confirmed it, all are told
+    again: a servo that cannot be heard may still hear.
 
     Raises:
-        BusError: a servo does not answer; the others are off.
+        BusError: a servo does not confirm; the others are off.
     """
-    bus.write_group(_switch(servos), [0] * len(servos))
-    failed: BusError | None = None
-    for servo in servos:
-        register = servo.model.register("torque_enable")
-        try:
-            if bus.read(servo.joint.servo_id, register):
-                bus.write_verified(servo.joint.servo_id, register, 0)
-            bus.write(servo.joint.servo_id, servo.model.register("bus_watchdog"), 0)
-        except BusError as error:
-            failed = failed or error
-    if failed:
-        raise failed
+    pending, failed = list(servos), None
+    for _ in range(_OFF_TRIES):
+        bus.write_group(_switch(servos), [0] * len(servos))
+        failed = None
+        for servo in list(pending):
+            try:
+                if not bus.read(servo.joint.servo_id, servo.model.register("torque_enable")):
+                    bus.write(servo.joint.servo_id, servo.model.register("bus_watchdog"), 0)
+                    pending.remove(servo)
+            except ServoError as error:
+                failed = error
+        if not pending:
+            break
+    if pending:
+        names = ", ".join(f"{s.joint.name} (servo {s.joint.servo_id})" for s in pending)
+        first = pending[0].joint.servo_id
+        raise NoReplyError(first, f"{names} did not confirm that torque is off; cut the power") from failed
 
 
 def _switch(servos: tuple[ServoOnBus, ...]) -> GroupWrite:

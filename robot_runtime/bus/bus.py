@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from robot_runtime.servos import Register
 
 _LATE_REPLIES = 0.1
 """s after an incomplete read in which its replies may still come: a USB adapter holds them up to 16 ms, hubs longer."""
+
+_SETTLE = 0.03
+"""s to listen before a slow question is repeated: longer than adapters hold a reply, shorter than a servo watchdog."""
 
 _T = TypeVar("_T")
 
@@ -56,6 +60,7 @@ class Bus:
         self._link = SdkLink(port)
         self._lock = threading.Lock()
         self._suspect_until = port.now() + _LATE_REPLIES
+        self._wire_free = port.now()  # when the last write has left, as far as bytes and baud rate tell
         self._subsets: dict[tuple[GroupRead, int], GroupRead] = {}
 
     def __enter__(self) -> Self:
@@ -91,15 +96,20 @@ class Bus:
         What came is in the group, stamped with `received_at`; a missing servo keeps its last data. With a `deadline`
         (monotonic s), missing servos are asked again as long as that fits before it.
         """
-        with self._lock:
+        patience = -1.0 if deadline is None else max(deadline - self.port.now(), 0.0)
+        if not self._lock.acquire(timeout=patience):
+            self.statistics.incomplete += 1  # somebody else's slow transaction took the whole cycle
+            return (1 << len(group.ids)) - 1
+        try:
             self.statistics.reads += 1
-            try:
-                missing = self._read_once(group, deadline)
-                if missing:
-                    missing = self._retry(group, missing, deadline)
-            except OSError as error:
-                raise self._port_error(error) from error
-            return missing
+            missing = self._read_once(group, deadline)
+            if missing:
+                missing = self._retry(group, missing, deadline)
+        except OSError as error:
+            raise self._port_error(error) from error
+        finally:
+            self._lock.release()
+        return missing
 
     def write_group(self, group: GroupWrite, values: list[int]) -> None:
         """Send one value (register ticks) to each servo of the group. Broadcast: nobody confirms it.
@@ -108,19 +118,24 @@ class Bus:
         """
         with self._lock:
             self.statistics.writes += 1
+            packet = group.packet(values)
             try:
-                self.port.write(group.packet(values))
+                self.port.write(packet)
             except OSError as error:
                 raise self._port_error(error) from error
+            start = max(self.port.now(), self._wire_free)
+            self._wire_free = start + wire_time(len(packet), self.port.baudrate)
 
     def _read_once(self, group: GroupRead, deadline: float | None) -> int:
         port = self.port
         start = port.now()
-        if start < self._suspect_until:  # only behind a read that went wrong can an old reply lie in wait
+        suspect_until = self._suspect_until
+        if start < suspect_until:  # only behind a read that went wrong can an old reply lie in wait
             self.statistics.strays += port.discard_input()
+        self._suspect_until = math.inf  # should this read be broken off
         port.write(group.request)
         group.sent_at = start
-        limit = start + self.expected_time(group) + HOST_MARGIN
+        limit = max(start, self._wire_free) + self.expected_time(group) + HOST_MARGIN
         if deadline is not None and deadline < limit:
             limit = deadline
         receive, size = group.receive, group.size
@@ -134,8 +149,8 @@ class Bus:
         else:
             missing = group.accept(count)
         group.received_at = port.now()
-        if missing or count != size:
-            self._suspect_until = group.received_at + _LATE_REPLIES
+        clean = missing == 0 and count == size and suspect_until < math.inf
+        self._suspect_until = suspect_until if clean else group.received_at + _LATE_REPLIES
         return missing
 
     def _retry(self, group: GroupRead, missing: int, deadline: float | None) -> int:
@@ -175,6 +190,18 @@ class Bus:
                 lost[servo_id] = lost.get(servo_id, 0) + 1
 
     # -- slow path -----------------------------------------------------------------------------------------------------
+
+    def set_baudrate(self, baudrate: int) -> None:
+        """Change the speed of the host side.
+
+        Raises:
+            PortSettingError: the adapter does not do that rate.
+        """
+        with self._lock:
+            try:
+                self.port.set_baudrate(baudrate)
+            except OSError as error:
+                raise self._port_error(error) from error
 
     def ping(self, servo_id: int, tries: int = _SLOW_TRIES) -> Identity:
         """Model number of one servo.
@@ -274,6 +301,14 @@ class Bus:
         option = {(False, False): 0xFF, (True, False): 0x01, (True, True): 0x02}[keep_id, keep_baudrate]
         self._slowly(1, lambda: self._link.factory_reset(servo_id, option))
 
+    def _wait_for_late_replies(self) -> None:
+        """Before the same question is asked again: the first answer must not be taken for the second."""
+        try:
+            self.port.sleep_until(self.port.now() + _SETTLE)
+            self.statistics.strays += self.port.discard_input()
+        except OSError as error:
+            raise self._port_error(error) from error
+
     def _port_error(self, error: OSError) -> OSError:
         """The error of ours that a port's own error means; ours stay as they are."""
         if isinstance(error, BusError):
@@ -289,6 +324,7 @@ class Bus:
             except (NoReplyError, CorruptReplyError):
                 if attempt == tries:
                     raise
+                self._wait_for_late_replies()
             except OSError as error:
                 raise self._port_error(error) from error
         raise AssertionError("tries must be at least 1")

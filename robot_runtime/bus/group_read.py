@@ -10,7 +10,7 @@ import numpy as np
 from fastcrc.crc16 import umts
 from numpy.typing import NDArray
 
-from robot_runtime.bus.packets import BROADCAST, HEADER, STATUS, Instruction, instruction_packet, status_packets
+from robot_runtime.bus.packets import ALERT, BROADCAST, HEADER, STATUS, Instruction, instruction_packet, status_packets
 from robot_runtime.bus.timing import sync_read_reply_bytes
 
 _SLACK = 256
@@ -79,7 +79,7 @@ class GroupRead:
         parts = self._layout.unpack(received)
         if parts[0] != self._head or parts[2::2] != self.ids:
             return False
-        if umts(received[:-2]) != received[-2] | received[-1] << 8:
+        if umts(received[:-2]) != received[-2] | received[-1] << 8 or _refused(parts[1::2]):
             return False
         self.frame[:] = received
         self.errors[:] = parts[1::2]
@@ -88,7 +88,7 @@ class GroupRead:
     def _accept_plain(self, received: memoryview) -> bool:
         """All packets as they should be: in order, unstuffed, each with its CRC."""
         parts = self._layout.unpack(received)
-        if parts[0::3] != self._heads:
+        if parts[0::3] != self._heads or _refused(parts[1::3]):
             return False
         stride = self._stride
         for i, crc in enumerate(parts[2::3]):
@@ -114,8 +114,9 @@ class GroupRead:
                 break
             if umts(received[start : end - 2]) != block[-2] | block[-1] << 8:
                 break
-            self.store(i, block[0], block[2:-2])
-            missing &= ~(1 << i)
+            if block[0] & ~ALERT == 0:
+                self.store(i, block[0], block[2:-2])
+                missing &= ~(1 << i)
         return missing
 
     def _salvage_plain(self, received: bytes) -> int:
@@ -123,8 +124,13 @@ class GroupRead:
         missing = self._all
         for packet in status_packets(received):
             index = self._index.get(packet.servo_id)
-            if index is None or len(packet.parameters) != self.length:
+            if index is None or len(packet.parameters) != self.length or packet.error & ~ALERT:
                 continue
             self.store(index, packet.error, packet.parameters)
             missing &= ~(1 << index)
         return missing
+
+
+def _refused(errors: tuple[int, ...]) -> bool:
+    """Whether any servo answered with an error number: its data are then not what was asked for."""
+    return any(errors) and any(error & ~ALERT for error in errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import serial
 WANTED_MS = 1
 """What control needs, and the smallest that the chip does. Source: FTDI AN232B-04."""
 
-_UNKNOWN_S = 0.001
-"""s, assumed for adapters that have no such timer (CDC devices, pseudo-terminals): one full-speed USB frame."""
+_UNKNOWN_S = 0.001 if sys.platform == "linux" else 0.016
+"""s, where no timer can be read. Linux: the adapter has none (CDC, pseudo-terminal), so one full-speed USB frame.
+Elsewhere it may be an FTDI chip with its default.
+"""
 
 
 @dataclass(frozen=True, slots=True)

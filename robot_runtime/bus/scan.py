@@ -89,13 +89,13 @@ def scan(bus: Bus, baudrates: Sequence[int] | None = None, progress: Progress | 
             if progress is not None:
                 progress(rate, i, len(rates))
             try:
-                bus.port.set_baudrate(rate)
+                bus.set_baudrate(rate)
             except PortSettingError:
                 skipped.append(rate)
                 continue
             found += scan_here(bus)
     finally:
-        bus.port.set_baudrate(before)
+        bus.set_baudrate(before)
     tried = tuple(rate for rate in rates if rate not in skipped)
     return Scan(tuple(sorted(found, key=lambda s: (s.servo_id, s.baudrate))), tried, tuple(skipped))
 

@@ -14,6 +14,9 @@ from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, SLOW_MARGIN,
 
 _ALERT = 0x80
 
+_DAMAGED_INSTRUCTION = 3
+"""Error number of a servo that found a wrong CRC in what it was told: worth another try."""
+
 
 class SdkPort:
     """What the SDK calls a PortHandler, on top of ours.
@@ -159,6 +162,8 @@ class SdkLink:
             self.alerts.add(servo_id)
         else:
             self.alerts.discard(servo_id)
+        if error & ~_ALERT == _DAMAGED_INSTRUCTION:
+            raise CorruptReplyError(servo_id, f"servo {servo_id} heard the instruction to {what} damaged: a bad cable?")
         if error & ~_ALERT:
             raise ServoRefusedError(servo_id, error & ~_ALERT, what)
 

@@ -173,7 +173,7 @@ def _baud(args: argparse.Namespace, screen: Screen) -> ExitCode:
         if away or spec.bus.baudrate != rate:
             screen.confirm(f"Bring {len(away)} servos and the arm's file to {rate} bit/s?", yes=args.yes)
         for old in sorted({place.baudrate for place in away}):
-            bus.port.set_baudrate(old)
+            bus.set_baudrate(old)
             group = [(place.servo_id, model) for place, model in away.items() if place.baudrate == old]
             change_baudrate(bus, group, rate, log)
     file = spec.path
@@ -233,7 +233,7 @@ def _reboot(args: argparse.Namespace, screen: Screen) -> ExitCode:
     with open_bus(args.port, known_baudrates()[0], screen) as bus:
         for place, number in locate(bus, args.id, known_baudrates()).items():
             model = servo_model_by_number(number)
-            bus.port.set_baudrate(place.baudrate)
+            bus.set_baudrate(place.baudrate)
             bus.reboot(place.servo_id)
             deadline = bus.port.now() + _REBOOT_PATIENCE
             while True:

@@ -134,12 +134,12 @@ def undo(bus: Bus, changes: Sequence[Change], *, force: bool = False) -> tuple[U
     try:
         return tuple(_take_back(bus, change, force=force) for change in reversed(changes))
     finally:
-        bus.port.set_baudrate(before)
+        bus.set_baudrate(before)
 
 
 def _take_back(bus: Bus, change: Change, *, force: bool) -> Undone:
     for servo_id, baudrate in _places(change):
-        bus.port.set_baudrate(baudrate)
+        bus.set_baudrate(baudrate)
         try:
             number = int.from_bytes(bus.read_bytes(servo_id, *_MODEL_NUMBER), "little")
             value = bus.read(servo_id, change.register)
@@ -175,13 +175,13 @@ def _restore(bus: Bus, servo_id: int, change: Change) -> Undone:
         bus.write_verified(servo_id, register, change.before)
         return Undone(change, Outcome.RESTORED)
     now = bus.port.baudrate
-    bus.port.set_baudrate(change.baudrate)
+    bus.set_baudrate(change.baudrate)
     if speaks(bus, change.servo_id):
         reason = f"another servo has ID {change.servo_id} at {change.baudrate} bit/s; connect this one alone"
         return Undone(change, Outcome.SKIPPED, reason)
-    bus.port.set_baudrate(now)
+    bus.set_baudrate(now)
     write_identity(bus, servo_id, register, change.before)
-    bus.port.set_baudrate(change.baudrate)
+    bus.set_baudrate(change.baudrate)
     bus.read(change.servo_id, register)  # it answers where it was before
     return Undone(change, Outcome.RESTORED)
 

@@ -75,7 +75,7 @@ def locate(bus: Bus, servo_ids: Iterable[int], baudrates: Sequence[int]) -> dict
     missing, found = list(servo_ids), {}
     try:
         for rate in baudrates:
-            bus.port.set_baudrate(rate)
+            bus.set_baudrate(rate)
             for servo_id in list(missing):
                 try:
                     found[Place(servo_id, rate)] = bus.ping(servo_id).model_number
@@ -85,7 +85,7 @@ def locate(bus: Bus, servo_ids: Iterable[int], baudrates: Sequence[int]) -> dict
             if not missing:
                 return found
     finally:
-        bus.port.set_baudrate(before)
+        bus.set_baudrate(before)
     listed, rates = ", ".join(map(str, missing)), ", ".join(map(str, baudrates))
     raise NoServoError(f"no answer from ID {listed} at {rates} bit/s; check cable and power")
 
@@ -120,12 +120,12 @@ def assign(bus: Bus, servo: FoundServo, target: Place, log: UndoLog) -> None:
         ServoError: the servo refuses, or is not where it should be; the message says how to find it.
     """
     todo = identity_changes(servo, target)
-    bus.port.set_baudrate(target.baudrate)
-    bus.port.set_baudrate(servo.baudrate)
+    bus.set_baudrate(target.baudrate)
+    bus.set_baudrate(servo.baudrate)
     require_torque_off(bus, {servo.servo_id: _known(servo.model, servo)})
     _require_free(bus, servo, target)
     if not todo:
-        bus.port.set_baudrate(target.baudrate)
+        bus.set_baudrate(target.baudrate)
         return
     log.add(todo)
     for change in todo:
@@ -147,8 +147,8 @@ def change_baudrate(bus: Bus, servos: Sequence[tuple[int, ServoModel]], baudrate
     for _, model in servos:
         if baudrate not in model.baudrates:
             raise WhichServoError(f"{model.name} does not do {baudrate} bit/s; it does {list(model.baudrates)}")
-    bus.port.set_baudrate(baudrate)
-    bus.port.set_baudrate(before)
+    bus.set_baudrate(baudrate)
+    bus.set_baudrate(before)
     require_torque_off(bus, dict(servos))
     todo = [
         Change(i, before, model, model.register("baud_rate"), model.baudrates[before], model.baudrates[baudrate], "")
@@ -156,7 +156,7 @@ def change_baudrate(bus: Bus, servos: Sequence[tuple[int, ServoModel]], baudrate
     ]
     log.add(todo)
     for change in todo:
-        bus.port.set_baudrate(before)
+        bus.set_baudrate(before)
         write_identity(bus, change.servo_id, change.register, change.after)
         _require_answer(bus, Place(change.servo_id, baudrate), change)
 
@@ -167,9 +167,9 @@ def _require_free(bus: Bus, servo: FoundServo, target: Place) -> None:
     for place in dict.fromkeys((Place(target.servo_id, servo.baudrate), target)):
         if place == here:
             continue
-        bus.port.set_baudrate(place.baudrate)
+        bus.set_baudrate(place.baudrate)
         taken = speaks(bus, place.servo_id)
-        bus.port.set_baudrate(servo.baudrate)
+        bus.set_baudrate(servo.baudrate)
         if taken:
             raise WhichServoError(
                 f"another servo answers as {place} already; unplug it, or choose another ID. Nothing was written"
@@ -177,7 +177,7 @@ def _require_free(bus: Bus, servo: FoundServo, target: Place) -> None:
 
 
 def _require_answer(bus: Bus, place: Place, change: Change) -> None:
-    bus.port.set_baudrate(place.baudrate)
+    bus.set_baudrate(place.baudrate)
     for attempt in range(1, _TRIES + 1):
         try:
             if bus.read(place.servo_id, change.register) == change.after:

@@ -304,7 +304,7 @@ def test_koch_runs(serve: Serve, xl330: Model, firmware: int, mapped: bool) -> N
     servos = koch(xl330, firmware)
     slave, port = serve(*servos)
     arm = Arm.open(load_arm("koch-v1.1"), port)
-    assert arm.plan.motion.fast
+    assert arm.plan.full.group.fast
     assert bool(arm.plan.mapping) == mapped
     drive(arm, servos)
     assert slave.heard.count(Instruction.FAST_SYNC_READ) > CYCLES
@@ -315,7 +315,7 @@ def test_open_manipulator_x_runs(serve: Serve) -> None:
     servos = open_manipulator()
     slave, port = serve(*servos)
     arm = Arm.open(load_arm("open-manipulator-x"), port)
-    assert arm.plan.motion.fast
+    assert arm.plan.full.group.fast
     drive(arm, servos)
     assert slave.heard.count(Instruction.BULK_WRITE) >= CYCLES  # current and position goals in one packet
 
@@ -324,7 +324,7 @@ def test_open_manipulator_x_runs_with_old_firmware(serve: Serve) -> None:
     servos = open_manipulator(firmware=42)
     slave, port = serve(*servos)
     arm = Arm.open(load_arm("open-manipulator-x"), port)
-    assert not arm.plan.motion.fast
+    assert not arm.plan.full.group.fast
     drive(arm, servos)
     assert Instruction.FAST_SYNC_READ not in slave.heard
 
@@ -334,7 +334,7 @@ def test_fast_reads_that_nobody_answers_are_not_used(serve: Serve) -> None:
     servos[0].fast = False
     _, port = serve(*servos, patience=SHORT)
     arm = Arm.open(load_arm("open-manipulator-x"), port)
-    assert not arm.plan.motion.fast
+    assert not arm.plan.full.group.fast
     assert arm.read(port.now() + LONG) == 0
 
 

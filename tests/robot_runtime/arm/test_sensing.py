@@ -29,25 +29,25 @@ def health(plan: ReadPlan, ticks: list[int], sent: float, received: float) -> No
     assert tick is not None
     tick[:] = ticks
     plan.health.voltage[:] = 50
-    plan.full_motion.position[:] = 2048
-    plan.full.sent_at, plan.full.received_at = sent, received
+    plan.full.motion.position[:] = 2048
+    plan.full.group.sent_at, plan.full.group.received_at = sent, received
 
 
 def test_a_counter_that_goes_on_is_no_restart_even_across_its_wrap() -> None:
     sensing, state, plan = rig()
     health(plan, [32760] * 6, 10.000, 10.001)
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     health(plan, [32] * 6, 10.040, 10.041)
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     assert not state.restarted.any()
 
 
 def test_a_counter_that_starts_over_is_a_restart() -> None:
     sensing, state, plan = rig()
     health(plan, [5000] * 6, 10.0, 10.001)
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     health(plan, [5040, 5040, 5040, 12, 5040, 5040], 10.040, 10.041)
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     assert list(np.flatnonzero(state.restarted)) == [3]
 
 
@@ -55,18 +55,18 @@ def test_a_counter_that_starts_over_is_a_restart() -> None:
 def test_a_host_that_pauses_makes_no_servo_suspect(pause: float) -> None:
     sensing, state, plan = rig()
     health(plan, [5000] * 6, 10.0, 10.0 + pause)  # sampled at once, taken over late
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     health(plan, [int(5000 + 1e3 * pause + 40) % 32768] * 6, 10.04 + pause, 10.041 + pause)
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     assert not state.restarted.any()
 
 
 def test_a_servo_that_missed_a_health_read_is_compared_with_its_own_last_one() -> None:
     sensing, state, plan = rig()
     health(plan, [100] * 6, 10.0, 10.001)
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     health(plan, [1100, 100, 1100, 1100, 1100, 1100], 11.0, 11.001)
-    sensing.take(0b000010, full=True)
+    sensing.take(0b000010, plan.full)
     health(plan, [2100] * 6, 12.0, 12.001)
-    sensing.take(0, full=True)
+    sensing.take(0, plan.full)
     assert not state.restarted.any()

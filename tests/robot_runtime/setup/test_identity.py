@@ -74,7 +74,7 @@ def test_the_undo_of_a_half_done_assignment(tmp_path: Path) -> None:
     log = UndoLog(tmp_path / "undo.json", "test")
     servo = the_one_servo(bus, RATES)
     log.add(identity_changes(servo, Place(5, 1_000_000)))
-    bus.port.set_baudrate(57_600)
+    bus.set_baudrate(57_600)
     write_identity(bus, 1, servo_model("XL330-M288").register("id"), 5)
     assert [r.outcome for r in undo(bus, load_undo(log.path))] == [Outcome.ALREADY, Outcome.RESTORED]
     assert places(bus) == [(1, 57_600)]
@@ -119,7 +119,7 @@ def test_two_servos_that_share_the_target_are_heard_too(tmp_path: Path) -> None:
 def test_torque_locks_the_id(tmp_path: Path) -> None:
     _, bus = fresh("XM430-W350")
     servo = the_one_servo(bus, RATES)
-    bus.port.set_baudrate(57_600)
+    bus.set_baudrate(57_600)
     bus.write(1, servo_model("XM430-W350").register("torque_enable"), 1)
     with pytest.raises(RefusedError, match="Nothing was written"):
         assign(bus, servo, Place(5, 1_000_000), UndoLog(tmp_path / "undo.json", "test"))
