@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from robot_runtime.servos import ServoModel, UnknownServoError, servo_model
 from robot_runtime.toml_lines import TomlLines
+from robot_runtime.toml_table import TomlTable, TomlValueError
 
 _MAX_ID = 252
+_MOST_VOLTS = 60.0
+_MOST_ANGLE = 256 * 2 * math.pi  # rad, as far as a servo counts its turns
+_MOST_GEAR = 1000.0
+
+_BEYOND_NOMINAL = 1.5
+"""Times what the servo does at its nominal voltage: nothing that its supply could make of it goes further."""
+
 _WATCHDOG_STEP = 0.02  # s, unit of the Bus Watchdog register
 _WATCHDOG_MAX = 127 * _WATCHDOG_STEP
 
@@ -146,12 +153,15 @@ def load_arm(name_or_path: str | Path, *, zeroed: bool = True) -> ArmSpec:
         ArmSpecError: the file cannot be used; the message says where and why.
     """
     path = _find(name_or_path)
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ArmSpecError(f"{path}: not valid TOML: {error}") from error
-    return _build(_Reader(path, data, TomlLines(text)), zeroed=zeroed)
+    try:
+        return _build(TomlTable(path, data, TomlLines(text)), zeroed=zeroed)
+    except TomlValueError as error:
+        raise ArmSpecError(str(error)) from error
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -167,81 +177,7 @@ def _find(name_or_path: str | Path) -> Path:
     raise ArmNotFoundError(f"no arm '{name_or_path}': neither a path to an arm.toml nor one of {known}")
 
 
-class _Reader:
-    """A table of the file that knows where it stands, and takes note of the keys that were asked for."""
-
-    def __init__(self, file: Path, data: dict[str, Any], lines: TomlLines, at: tuple[str | int, ...] = ()) -> None:
-        self.file, self._data, self._lines, self._at = file, data, lines, at
-        self._asked: set[str] = set()
-
-    def error(self, key: str, problem: str) -> ArmSpecError:
-        """The error to raise about a key of this table."""
-        path = (*self._at, key) if key else self._at
-        line = self._lines.line(path)
-        name = ".".join(str(part + 1) if isinstance(part, int) else part for part in path)
-        return ArmSpecError(f"{self.file}:{line or 1}: {name}: {problem}")
-
-    def get(self, key: str, kind: type | tuple[type, ...], expected: str, default: Any = None) -> Any:
-        """Value of a key, of the right type."""
-        self._asked.add(key)
-        if key not in self._data:
-            if default is None:
-                raise self.error(key, f"missing; expected {expected}")
-            return default
-        value = self._data[key]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(key, f"expected {expected}, found {value!r}")
-        return value
-
-    def text(self, key: str) -> str:
-        return str(self.get(key, str, "a text"))
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        value = int(self.get(key, int, f"a whole number from {low} to {high}"))
-        if not low <= value <= high:
-            raise self.error(key, f"expected {low} to {high}, found {value}")
-        return value
-
-    def number(self, key: str, unit: str, default: float | None = None) -> float:
-        value = float(self.get(key, (int, float), f"a number ({unit})", default))
-        if not math.isfinite(value):
-            raise self.error(key, f"expected a finite number ({unit}), found {value}")
-        return value
-
-    def positive(self, key: str, unit: str, default: float | None = None) -> float:
-        value = self.number(key, unit, default)
-        if value <= 0:
-            raise self.error(key, f"expected a number above 0 ({unit}), found {value}")
-        return value
-
-    def interval(self, key: str, unit: str) -> tuple[float, float]:
-        value = self.get(key, list, f"[low, high] ({unit})")
-        if len(value) != 2 or not all(isinstance(v, int | float) and math.isfinite(v) for v in value):
-            raise self.error(key, f"expected [low, high] ({unit}), found {value}")
-        if value[0] >= value[1]:
-            raise self.error(key, f"the low end {value[0]} is not below the high end {value[1]}")
-        return float(value[0]), float(value[1])
-
-    def table(self, key: str, default: dict[str, Any] | None = None) -> _Reader:
-        value = self.get(key, dict, "a table", default)
-        return _Reader(self.file, value, self._lines, (*self._at, key))
-
-    def tables(self, key: str) -> Iterator[_Reader]:
-        value = self.get(key, list, f"at least one [[{key}]]")
-        for i, item in enumerate(value):
-            yield _Reader(self.file, item, self._lines, (*self._at, key, i))
-
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self._data)
-
-    def finish(self) -> None:
-        """Complain about keys that nobody asked for: most often a typing error."""
-        for key in self._data:
-            if key not in self._asked:
-                raise self.error(key, f"unknown key; known here: {', '.join(sorted(self._asked))}")
-
-
-def _build(file: _Reader, *, zeroed: bool) -> ArmSpec:
+def _build(file: TomlTable, *, zeroed: bool) -> ArmSpec:
     arm = file.table("arm")
     name, description, tip, mjcf_name = arm.text("name"), arm.text("description"), arm.text("tip"), arm.text("mjcf")
     mjcf = file.file.parent / mjcf_name
@@ -249,7 +185,7 @@ def _build(file: _Reader, *, zeroed: bool) -> ArmSpec:
         raise arm.error("mjcf", f"no file '{mjcf_name}' beside the arm file")
     arm.finish()
     bus, supply = _bus(file.table("bus")), file.table("supply")
-    voltage = supply.interval("voltage", "V")
+    voltage = supply.interval("voltage", "V", 1.0, _MOST_VOLTS)
     supply.finish()
     joints = _joints(file, bus, zeroed=zeroed)
     poses = _poses(file.table("poses"), joints)
@@ -258,7 +194,7 @@ def _build(file: _Reader, *, zeroed: bool) -> ArmSpec:
     return ArmSpec(name, description, file.file, mjcf, tip, bus, voltage, joints, poses, digest)
 
 
-def _bus(table: _Reader) -> BusSpec:
+def _bus(table: TomlTable) -> BusSpec:
     baudrate = table.integer("baudrate", 9600, 4_500_000)
     watchdog = table.positive("watchdog", "s")
     if not _WATCHDOG_STEP <= watchdog <= _WATCHDOG_MAX:
@@ -270,7 +206,7 @@ def _bus(table: _Reader) -> BusSpec:
     return BusSpec(baudrate, watchdog, return_delay)
 
 
-def _joints(file: _Reader, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, ...]:
+def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, ...]:
     joints: list[JointSpec] = []
     for table in file.tables("joint"):
         joint = _joint(table, bus)
@@ -287,7 +223,7 @@ def _joints(file: _Reader, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, ..
     return tuple(joints)
 
 
-def _joint(table: _Reader, bus: BusSpec) -> JointSpec:
+def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
     name = table.text("name")
     servo = table.table("servo")
     servo_id = servo.integer("id", 0, _MAX_ID)
@@ -304,48 +240,58 @@ def _joint(table: _Reader, bus: BusSpec) -> JointSpec:
     sign = table.integer("sign", -1, 1)
     if sign == 0:
         raise table.error("sign", "expected 1 or -1, found 0")
+    gear = table.positive("gear", "servo turns for one joint turn", 1.0, most=_MOST_GEAR)
     joint = JointSpec(
         name=name,
         servo_id=servo_id,
         servo=model,
         mode=mode,
         sign=sign,
-        offset=table.number("offset", "rad"),
-        gear=table.positive("gear", "servo turns for one joint turn", 1.0),
-        homing_offset=int(table.get("homing_offset", int, "a whole number of ticks", 0)),
-        limits=_limits(table.table("limits")),
+        offset=table.number("offset", "rad", most=_MOST_ANGLE),
+        gear=gear,
+        homing_offset=_homing_offset(table, model),
+        limits=_limits(table.table("limits"), model, gear),
         gains=_gains(table.table("gains", {}), model),
     )
     table.finish()
     return joint
 
 
-def _limits(table: _Reader) -> Limits:
-    lower, upper = table.interval("position", "rad")
+def _homing_offset(table: TomlTable, model: ServoModel) -> int:
+    register = model.register("homing_offset")
+    table.default("homing_offset", 0)
+    return table.integer("homing_offset", register.minimum, register.maximum)
+
+
+def _limits(table: TomlTable, model: ServoModel, gear: float) -> Limits:
+    """Limits of a joint; a torque or a speed that the servo can never reach would be no limit at all."""
+    lower, upper = table.interval("position", "rad", -_MOST_ANGLE, _MOST_ANGLE)
+    motor = model.motor
     limits = Limits(
         lower=lower,
         upper=upper,
-        velocity=table.positive("velocity", "rad/s"),
+        velocity=table.positive("velocity", "rad/s", most=_BEYOND_NOMINAL * motor.no_load_speed / gear),
         acceleration=table.positive("acceleration", "rad/s²"),
-        jerk=table.positive("jerk", "rad/s³"),
-        torque=table.positive("torque", "N·m"),
-        temperature=table.positive("temperature", "°C"),
+        jerk=table.positive("jerk", "rad/s³", most=1e9),
+        torque=table.positive("torque", "N·m", most=_BEYOND_NOMINAL * motor.stall_torque * gear),
+        temperature=table.positive("temperature", "°C", most=model.register("temperature_limit").maximum),
     )
     table.finish()
     return limits
 
 
-def _gains(table: _Reader, model: ServoModel) -> Mapping[str, int]:
+def _gains(table: TomlTable, model: ServoModel) -> Mapping[str, int]:
     gains = {}
     for key in table.keys():  # noqa: SIM118 (a reader is not a mapping)
         register = model.registers.get(key)
-        if register is None or not register.writable or register.eeprom:
-            raise table.error(key, f"{model.name} has no writable RAM register of that name")
+        if register is None or not key.endswith("_gain"):
+            known = ", ".join(name for name in model.registers if name.endswith("_gain"))
+            raise table.error(key, f"not a gain of {model.name}; it has {known}")
         gains[key] = table.integer(key, register.minimum, register.maximum)
     return MappingProxyType(gains)
 
 
-def _check_range(table: _Reader, joint: JointSpec) -> None:
+def _check_range(table: TomlTable, joint: JointSpec) -> None:
     """Outside extended position mode, a servo's position wraps after one turn: the joint's range must not."""
     low, high = joint.position_ticks
     turn = joint.servo.ticks_per_turn
@@ -357,7 +303,7 @@ def _check_range(table: _Reader, joint: JointSpec) -> None:
         )
 
 
-def _poses(table: _Reader, joints: tuple[JointSpec, ...]) -> Mapping[str, tuple[float, ...]]:
+def _poses(table: TomlTable, joints: tuple[JointSpec, ...]) -> Mapping[str, tuple[float, ...]]:
     poses = {}
     for name in dict.fromkeys(("home", "rest", *table.keys())):
         pose = table.table(name)

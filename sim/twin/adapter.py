@@ -59,6 +59,8 @@ class Adapter:
     def receive(self, start: float, byte_time: float, data: bytes) -> None:
         """Bytes come over the wire, the first one beginning at `start`."""
         self._waiting.append(_Burst(start, byte_time, bytearray(data)))
+        if len(self._waiting) > 1 and start < self._waiting[-2].start:  # overtook a reply that is late
+            self._waiting = deque(sorted(self._waiting, key=lambda burst: burst.start))
         self._flush_at = self._next_flush()
 
     def due(self) -> float:
@@ -121,7 +123,9 @@ class Adapter:
                 del burst.data[:count]
             break
         self._flush_at = self._next_flush()
-        if portion:
+        if not portion:  # by rounding, the byte that was due is not there yet
+            self._flush_at = max(self._flush_at, math.nextafter(time, math.inf))
+        else:
             self._last_delivery = max(self._last_delivery, self._delivery_time(time))
             self._delivered.append((self._last_delivery, bytes(portion)))
 

@@ -99,8 +99,15 @@ MISTAKES = [
     ("offset = 0.5", "offset = nan", 23, "joint.1.offset", "finite"),
     ("torque = 2", "torque = -2", 25, "joint.1.limits.torque", "above 0"),
     ("[-0.6, 0.8]", "[-0.6, 8.0]", 25, "joint.1.limits", "the encoder wraps"),
+    ("torque = 2", "torque = 1e9", 25, "joint.1.limits.torque", "from -"),
+    ("velocity = 3", "velocity = 1e300", 25, "joint.1.limits.velocity", "from -"),
+    ("temperature = 70", "temperature = 700", 25, "joint.1.limits.temperature", "from -100 to 100"),
+    ("[11.0, 13.0]", "[-5.0, 5.0]", 12, "supply.voltage", "within 1 to 60"),
+    ("gear = 2.0", "homing_offset = 99999999999", 24, "joint.1.homing_offset", "expected -"),
+    ("gear = 2.0", "gains = { torque_enable = 1 }", 24, "joint.1.gains.torque_enable", "not a gain of"),
+    ("gear = 2.0", "gear = 1" + "0" * 400, 24, "joint.1.gear", "finite"),
     ("temperature = 70", "temprature = 70", 25, "joint.1.limits.temperature", "missing"),
-    ("gear = 2.0", "gains = { present_position = 1 }", 24, "joint.1.gains.present_position", "no writable RAM"),
+    ("gear = 2.0", "gains = { present_position = 1 }", 24, "joint.1.gains.present_position", "not a gain of"),
     ('mjcf = "arm.xml"', 'mjcf = "arm.urdf"', 4, "arm.mjcf", "no file"),
     ("[arm]", "[arms]", 1, "arm", "missing"),
 ]
@@ -127,3 +134,16 @@ def test_two_joints_cannot_share_a_servo_or_a_name(tmp_path: Path) -> None:
 def test_not_toml_is_said_with_the_line(tmp_path: Path) -> None:
     with pytest.raises(ArmSpecError, match="line 2"):
         load_arm(write(tmp_path, "[arm]\nname = \n"))
+
+
+def test_joint_must_be_a_table(tmp_path: Path) -> None:
+    text = "joint = [1]\n" + GOOD[: GOOD.index("[[joint]]")]
+    with pytest.raises(ArmSpecError, match=r":1: joint: expected tables"):
+        load_arm(write(tmp_path, text))
+
+
+def test_not_utf8_is_said(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    file.write_bytes(b"\xff\xfe" + GOOD.encode())
+    with pytest.raises(ArmSpecError, match="not valid TOML"):
+        load_arm(file)

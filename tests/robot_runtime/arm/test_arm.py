@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from robot_runtime.arm import (
     TorqueOnError,
     WrongServoError,
 )
-from robot_runtime.bus import Bus, GroupWrite, MissingServosError, PortVanishedError, WrongBaudError
+from robot_runtime.bus import Bus, GroupWrite, MissingServosError, NoReplyError, PortVanishedError, WrongBaudError
 from robot_runtime.servos import Register, servo_model
 from robot_runtime.spec import load_arm, shipped_arms
 from sim.twin import LockstepPort, Twin
@@ -482,3 +483,183 @@ def test_a_soft_move_arrives_in_torque_mode() -> None:
         fastest = max(fastest, float(np.abs(rig.drives.joint_velocity[:4]).max()))
     np.testing.assert_allclose(rig.truth[:4], goal[:4], atol=0.06)  # what dry friction leaves of the spring
     assert fastest < rig.arm.spec.joints[0].limits.velocity / 2
+
+
+# -- what a review found ----------------------------------------------------------------------------------------------
+
+
+def test_replies_that_are_a_cycle_late_are_never_taken_for_fresh() -> None:
+    rig = start(faults=["packet-late:by=0.006,at=0.5"])
+    rig.arm.prepare()
+    rig.port.sleep_until(1.0)
+    age = []
+    for k in range(200):
+        begin = 1.0 + 0.005 * k
+        rig.arm.read(begin + 0.005)
+        fresh = rig.arm.state.fresh
+        age += list((rig.port.now() - rig.arm.state.stamp)[fresh])
+        sampled = rig.arm.plan.motion[0].group.received_at
+        assert sampled <= rig.port.now()
+        rig.port.sleep_until(begin + 0.005)
+    assert rig.arm.bus.statistics.strays > 1000  # late replies were found and thrown away
+    assert len(age) < 0.2 * 200 * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "setting", "what"),
+    [
+        ("open-manipulator-x", "current", {"current_limit": 200}, "current_limit is 200"),
+        ("open-manipulator-x", "velocity", {"velocity_limit": 20}, "velocity_limit is 20"),
+        ("open-manipulator-x", "position", {"max_position_limit": 2100}, "max_position_limit is 2100"),
+        ("xl330-pendulum", "pwm", {"pwm_limit": 300}, "pwm_limit is 300"),
+    ],
+)
+def test_a_servo_that_would_refuse_commands_is_refused(
+    tmp_path: Path, name: str, mode: str, setting: dict[str, int], what: str
+) -> None:
+    file = variant(tmp_path, name, (r'(?m)^mode = "\w+"', f'mode = "{mode}"'))
+    twin = Twin.load(str(file))
+    twin.servos[0].set_eeprom(**setting)
+    arm = Arm.open(load_arm(file), LockstepPort(twin))
+    with pytest.raises(ServoSettingError, match=f"{what}, narrower than the arm file"):
+        arm.torque_on()
+    drives: Any = twin.drives
+    assert not drives.torque_on.any()
+
+
+def test_what_another_program_left_in_ram_is_replaced() -> None:
+    rig = start("koch-v1.1")
+    bus, model = rig.arm.bus, servo_model("XL430-W250")
+    for name, value in (("position_p_gain", 16000), ("goal_pwm", 40), ("profile_velocity", 5)):
+        bus.write(1, model.register(name), value)
+    rig.arm.prepare()
+    assert bus.read(1, model.register("position_p_gain")) == model.register("position_p_gain").initial
+    assert bus.read(1, model.register("goal_pwm")) == 885
+    assert bus.read(1, model.register("profile_velocity")) == 0
+    elbow = rig.arm.spec.joints[2]
+    for name, value in elbow.gains.items():
+        assert bus.read(3, elbow.servo.register(name)) == value
+
+
+@pytest.mark.parametrize("firmware", [None, {3: 52, 4: 52, 5: 52, 6: 52}])
+def test_a_servo_that_restarts_between_prepare_and_torque_on_is_set_up_again(firmware: dict[int, int] | None) -> None:
+    rig = start("koch-v1.1", firmware=firmware)
+    rig.arm.prepare()
+    rig.twin.inject("brown-out:servo=6,for=0.01")
+    rig.port.sleep_until(rig.port.now() + 1.0)
+    rig.arm.torque_on()
+    gripper = rig.arm.spec.joints[5]
+    assert rig.arm.bus.read(6, gripper.servo.register("position_p_gain")) == gripper.gains.get(
+        "position_p_gain", gripper.servo.register("position_p_gain").initial
+    )
+    assert rig.arm.state.torque_on.all()
+
+
+def test_torque_is_off_again_after_anything_that_goes_wrong_in_torque_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = start()
+    rig.arm.prepare()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("robot_runtime.arm.torque._check_on", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        rig.arm.torque_on()
+    assert not rig.drives.torque_on.any()
+
+
+def test_torque_on_twice_is_refused_and_changes_nothing() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    with pytest.raises(TorqueIsOnError):
+        rig.arm.torque_on()
+    assert rig.drives.torque_on.all()
+
+
+def test_a_servo_that_hears_but_is_not_heard_is_told_again_to_let_go() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.twin.inject("packet-lost:servo=13")  # its replies never arrive
+    real = rig.arm.bus.write_group
+    lost: list[GroupWrite] = []
+
+    def lose_the_first(group: GroupWrite, values: list[int]) -> None:
+        if not lost:
+            lost.append(group)
+            return
+        real(group, values)
+
+    rig.arm.bus.write_group = lose_the_first  # type: ignore[method-assign]
+    with pytest.raises(NoReplyError, match=r"joint3 \(servo 13\) did not confirm that torque is off; cut the power"):
+        rig.arm.torque_off()
+    assert not rig.drives.torque_on.any()
+
+
+def test_a_tripped_watchdog_is_seen_where_health_does_not_carry_it() -> None:
+    rig = start("koch-v1.1", firmware={3: 52, 4: 52, 5: 52, 6: 52})
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.run(0.2)
+    rig.port.sleep_until(rig.port.now() + 0.3)  # the host pauses
+    rig.arm.read(rig.port.now() + 0.05)
+    assert rig.arm.state.watchdog_tripped.all()
+
+
+@pytest.mark.parametrize("gap", ["mild", "harsh", "random:1", "random:8"])
+@pytest.mark.parametrize("name", shipped_arms())
+def test_every_arm_can_be_switched_on_at_rest_however_it_differs(name: str, gap: str) -> None:
+    rig = start(name, gap=gap)
+    rig.port.sleep_until(1.0)
+    rig.arm.torque_on()
+    assert rig.arm.state.torque_on.all()
+
+
+def test_a_command_for_another_number_of_joints_is_refused() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    for count in (1, 3, 6):
+        with pytest.raises(CommandError, match=f"for {count} joints, the arm has 5"):
+            rig.arm.write(JointCommand(count))
+
+
+def test_alert_of_a_silent_servo_is_kept_and_not_made_up() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.twin.inject("hot:servo=12,celsius=95")
+    rig.run(0.3)
+    assert list(np.flatnonzero(rig.arm.state.alert)) == [1]
+    rig.twin.inject("servo-silent:servo=12,for=1.0")
+    for _ in range(20):
+        rig.run(0.01)
+        assert list(np.flatnonzero(rig.arm.state.alert)) == [1]
+
+
+def test_signs_gears_and_offsets_hold_in_every_mode(tmp_path: Path) -> None:
+    """A joint whose servo sits the other way round behind a gear stays put at torque-on and goes where it is told."""
+    for i, mode in enumerate(("current", "position", "velocity", "current_position", "extended_position")):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        file = variant(
+            folder,
+            "open-manipulator-x",
+            (r'(?m)^mode = "\w+"', f'mode = "{mode}"'),
+            (r'(?s)(name = "joint4".*?)sign = 1', r"\1sign = -1"),
+            (r'(?s)(name = "joint4".*?)gear = 1\.0', r"\1gear = 1.1"),
+            (r'(?s)(name = "joint4".*?)offset = 0\.0', r"\1offset = 0.1"),
+        )
+        rig = start(file)
+        rig.port.sleep_until(1.0)
+        before = rig.truth
+        rig.arm.torque_on()
+        rig.run(0.5)
+        assert np.abs(rig.truth - before).max() < 5 * STILL, mode
+        np.testing.assert_allclose(rig.arm.state.q, rig.truth, atol=0.02)
+        target = rig.arm.hold_angle[3] + 0.3
+        for _ in range(150):
+            rig.arm.hold_angle[3] = min(rig.arm.hold_angle[3] + 0.004, target)
+            rig.run(0.01)
+        assert rig.truth[3] - before[3] == pytest.approx(0.3, abs=0.12), mode

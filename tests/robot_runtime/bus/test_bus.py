@@ -200,3 +200,52 @@ def test_broadcast_ping_finds_everyone() -> None:
     replies: Reply = [(0.003 * i, status(i, bytes((0xB0, 0x04, 45)))) for i in (1, 2, 9)]
     found = Bus(FakePort(lambda _: replies)).broadcast_ping()
     assert {i: (f.model_number, f.firmware) for i, f in found.items()} == dict.fromkeys((1, 2, 9), (1200, 45))
+
+
+def test_data_that_come_with_an_error_number_are_not_taken() -> None:
+    for fast in (True, False):
+        refused = [(1, data(1), 0), (2, data(2), 7), (3, data(3), 0x80)]
+        reply = fast_status(refused) if fast else b"".join(status(*packet) for packet in refused)
+        port = FakePort(lambda _, reply=reply: [(0.001, reply)])  # type: ignore[misc]
+        group = GroupRead(IDS, 126, 10, fast=fast)
+        assert Bus(port).read_group(group) == 0b010
+        assert group.errors == [0, 0, 0x80]
+
+
+def test_a_read_right_behind_a_write_waits_until_the_write_has_left() -> None:
+    def answer(request: bytes) -> Reply:
+        return [(0.031, b"".join(status(i, data(i)) for i in IDS))] if request[7] == 0x82 else []
+
+    port = FakePort(answer)
+    port.baudrate = 57_600
+    bus, goals = Bus(port, return_delay=0.0), GroupWrite([(i, XL.register("goal_position")) for i in IDS])
+    for _ in range(4):
+        bus.write_group(goals, [1, 2, 3])  # 5 ms each on the wire
+    assert bus.read_group(GroupRead(IDS, 126, 10, fast=False)) == 0
+
+
+def test_a_busy_bus_costs_no_more_than_the_deadline() -> None:
+    port = FakePort(answers(set()))
+    bus, group = Bus(port), GroupRead(IDS, 126, 10, fast=False)
+    bus._lock.acquire()  # another thread's slow transaction
+    assert bus.read_group(group, deadline=port.now() + 0.001) == 0b111
+    bus._lock.release()
+    assert bus.read_group(group, deadline=port.now() + 0.1) == 0
+
+
+def test_an_instruction_that_arrived_damaged_is_sent_again() -> None:
+    replies = [status(7, error=3), status(7, b"\x00\x08\x00\x00")]
+    port = FakePort(lambda _: [(0.001, replies.pop(0))])
+    assert Bus(port).read(7, XL.register("present_position")) == 2048
+
+
+def test_a_slow_answer_that_comes_late_is_not_taken_for_the_next_one() -> None:
+    """Every reply takes 30 ms, longer than anybody waits for it."""
+
+    def answer(request: bytes) -> Reply:
+        return [(0.03, status(7, bytes(4 if request[8] == 132 else 1)))]
+
+    bus = Bus(FakePort(answer))
+    with pytest.raises(NoReplyError):
+        bus.read(7, XL.register("present_position"))
+    assert bus.statistics.strays > 0

@@ -95,3 +95,11 @@ def test_spoiling_leaves_what_was_already_received() -> None:
     assert data[:10] == b"\xff" * 10
     assert len(data) == 20
     assert data[10:] != b"\xff" * 10
+
+
+def test_a_late_reply_that_is_overtaken_stops_nothing() -> None:
+    adapter = Adapter(AdapterTiming(latency_timer=0.001, frame=0.0, extra_delay=0.0, jitter=0.0))
+    adapter.receive(0.010, 1e-5, b"late" * 30)
+    adapter.receive(0.002, 1e-5, b"soon" * 30)
+    assert adapter.take(0.005) == b"soon" * 30
+    assert adapter.take(0.020) == b"late" * 30
