@@ -14,6 +14,7 @@ from robot_runtime.arm.errors import (
 from robot_runtime.arm.kinematics import Clearance, Kinematics
 from robot_runtime.arm.motion import Move
 from robot_runtime.arm.state import JointCommand, JointState
+from robot_runtime.arm.trouble import troubles
 
 __all__ = [
     "Arm",
@@ -30,4 +31,5 @@ __all__ = [
     "TorqueIsOnError",
     "TorqueOnError",
     "WrongServoError",
+    "troubles",
 ]

@@ -124,6 +124,11 @@ class Arm:
         """Seconds that one health read and one write take on the wire: the shortest cycle that loses nothing."""
         return self.bus.expected_time(self.plan.full.group) + self._goals.size * 10 / self.bus.port.baudrate
 
+    @property
+    def torque_is_expected(self) -> bool:
+        """Whether torque was switched on here and not off again; what each servo says is in `state.torque_on`."""
+        return self._sensing.torque_expected
+
     def prepare(self) -> None:
         """Set modes, gains, health mapping, and clear watchdogs.
 

@@ -62,7 +62,7 @@ def answers_fast_reads(bus: Bus, servos: tuple[ServoOnBus, ...]) -> bool:
     if not all(s.model.has_fast_sync_read(s.firmware) for s in servos):
         return False
     group = GroupRead([s.joint.servo_id for s in servos], _IDENTITY_ADDRESS, _IDENTITY_LENGTH, fast=True)
-    return any(bus.read_group(group) == 0 for _ in range(_PROBE_TIMES))
+    return any(bus.try_group(group) == 0 for _ in range(_PROBE_TIMES))
 
 
 def check_settings(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:

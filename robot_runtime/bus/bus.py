@@ -61,7 +61,8 @@ class Bus:
         self._lock = threading.Lock()
         self._suspect_until = port.now() + _LATE_REPLIES
         self._wire_free = port.now()  # when the last write has left, as far as bytes and baud rate tell
-        self._subsets: dict[tuple[GroupRead, int], GroupRead] = {}
+        self._orders: dict[tuple[int, ...], tuple[int, ...]] = {}  # of groups that lacked servos: suspects last
+        self._plain_groups: dict[tuple[int, int, tuple[int, ...]], GroupRead] = {}
 
     def __enter__(self) -> Self:
         """The bus itself."""
@@ -102,14 +103,24 @@ class Bus:
             return (1 << len(group.ids)) - 1
         try:
             self.statistics.reads += 1
-            missing = self._read_once(group, deadline)
+            missing = self._read_in_order(group, deadline) if self._orders else self._read_once(group, deadline)
             if missing:
                 missing = self._retry(group, missing, deadline)
+            if missing or self._orders:
+                self._remember_order(group, missing)
         except OSError as error:
             raise self._port_error(error) from error
         finally:
             self._lock.release()
         return missing
+
+    def try_group(self, group: GroupRead) -> int:
+        """Read a group in just the way it was prepared, once: for finding out what servos can do."""
+        with self._lock:
+            try:
+                return self._read_once(group, None)
+            except OSError as error:
+                raise self._port_error(error) from error
 
     def write_group(self, group: GroupWrite, values: list[int]) -> None:
         """Send one value (register ticks) to each servo of the group. Broadcast: nobody confirms it.
@@ -153,35 +164,58 @@ class Bus:
         self._suspect_until = suspect_until if clean else group.received_at + _LATE_REPLIES
         return missing
 
-    def _retry(self, group: GroupRead, missing: int, deadline: float | None) -> int:
-        """Ask the missing servos again, in plain packets, the first of them last.
+    def _read_in_order(self, group: GroupRead, deadline: float | None) -> int:
+        """Read a group; after a read that lacked servos, by plain packets with the suspects last.
 
-        Replies are chained: behind a silent servo the others may stay silent too. If the first one missing is the one
-        that is silent, those behind it answer now.
+        Replies are chained: behind a silent servo the others may stay silent too, and a fast reply ends there. So the
+        first servo that is missing is asked last from then on, until all answer again: one dead servo silences nobody.
         """
+        order = self._orders.get(group.ids)
+        if order is None:
+            return self._read_once(group, deadline)
+        return self._read_for(group, self._plain(group, order), deadline, (1 << len(group.ids)) - 1)
+
+    def _remember_order(self, group: GroupRead, missing: int) -> None:
+        if not missing:
+            self._orders.pop(group.ids, None)
+            return
+        lost = {servo_id for i, servo_id in enumerate(group.ids) if missing >> i & 1}
+        order = self._orders.get(group.ids, group.ids)
+        first = next(servo_id for servo_id in order if servo_id in lost)
+        self._orders[group.ids] = (*(servo_id for servo_id in order if servo_id != first), first)
+
+    def _retry(self, group: GroupRead, missing: int, deadline: float | None) -> int:
+        """Ask the missing servos again, in plain packets, the first of them last, as long as that fits."""
         self._count_lost(group, missing)
         for _ in range(_FAST_RETRIES if deadline is not None else 0):
-            subset = self._subset(group, missing)
-            if deadline is not None and self.port.now() + self.expected_time(subset) > deadline:
+            first, *others = [servo_id for i, servo_id in enumerate(group.ids) if missing >> i & 1]
+            again = self._plain(group, (*others, first))
+            if deadline is not None and self.port.now() + self.expected_time(again) > deadline:
                 break
             self.statistics.retries += 1
-            still = self._read_once(subset, deadline)
-            for position, servo_id in enumerate(subset.ids):
-                if not still >> position & 1:
-                    index = group.ids.index(servo_id)
-                    group.store(index, subset.errors[position], subset.data(position))
-                    missing &= ~(1 << index)
-            group.received_at = subset.received_at
+            missing = self._read_for(group, again, deadline, missing)
             if not missing:
                 return 0
         self.statistics.incomplete += 1
         return missing
 
-    def _subset(self, group: GroupRead, missing: int) -> GroupRead:
-        if (group, missing) not in self._subsets:
-            first, *others = [servo_id for i, servo_id in enumerate(group.ids) if missing >> i & 1]
-            self._subsets[group, missing] = GroupRead([*others, first], group.address, group.length, fast=False)
-        return self._subsets[group, missing]
+    def _read_for(self, group: GroupRead, other: GroupRead, deadline: float | None, missing: int) -> int:
+        """Read another group for this one; returns what of `missing` is still missing."""
+        still = self._read_once(other, deadline)
+        for position, servo_id in enumerate(other.ids):
+            if not still >> position & 1:
+                index = group.ids.index(servo_id)
+                group.store(index, other.errors[position], other.data(position))
+                missing &= ~(1 << index)
+        group.sent_at, group.received_at = other.sent_at, other.received_at
+        return missing
+
+    def _plain(self, group: GroupRead, ids: tuple[int, ...]) -> GroupRead:
+        """The same registers of these servos, in this order, in plain packets."""
+        key = (group.address, group.length, ids)
+        if key not in self._plain_groups:
+            self._plain_groups[key] = GroupRead(ids, group.address, group.length, fast=False)
+        return self._plain_groups[key]
 
     def _count_lost(self, group: GroupRead, missing: int) -> None:
         lost = self.statistics.lost

@@ -136,10 +136,11 @@ class SerialPort:
         """
         try:
             self._serial.baudrate = baudrate
-        except (ValueError, serial.SerialException) as error:
+        except (OSError, termios.error, ValueError) as error:  # pyserial's own errors are OSErrors
+            number = error.args[0] if error.args else None
+            if number in _GONE or not self._serial.is_open:
+                raise self._gone(error) from error
             raise PortSettingError(errno.EINVAL, f"does not do {baudrate} bit/s: {error}", self.name) from error
-        except (OSError, termios.error) as error:
-            raise self._gone(error) from error
         self.baudrate = baudrate
 
     def close(self) -> None:

@@ -249,3 +249,36 @@ def test_a_slow_answer_that_comes_late_is_not_taken_for_the_next_one() -> None:
     with pytest.raises(NoReplyError):
         bus.read(7, XL.register("present_position"))
     assert bus.statistics.strays > 0
+
+
+def _chained(dead: set[int]):  # type: ignore[no-untyped-def]
+    """Servos that stay silent behind a silent one, in plain and in fast reads."""
+
+    def answer(request: bytes) -> Reply:
+        alive = []
+        for i in request[12:-2]:
+            if i in dead:
+                break
+            alive.append(i)
+        if not alive:
+            return []
+        if request[7] == 0x8A:
+            return [(0.001, fast_status([(i, data(i), 0) for i in alive], announced=len(request[12:-2])))]
+        return [(0.001, b"".join(status(i, data(i)) for i in alive))]
+
+    return answer
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("dead", [{1}, {2}, {3}, {1, 2}, {1, 3}])
+def test_a_dead_servo_silences_nobody_else_for_long(dead: set[int], fast: bool) -> None:
+    port = FakePort(_chained(dead))
+    bus, group = Bus(port, return_delay=0.0), GroupRead(IDS, 126, 10, fast=fast)
+    expected = sum(1 << i for i, servo_id in enumerate(IDS) if servo_id in dead)
+    results = [bus.read_group(group, deadline=port.now() + 0.004) for _ in range(10)]  # too short for a second try
+    assert results[3:] == [expected] * 7
+    dead.clear()
+    assert bus.read_group(group, deadline=port.now() + 0.004) == 0
+    port.sent.clear()
+    assert bus.read_group(group) == 0
+    assert port.sent == [group.request]  # back to the prepared read
