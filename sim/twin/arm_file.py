@@ -6,15 +6,21 @@ reader.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sim.twin.servo_data import load_servo
+
 SHIPPED = Path(__file__).resolve().parents[2] / "models" / "arms"
 """Folder of the arms that ship, one folder an arm. A path, so that the runtime's packages stay unimported."""
+
+HIGHEST_ID = 252
+"""The highest ID that a servo can have; manual."""
 
 
 class ArmFileError(ValueError):
@@ -65,10 +71,11 @@ class TwinArm:
             data = tomllib.loads(file.read_text(encoding="utf-8"))
         except tomllib.TOMLDecodeError as error:
             raise ArmFileError(f"{file}: not valid TOML: {error}") from error
-        try:
-            return _build(data, file)
-        except KeyError as error:
-            raise ArmFileError(f"{file}: missing key {error}") from error
+        except UnicodeDecodeError as error:
+            raise ArmFileError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        except OSError as error:
+            raise ArmFileError(f"{file}: cannot be read: {error.strerror}") from error
+        return _build(_Table(file, "", data))
 
     def pose(self, name: str) -> tuple[float, ...]:
         """Joint angles of a named pose. Raises ArmFileError that lists the poses."""
@@ -85,45 +92,109 @@ def _find(name_or_path: str | Path) -> Path:
     raise ArmFileError(f"no arm '{name_or_path}': give a path to an arm.toml or its folder, or one of {shipped}")
 
 
-def _build(data: Mapping[str, Any], file: Path) -> TwinArm:
-    joints = tuple(_joint(entry, file) for entry in data["joint"])
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of the file, and what a message calls it. Every value is checked where it is taken."""
+
+    file: Path
+    name: str
+    values: Mapping[str, Any]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values
+
+    def error(self, what: str) -> ArmFileError:
+        return ArmFileError(f"{self.file}: {self.name}{': ' if self.name else ''}{what}")
+
+    def take(self, key: str, kind: type | tuple[type, ...], wanted: str) -> Any:
+        if key not in self.values:
+            raise self.error(f"missing key '{key}'")
+        value = self.values[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.error(f"{key} must be {wanted}, not {value!r}")
+        return value
+
+    def table(self, key: str, name: str) -> _Table:
+        return _Table(self.file, name, self.take(key, dict, "a table"))
+
+    def text(self, key: str) -> str:
+        return str(self.take(key, str, "text in quotes"))
+
+    def whole(self, key: str) -> int:
+        return int(self.take(key, int, "a whole number"))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        if default is not None and key not in self.values:
+            return default
+        return self._finite(key, self.take(key, (int, float), "a number"))
+
+    def pair(self, key: str) -> tuple[float, float]:
+        values = self.take(key, list, "two numbers in brackets")
+        if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+            raise self.error(f"{key} must be two numbers in brackets, not {values!r}")
+        return self._finite(key, values[0]), self._finite(key, values[1])
+
+    def _finite(self, key: str, value: float) -> float:
+        if not math.isfinite(value):
+            raise self.error(f"{key} must be a finite number, not {value}")
+        return float(value)
+
+
+def _build(top: _Table) -> TwinArm:
+    file = top.file
+    entries = top.take("joint", list, "tables, each under a line [[joint]]")
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise top.error(f"joint must be tables, each under a line [[joint]], not {entries!r}")
+    joints = tuple(_joint(_Table(file, f"[[joint]] number {n}", entry)) for n, entry in enumerate(entries, 1))
     for what, values in (("name", [j.name for j in joints]), ("servo id", [str(j.servo_id) for j in joints])):
         if repeated := {v for v in values if values.count(v) > 1}:
-            raise ArmFileError(f"{file}: two joints have the same {what}: {', '.join(sorted(repeated))}")
-    mjcf = file.parent / data["arm"]["mjcf"]
+            raise top.error(f"two joints have the same {what}: {', '.join(sorted(repeated))}")
+    arm, poses = top.table("arm", "[arm]"), top.table("poses", "[poses]")
+    mjcf = file.parent / arm.text("mjcf")
     if not mjcf.is_file():
-        raise ArmFileError(f"{file}: [arm] mjcf names {mjcf}, which does not exist")
-    low, high = data["supply"]["voltage"]
+        raise arm.error(f"mjcf names {mjcf}, which does not exist")
     return TwinArm(
-        name=data["arm"]["name"],
+        name=arm.text("name"),
         file=file,
         mjcf=mjcf,
-        tip=data["arm"]["tip"],
-        baudrate=data["bus"]["baudrate"],
-        supply=(float(low), float(high)),
+        tip=arm.text("tip"),
+        baudrate=top.table("bus", "[bus]").whole("baudrate"),
+        supply=top.table("supply", "[supply]").pair("voltage"),
         joints=joints,
-        poses=MappingProxyType({name: _pose(name, angles, joints, file) for name, angles in data["poses"].items()}),
+        poses=MappingProxyType({name: _pose(poses, name, joints) for name in poses.values}),
     )
 
 
-def _joint(entry: Mapping[str, Any], file: Path) -> TwinJoint:
+def _joint(entry: _Table) -> TwinJoint:
+    name = entry.text("name")
+    entry = replace(entry, name=f"joint '{name}'")
+    servo = entry.table("servo", f"joint '{name}': servo")
     joint = TwinJoint(
-        name=entry["name"],
-        servo_id=entry["servo"]["id"],
-        servo_model=entry["servo"]["model"],
-        mode=entry["mode"],
-        sign=entry.get("sign", 1),
-        offset=float(entry.get("offset", 0.0)),
-        gear=float(entry.get("gear", 1.0)),
+        name=name,
+        servo_id=servo.whole("id"),
+        servo_model=servo.text("model"),
+        mode=entry.text("mode"),
+        sign=entry.whole("sign") if "sign" in entry else 1,
+        offset=entry.number("offset", 0.0),
+        gear=entry.number("gear", 1.0),
     )
+    if not 0 <= joint.servo_id <= HIGHEST_ID:
+        raise servo.error(f"id must be from 0 to {HIGHEST_ID}, not {joint.servo_id}")
+    try:
+        modes = load_servo(joint.servo_model).modes
+    except ValueError as error:
+        raise servo.error(str(error)) from error
+    if joint.mode not in modes:
+        raise entry.error(f"mode '{joint.mode}': {joint.servo_model} has {', '.join(modes)}")
     if joint.sign not in (1, -1):
-        raise ArmFileError(f"{file}: joint '{joint.name}': sign must be 1 or -1, not {joint.sign}")
+        raise entry.error(f"sign must be 1 or -1, not {joint.sign}")
     if joint.gear <= 0:
-        raise ArmFileError(f"{file}: joint '{joint.name}': gear must be positive, not {joint.gear}")
+        raise entry.error(f"gear must be positive, not {joint.gear}")
     return joint
 
 
-def _pose(name: str, angles: Mapping[str, float], joints: tuple[TwinJoint, ...], file: Path) -> tuple[float, ...]:
-    if missing := [j.name for j in joints if j.name not in angles]:
-        raise ArmFileError(f"{file}: pose '{name}' leaves out {', '.join(missing)}")
-    return tuple(float(angles[j.name]) for j in joints)
+def _pose(poses: _Table, name: str, joints: tuple[TwinJoint, ...]) -> tuple[float, ...]:
+    pose = replace(poses.table(name, ""), name=f"pose '{name}'")
+    if missing := [j.name for j in joints if j.name not in pose]:
+        raise ArmFileError(f"{poses.file}: pose '{name}' leaves out {', '.join(missing)}")
+    return tuple(pose.number(j.name) for j in joints)

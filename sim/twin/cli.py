@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,16 +26,19 @@ examples:
   robot-twin --arm open-manipulator-x
   robot-twin --arm koch-v1.1 --gap harsh --seed 3 --link /tmp/koch
   robot-twin --arm xl330-pendulum --fault packet-lost:p=0.01 --fault stuck-shaft:servo=1,at=2.5,for=1.0
+  robot-twin --arm xl330-pendulum --fault hand:servo=pendulum,at=5,for=2,rad=0.7
   robot-twin --arm koch-v1.1 --factory          # all servos as shipped: ID 1, 57600 bit/s
+  robot-twin --arm koch-v1.1 --factory --plug shoulder_pan --plug shoulder_lift@30    # one servo after the other
 
 The first line printed is the port. It serves until it gets SIGINT or SIGTERM.
 
 exit codes:
   0  stopped in order
-  1  the port could not be opened
+  1  the port could not be opened, or --link is another twin's
   2  bad usage, or a file or value that cannot be used
 
-faults (each with the keys it takes; times in s of twin time):
+faults (each with the keys it takes; servo= is an ID or the name of a joint; at= and for= in s of twin time,
+for=S is how long it lasts by default, else it lasts for good):
 """
 
 
@@ -65,8 +69,18 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--pose", default="rest", metavar="NAME", help="named pose of the arm's file in which it starts (default: rest)"
     )
-    add("--link", type=Path, metavar="PATH", help="make a symbolic link to the port")
+    add(
+        "--link", type=Path, metavar="PATH", help="make a symbolic link to the port; refused while it is another twin's"
+    )
     add("--factory", action="store_true", help="all servos as shipped: ID 1, 57600 bit/s")
+    add(
+        "--plug",
+        action="append",
+        default=[],
+        metavar="JOINT[@S]",
+        help="plug this joint's servo in, S seconds after the start; may be given more than once, and servos of joints "
+        "that are not named stay unplugged (default: all plugged in)",
+    )
     add(
         "--no-adapter",
         action="store_true",
@@ -114,6 +128,7 @@ def _twin(options: argparse.Namespace) -> Twin:
         wire_time=not options.no_wire_time,
         factory=options.factory,
         pose=options.pose,
+        plugs=dict(_plug(text) for text in options.plug),
     )
 
 
@@ -123,6 +138,17 @@ def _version(text: str, arm: TwinArm) -> tuple[int, int]:
     if not (equals and servo.isdecimal() and version.isdecimal() and int(servo) in ids and int(version) < 256):
         raise ValueError(f"--firmware {text}: give ID=VERSION with one of the IDs {', '.join(map(str, ids))}")
     return int(servo), int(version)
+
+
+def _plug(text: str) -> tuple[str, float]:
+    joint, at, when = text.partition("@")
+    try:
+        seconds = float(when) if at else 0.0
+    except ValueError:
+        seconds = math.nan
+    if not (joint and math.isfinite(seconds) and seconds >= 0.0):
+        raise ValueError(f"--plug {text}: give JOINT@SECONDS, with seconds from 0 up, or JOINT alone")
+    return joint, seconds
 
 
 def _announce(options: argparse.Namespace, twin: Twin, port: str) -> None:

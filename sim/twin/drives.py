@@ -296,6 +296,10 @@ class Drives(Inputs):
         """Act on joint i from outside with this torque until told otherwise."""
         self._physics.push(i, torque_nm)
 
+    def hand(self, i: int, radians: float, seconds: float) -> None:
+        """Let a hand turn joint i by this angle (rad, within its stops) in that time, and then let go."""
+        self._physics.hand(i, radians, seconds)
+
     def set_supply(self, volts: float | None) -> None:
         """Set the supply voltage; None: nominal again."""
         self._motors.set_supply(volts)

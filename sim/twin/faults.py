@@ -5,7 +5,7 @@ A fault is written as `name:key=value,key=value`, such as `stuck-shaft:servo=13,
 
     servo   ID of the servo, or the name of its joint; without it all of them (some faults need one named)
     at      s of twin time at which it starts; without it at once
-    for     s that it lasts; without it for good
+    for     s that it lasts; without it for good, or as long as `CATALOGUE` says
     p       probability for one packet (packet faults); without it 1
     way     packets it strikes: reply (default), instruction, both
     ...     what the fault itself takes, see `CATALOGUE`
@@ -91,25 +91,33 @@ class Kind:
     amount: str | None = None  # the fault's own key
     default: float = 0.0  # of that key
     lasting: float = math.inf  # s, default duration
-    start: Callable[[Bench, Servo, float], None] | None = None
+    start: Callable[[Bench, Servo, Fault], None] | None = None
     stop: Callable[[Bench, Servo], None] | None = None
 
 
-def _drop_off(bench: Bench, _servo: Servo, _amount: float) -> None:
+def _drop_off(bench: Bench, _servo: Servo, _fault: Fault) -> None:
     bench.unplug()
 
 
-def _dip(bench: Bench, servo: Servo, volts: float) -> None:
+def _dip(bench: Bench, servo: Servo, fault: Fault) -> None:
     nominal = max(float(s.data.motor["nominal_voltage"]) for s in bench.servos)
-    servo.plant.set_supply(volts or nominal / 2)
+    servo.plant.set_supply(fault.amount or nominal / 2)
 
 
-def _jump(_bench: Bench, servo: Servo, ticks: float) -> None:
-    servo.plant.encoder_jump(servo.index, int(ticks))
+def _jump(_bench: Bench, servo: Servo, fault: Fault) -> None:
+    servo.plant.encoder_jump(servo.index, int(fault.amount))
+
+
+def _turn(_bench: Bench, servo: Servo, fault: Fault) -> None:
+    servo.plant.hand(servo.index, fault.amount, fault.duration)
+
+
+def _let_go(_bench: Bench, _servo: Servo) -> None:
+    """Nothing: the hand lets go by itself when its time is over."""
 
 
 def _keep_goal(keeps: bool) -> Callable[..., None]:
-    def act(_bench: Bench, servo: Servo, _amount: float = 0.0) -> None:
+    def act(_bench: Bench, servo: Servo, _fault: Fault | None = None) -> None:
         servo.keeps_goal = keeps
 
     return act
@@ -143,7 +151,7 @@ CATALOGUE: dict[str, Kind] = {
         needs_servo=True,
         amount="celsius",
         default=90.0,
-        start=lambda _, servo, celsius: servo.plant.set_temperature(servo.index, celsius),
+        start=lambda _, servo, fault: servo.plant.set_temperature(servo.index, fault.amount),
     ),
     "overload": Kind(
         "the servo finds its load too high for too long", needs_servo=True, start=lambda _, servo, __: servo.overload()
@@ -177,6 +185,15 @@ CATALOGUE: dict[str, Kind] = {
         amount="ticks",
         default=512,
         start=_jump,
+    ),
+    "hand": Kind(
+        "a hand turns the joint by rad=R within its stops, then lets go; 0: holds it",
+        needs_servo=True,
+        amount="rad",
+        default=0.5,
+        lasting=2.0,
+        start=_turn,
+        stop=_let_go,
     ),
     "stale-goal": Kind(
         "torque-on drives to the old Goal Position instead of holding where the shaft is",
@@ -247,9 +264,14 @@ def _number(spec: str, values: dict[str, str], key: str, default: float, *, sign
 
 
 def fault_help() -> str:
-    """The catalogue as text, one line a fault."""
+    """The catalogue as text, one line a fault; `for=S` is the default duration of a fault that has one."""
     width = max(map(len, CATALOGUE))
-    return "\n".join(f"  {name:{width}}  {kind.text} ({', '.join(_keys(kind))})" for name, kind in CATALOGUE.items())
+    lines = []
+    for name, kind in CATALOGUE.items():
+        lasting = f"for={kind.lasting:g}" if math.isfinite(kind.lasting) else "for"
+        keys = ", ".join(lasting if key == "for" else key for key in _keys(kind))
+        lines.append(f"  {name:{width}}  {kind.text} ({keys})")
+    return "\n".join(lines)
 
 
 @dataclass
@@ -328,7 +350,7 @@ class FaultBox:
         else:
             for servo in targets[:1] if fault.name in _ONCE else targets:
                 if fault.kind.start is not None:
-                    put(begin, fault.kind.start, self._bench, servo, fault.amount)
+                    put(begin, fault.kind.start, self._bench, servo, fault)
                 if fault.kind.stop is not None and math.isfinite(end):
                     put(end, fault.kind.stop, self._bench, servo)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sim.twin.arm_file import ArmFileError, TwinArm
 from sim.twin.gap import Gap, JointGap
+from sim.twin.hand import Hand
 from sim.twin.servo_data import ServoData
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +42,10 @@ class Physics:
         """Compile the arm with the gap applied. Raises ArmFileError where arm.toml and MJCF do not fit."""
         names = [joint.name for joint in arm.joints]
         play = [s.motor["backlash"] if g.backlash is None else g.backlash for s, g in zip(servos, gaps, strict=True)]
-        spec = mujoco.MjSpec.from_file(str(arm.mjcf))
+        try:
+            spec = mujoco.MjSpec.from_file(str(arm.mjcf))
+        except ValueError as error:
+            raise ArmFileError(f"{arm.mjcf}: not a model that MuJoCo can read: {error}") from error
         _check(spec, arm)
         for name, joint_gap, width in zip(names, gaps, play, strict=True):
             _change_joint(spec, names, name, joint_gap, width)
@@ -71,6 +75,7 @@ class Physics:
         self._push = np.zeros(model.nv)
         self._pushes = np.zeros(n)
         self._pushed = False
+        self._hands: dict[int, Hand] = {}
         self._size, self._friction = np.empty(n), np.empty(model.nv)
         # The arrays that a step touches, fetched once: each access through the binding costs as much as the arithmetic.
         self.qpos, self.qvel = self.data.qpos, self.data.qvel
@@ -108,6 +113,10 @@ class Physics:
         np.dot(self._pushes, self._gather_velocity, out=self._push)
         self._pushed = bool(np.any(self._push))
 
+    def hand(self, i: int, radians: float, seconds: float) -> None:
+        """Let a hand turn joint i by this angle within that time, and then let go."""
+        self._hands[i] = Hand(self.model, self.data, self._joints[i], radians, max(seconds, self.model.opt.timestep))
+
     def stick(self, i: int, *, stuck: bool) -> None:
         """Block the gears of joint i, or let them go."""
         dof = self._joints[i].dofadr[0]
@@ -118,6 +127,10 @@ class Physics:
         np.dot(self._scatter, torque, out=self._applied)
         if self._pushed:
             np.add(self._applied, self._push, out=self._applied)
+        if self._hands:
+            self._hands = {i: hand for i, hand in self._hands.items() if not hand.over}
+            for hand in self._hands.values():
+                self._applied[hand.dof] += hand.torque()
         np.abs(torque, out=self._size)
         np.dot(self._load_friction, self._size, out=self._friction)
         np.add(self._friction, self._dry_friction, out=self._frictionloss)

@@ -124,6 +124,10 @@ class Plant(Protocol):
         """Set the supply voltage; None: nominal again."""
         ...
 
+    def hand(self, i: int, radians: float, seconds: float) -> None:
+        """Turn the joint of servo i by hand."""
+        ...
+
     def encoder_jump(self, i: int, ticks: int) -> None:
         """Let the encoder read that many ticks more from now on."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import pty
@@ -49,7 +50,7 @@ class TwinServer:
         """Open the port. `link` becomes a symbolic link to it; `on_port` is told each port, also the new one after a
         plug was put back.
 
-        Raises OSError: no pseudo-terminal is left, or something that is no symbolic link is at `link`.
+        Raises OSError: no pseudo-terminal is left, or `link` is no symbolic link or that of a twin that is serving.
         """
         self.twin = twin
         self.port = ""
@@ -171,6 +172,7 @@ class TwinServer:
         tty.setraw(self._slave)
         self._speed = self.twin.line.baudrate
         _set_speed(self._slave, self._speed)
+        _mark(self._slave)
         self.port = os.ttyname(self._slave)
         self._clients = _ClientWatch.of(self.port)
         if self._link is not None:
@@ -266,10 +268,44 @@ def _set_speed(fd: int, speed: int) -> None:
         fcntl.ioctl(fd, _TCSETS2, _TERMIOS2.pack(iflag, oflag, cflag, lflag, rest, speed, speed))
 
 
+# A lock of the open file (Linux): no client's closing ends it, it ends with the twin, and it leaves `flock`, with which
+# clients claim a port, alone. So a link that a killed twin left behind can be told from one in use, even after the
+# kernel has given the port's name to somebody else.
+_LOCK = struct.pack("hhqqi0q", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+
+
+def _mark(fd: int) -> None:
+    """Mark the port as one that a twin serves."""
+    if sys.platform.startswith("linux"):
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK)
+
+
+def _is_served(port: Path) -> bool:
+    """Whether a twin serves this port; so it is taken to be where that cannot be found out."""
+    try:
+        fd = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        return error.errno in (errno.EBUSY, errno.EACCES)  # a client has it for itself, or it is another user's
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _point(link: Path, port: str) -> None:
-    """Make `link` a symbolic link to the port, replacing an older link but nothing else."""
+    """Make `link` a symbolic link to the port, replacing an older link but nothing else, and none that is in use."""
     if link.exists() and not link.is_symlink():
         raise FileExistsError(f"{link} exists and is no symbolic link; choose another name for the port")
+    # The kernel gives names again: a link that was left behind may already point to the new port.
+    if link.is_symlink() and str(link.readlink()) != port and _is_served(link):
+        raise FileExistsError(
+            f"{link} is the link of another twin, which serves {link.readlink()}; stop it or choose another name"
+        )
     fresh = link.with_name(f".{link.name}.{os.getpid()}")
     fresh.symlink_to(port)
     fresh.replace(link)

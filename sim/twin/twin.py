@@ -42,6 +42,7 @@ class Twin:
         wire_time: bool = True,
         factory: bool = False,
         pose: str = "rest",
+        plugs: Mapping[str, float] | None = None,
         plant: Plant | None = None,
     ) -> None:
         """Assemble the arm and switch it on, in the named pose.
@@ -49,9 +50,11 @@ class Twin:
         `firmware` gives versions by servo ID; the others run the newest that their data file knows. `adapter` replaces
         the timing that the gap gives the USB adapter. `wire_time=False`: bytes, return delays and the adapter take no
         time. `factory`: all servos as shipped, ID 1 and 57600 bit/s; otherwise they have the IDs and the baud rate of
-        the arm's file and the EEPROM values that set-up recommends. `plant` replaces the physics.
+        the arm's file and the EEPROM values that set-up recommends. `plugs`: the servo of each of these joints is
+        plugged in at that time (s), the other servos never; without it all of them are from the start. `plant` replaces
+        the physics.
 
-        Raises ValueError for an unknown servo model or pose, and FaultSpecError for a fault that cannot be.
+        Raises ValueError for an unknown servo model, pose or joint, and FaultSpecError for a fault that cannot be.
         """
         gap = Gap() if gap is None else gap
         self.arm = arm
@@ -85,6 +88,8 @@ class Twin:
         self._next_step = self.plant.period
         self._next_protection = PROTECTION_PERIOD
         self._next_duty = 0.0
+        if plugs:
+            self._plug_later(joints, plugs)
         for fault in faults:
             self.inject(fault)
 
@@ -101,6 +106,7 @@ class Twin:
         wire_time: bool = True,
         factory: bool = False,
         pose: str = "rest",
+        plugs: Mapping[str, float] | None = None,
     ) -> Twin:
         """Assemble an arm by the name under which it ships, or by the path of its file; so also the gap."""
         return cls(
@@ -113,6 +119,7 @@ class Twin:
             wire_time=wire_time,
             factory=factory,
             pose=pose,
+            plugs=plugs,
         )
 
     @property
@@ -211,6 +218,22 @@ class Twin:
         """Break a servo's data line, or mend it; it keeps driving."""
         servo.connected = not silent
         servo.on_change()
+
+    def connect(self, servo: Servo) -> None:
+        """Plug a servo into the chain: it gets its data line and its supply, and boots."""
+        self.silence(servo, silent=False)
+        self.restore_power(servo)
+
+    def _plug_later(self, joints: Mapping[str, Servo], plugs: Mapping[str, float]) -> None:
+        for name in plugs:
+            if name not in joints:
+                raise ValueError(f"no joint '{name}' to plug in; there are {', '.join(joints)}")
+        for name, servo in joints.items():
+            if plugs.get(name) != 0.0:
+                self.cut_power(servo)
+                self.silence(servo, silent=True)
+            if plugs.get(name):
+                self._timeline.put(plugs[name], self.connect, servo)
 
     def receive_noise(self, data: bytes) -> None:
         """Let the adapter receive bytes that nobody sent."""

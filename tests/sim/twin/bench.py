@@ -92,6 +92,9 @@ class StillPlant:
     def set_supply(self, volts: float | None) -> None:
         self.present_input_voltage[:] = 120 if volts is None else round(10 * volts)
 
+    def hand(self, i: int, radians: float, seconds: float) -> None:
+        self.log.append(("hand", (i, radians, seconds)))
+
     def encoder_jump(self, i: int, ticks: int) -> None:
         self.turn(i, self.turned[i] + ticks)
 
@@ -127,6 +130,7 @@ def bench_twin(
     wire_time: bool = True,
     factory: bool = False,
     seed: int = 0,
+    plugs: Mapping[str, float] | None = None,
 ) -> Twin:
     """A twin over a still plant."""
     return Twin(
@@ -138,6 +142,7 @@ def bench_twin(
         wire_time=wire_time,
         factory=factory,
         seed=seed,
+        plugs=plugs,
     )
 
 

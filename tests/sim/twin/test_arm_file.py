@@ -74,8 +74,36 @@ def test_an_unknown_pose_is_told_which_there_are(tmp_path: Path) -> None:
         ("baudrate = 57_600", "", "missing key 'baudrate'"),
         ("arm.xml", "leg.xml", "leg.xml, which does not exist"),
         ("[bus]", "[bus", "not valid TOML"),
+        ("id = 7", 'id = "7"', "joint 'a': servo: id must be a whole number, not '7'"),
+        ("id = 7", "id = true", "joint 'a': servo: id must be a whole number, not True"),
+        ("id = 7", "id = 300", "joint 'a': servo: id must be from 0 to 252, not 300"),
+        ('servo = { id = 7, model = "XM430-W350" }', "servo = 7", "joint 'a': servo must be a table, not 7"),
+        ("offset = 0.25", "offset = nan", "joint 'a': offset must be a finite number, not nan"),
+        ("offset = 0.25", 'offset = "x"', "joint 'a': offset must be a number, not 'x'"),
+        ("rest = { a = 0.5, b = 1 }", "home = 3", r"\[poses\]: home must be a table, not 3"),
+        ('mode = "pwm"', 'mode = "dance"', "joint 'b': mode 'dance': XL330-M288 has .*extended_position"),
+        ("XL330-M288", "XL999", "joint 'b': servo: no servo data file for model 'XL999'; known: XL330-M077"),
+        ("a = 0.5", "a = inf", "pose 'rest': a must be a finite number, not inf"),
+        ("[11, 13]", "[11]", r"\[supply\]: voltage must be two numbers in brackets, not \[11\]"),
+        ("[11, 13]", "12", r"\[supply\]: voltage must be two numbers in brackets, not 12"),
+        ("baudrate = 57_600", "baudrate = 57.6", r"\[bus\]: baudrate must be a whole number, not 57.6"),
+        ('name = "two"', "name = 2", r"\[arm\]: name must be text in quotes, not 2"),
+        ('name = "b"', "", r"\[\[joint\]\] number 2: missing key 'name'"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     with pytest.raises(ArmFileError, match=complaint):
         TwinArm.load(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize("joints", ["[1]", "[]", "1", '"a"'])
+def test_joints_that_are_no_tables_are_refused(tmp_path: Path, joints: str) -> None:
+    with pytest.raises(ArmFileError, match=r"arm\.toml: joint must be tables, each under a line \[\[joint\]\], not"):
+        TwinArm.load(write(tmp_path, f"joint = {joints}\n" + GOOD.split("[[joint]]", maxsplit=1)[0]))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    file.write_bytes(GOOD.encode().replace(b"two", b"\xff\xfe"))
+    with pytest.raises(ArmFileError, match=r"arm\.toml: not UTF-8 text \(byte 15\)"):
+        TwinArm.load(file)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from pathlib import Path
 import pytest
 import serial
 
+from sim.twin.arm_file import SHIPPED
 from sim.twin.cli import main
 from sim.twin.packets import instruction_packet
 
@@ -77,6 +81,9 @@ def test_from_the_factory() -> None:
         (["--arm", "xl330-pendulum", "--fault", "hot:servo=7"], "no servo '7'"),
         (["--arm", "xl330-pendulum", "--firmware", "1"], "give ID=VERSION"),
         (["--arm", "xl330-pendulum", "--firmware", "9=46"], "give ID=VERSION"),
+        (["--arm", "xl330-pendulum", "--plug", "pendulum@soon"], "give JOINT@SECONDS"),
+        (["--arm", "xl330-pendulum", "--plug", "pendulum@-1"], "give JOINT@SECONDS"),
+        (["--arm", "xl330-pendulum", "--plug", "knee@1"], "no joint 'knee' to plug in; there are pendulum"),
     ],
 )
 def test_bad_input_is_a_message_and_exit_code_2(
@@ -97,6 +104,63 @@ def test_a_link_that_cannot_be_is_exit_code_1(tmp_path: Path, capsys: pytest.Cap
     assert "choose another name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("id = 1", 'id = "1"', "joint 'pendulum': servo: id must be a whole number, not '1'"),
+        ("offset = 1.57", "offset = nan #", "joint 'pendulum': offset must be a finite number"),
+        ('mjcf = "arm.xml"', 'mjcf = "arm.toml"', "not a model that MuJoCo can read"),
+    ],
+)
+def test_an_arm_file_that_cannot_be_used_is_a_message(
+    tmp_path: Path, old: str, new: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(SHIPPED / "xl330-pendulum", tmp_path / "mine")
+    file = tmp_path / "mine" / "arm.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    assert main(["--arm", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"robot-twin: {file.resolve()}: ")
+    assert says in err
+
+
+def test_a_link_in_use_is_refused_and_one_left_behind_is_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "arm"
+    with serving("--arm", "xl330-pendulum", "--link", str(link)) as (first, _):
+        port = link.readlink()
+        with serial.Serial(str(link), 1_000_000):
+            pass  # a client's coming and going does not end the claim
+        assert main(["--arm", "xl330-pendulum", "--link", str(link)]) == 1
+        assert f"another twin, which serves {port}" in capsys.readouterr().err
+        assert link.readlink() == port
+        assert ping(str(link), 1, 1_000_000) == 1200
+        first.kill()
+        first.wait(PATIENCE)
+    assert link.is_symlink(), "left behind"
+    with serving("--arm", "xl330-pendulum", "--link", str(link)):
+        assert ping(str(link), 1, 1_000_000) == 1200
+
+
+def test_a_link_to_a_port_that_is_no_twins_is_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "arm"
+    master, slave = pty.openpty()  # the name of a killed twin's port, given to somebody else
+    link.symlink_to(os.ttyname(slave))
+    with serving("--arm", "xl330-pendulum", "--link", str(link)):
+        assert ping(str(link), 1, 1_000_000) == 1200
+    os.close(slave)
+    os.close(master)
+
+
+def test_a_joint_without_plug_stays_unplugged_in_a_call_that_has_one() -> None:
+    with serving("--arm", "koch-v1.1", "--plug", "gripper") as (_, port):
+        assert ping(port, 6, 1_000_000) == 1200
+        with serial.Serial(port, 1_000_000, timeout=0.3) as line:
+            line.write(instruction_packet(1, 0x01))
+            assert line.read(14) == b""
+
+
 def test_debug_shows_the_traceback() -> None:
     with pytest.raises(ValueError, match="nobody"):
         main(["--arm", "nobody", "--debug"])
@@ -107,7 +171,7 @@ def test_help_has_examples_exit_codes_and_faults(capsys: pytest.CaptureFixture[s
         main(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for part in ("examples:", "exit codes:", "stuck-shaft", "--link"):
+    for part in ("examples:", "exit codes:", "stuck-shaft", "--link", "--plug", "the name of a joint", "for=0.2"):
         assert part in text
 
 

@@ -61,6 +61,20 @@ def test_the_help_names_every_fault() -> None:
     assert all(name in fault_help() for name in CATALOGUE)
 
 
+def test_the_help_tells_how_long_a_fault_lasts_that_has_a_duration_of_its_own() -> None:
+    lines = {line.split()[0]: line for line in fault_help().splitlines()}
+    assert lines["voltage-dip"].endswith("(servo, at, for=0.2, volts)")
+    assert lines["stuck-shaft"].endswith("(servo, at, for)"), "it lasts for good"
+
+
+def test_a_hand_turns_one_joint_in_its_time() -> None:
+    twin = bench_twin(faults=["hand:servo=joint2,at=0.5,for=1.5,rad=-0.3"])
+    twin.advance(0.4)
+    assert still(twin).log == []
+    twin.advance(0.6)
+    assert still(twin).log == [("hand", (1, -0.3, 1.5))]
+
+
 def test_every_fault_can_be_injected_and_survived() -> None:
     for name in CATALOGUE:
         twin = bench_twin()

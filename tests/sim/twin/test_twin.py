@@ -13,6 +13,7 @@ import pytest
 from sim.twin.arm_file import SHIPPED
 from sim.twin.lockstep import LockstepPort
 from sim.twin.packets import instruction_packet
+from sim.twin.servo import BOOT_TIME
 from sim.twin.twin import Twin
 from tests.sim.twin.bench import ask, bench_twin, read_packet, sync_read_packet, sync_write_packet, write_packet
 
@@ -46,6 +47,25 @@ def test_from_the_factory_all_servos_have_one_id() -> None:
     assert {servo.id for servo in twin.servos} == {1}
     assert {servo.baudrate for servo in twin.servos} == {57_600}
     assert {servo.get("return_delay_time") for servo in twin.servos} == {250}
+
+
+def test_servos_are_plugged_in_one_after_the_other() -> None:
+    twin = bench_twin(factory=True, plugs={"joint1": 0.0, "joint3": 0.5})
+    ping = instruction_packet(1, 0x01)
+    assert len(ask(twin, ping)) == 14, "one servo of ID 1 alone is heard"
+    ask(twin, write_packet(1, 7, b"\x15"))
+    assert ask(twin, ping) == b""
+    twin.advance(0.5 + BOOT_TIME + 0.01)
+    assert len(ask(twin, ping)) == 14
+    assert len(ask(twin, instruction_packet(0x15, 0x01))) == 14, "the first one stays in the chain"
+    ask(twin, write_packet(1, 7, b"\x16"))
+    twin.advance(100.0)
+    assert ask(twin, ping) == b"", "joint2 is never plugged in"
+
+
+def test_a_joint_that_is_not_there_cannot_be_plugged_in() -> None:
+    with pytest.raises(ValueError, match="no joint 'knee' to plug in; there are joint1, joint2, joint3"):
+        bench_twin(plugs={"knee": 0.0})
 
 
 def test_the_position_register_is_the_joints_angle() -> None:
