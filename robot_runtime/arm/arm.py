@@ -20,7 +20,8 @@ from robot_runtime.arm.read_plan import ReadPlan, plan_reads
 from robot_runtime.arm.scaling import GoalScale, SenseScale, goal_register
 from robot_runtime.arm.sensing import Sensing
 from robot_runtime.arm.state import JointCommand, JointState
-from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort
+from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort, ServoError
+from robot_runtime.bus.timing import wire_time
 from robot_runtime.spec import ArmSpec, ArmSpecError
 
 HEALTH_EVERY = 8
@@ -122,7 +123,7 @@ class Arm:
     @property
     def cycle_time(self) -> float:
         """Seconds that one health read and one write take on the wire: the shortest cycle that loses nothing."""
-        return self.bus.expected_time(self.plan.full.group) + self._goals.size * 10 / self.bus.port.baudrate
+        return self.bus.expected_time(self.plan.full.group) + wire_time(self._goals.size, self.bus.port.baudrate)
 
     @property
     def torque_is_expected(self) -> bool:
@@ -243,8 +244,9 @@ class Arm:
     def _ask_watchdogs(self) -> None:
         """After a silence as long as the servo watchdog, where the health read does not carry its register."""
         for i, servo in enumerate(self.servos):
-            if self.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog")) < 0:
-                self.state.watchdog_tripped[i] = True
+            with contextlib.suppress(ServoError):  # one that does not answer shows in the read that follows
+                if self.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog")) < 0:
+                    self.state.watchdog_tripped[i] = True
 
     def _hold_newly(self, held: NDArray[np.bool_]) -> None:
         """Joints that are held from now on are held where they stand, even a little outside their limits: a clipped
@@ -253,7 +255,7 @@ class Arm:
         self._hold.capture(self.state.q, held & ~self._held_before)
         np.copyto(self._low, self._goal.low)
         np.copyto(self._high, self._goal.high)
-        stands = np.rint(self._hold.angle * self._goal.scale + self._goal.offset)
+        stands = np.rint(self._hold.captured * self._goal.scale + self._goal.offset)
         pinned = held & self._goal.is_position
         np.minimum(self._low, stands, out=self._low, where=pinned)
         np.maximum(self._high, stands, out=self._high, where=pinned)

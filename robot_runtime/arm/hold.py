@@ -35,6 +35,7 @@ class Hold:
         """Gains from the joints' limits."""
         joints = spec.joints
         self.angle: Floats = np.zeros(len(joints))
+        self.captured: Floats = np.zeros(len(joints))
         self._lower = np.array([j.limits.lower for j in joints])
         self._upper = np.array([j.limits.upper for j in joints])
         self._low, self._high = self._lower.copy(), self._upper.copy()
@@ -49,8 +50,9 @@ class Hold:
     def capture(self, q: Floats, newly: Flags) -> None:
         """Hold these joints where they stand, even a little outside their limits: nothing is pulled in at once."""
         np.copyto(self.angle, q, where=newly)
-        np.minimum(self._lower, self.angle, out=self._low)
-        np.maximum(self._upper, self.angle, out=self._high)
+        np.copyto(self.captured, q, where=newly)
+        np.minimum(self._lower, self.captured, out=self._low)
+        np.maximum(self._upper, self.captured, out=self._high)
 
     def fill(self, values: Floats, held: Flags, state: JointState, gravity: NDArray[np.float64], now: float) -> None:
         """Write the commands of the held joints into `values`, in the unit of each joint's mode."""

@@ -73,6 +73,19 @@ def test_where_joints_are_held_stays_inside_the_limits() -> None:
     assert rig.truth[0] < rig.arm.spec.joints[0].limits.upper + 0.02
 
 
+def test_a_hold_that_was_moved_out_of_the_limits_does_not_widen_them_when_another_joint_is_held() -> None:
+    rig = start("koch-v1.1")
+    rig.arm.torque_on()
+    command = JointCommand(6)
+    command.held[5] = False
+    rig.run(0.05, command)
+    rig.arm.hold_angle[0] = 3.0
+    command.held[5] = True
+    rig.run(0.05, command)
+    pan = rig.arm.spec.joints[0]
+    assert rig.drives.goal_position[0] == pan.ticks(pan.limits.upper)
+
+
 def test_duty_stays_inside_the_torque_limit() -> None:
     rig = start("xl330-pendulum")
     rig.arm.prepare()
