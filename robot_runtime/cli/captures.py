@@ -8,6 +8,7 @@ import select
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.live import Live
@@ -25,6 +26,9 @@ _PERIOD = 0.04
 
 _SILENCE = 25
 """Readings in a row without any answer that mean that the arm is gone."""
+
+_MOST_TICKS = 1 << 31
+"""A position register has 4 bytes."""
 
 _KIND, _VERSION = "robot-setup zero log", 1
 
@@ -52,7 +56,7 @@ class LiveHand:
         if seconds is None and not screen.interactive:
             raise RefusedError(
                 "would wait: move the arm, press Enter; a script says how long each capture lasts (--seconds S) or "
-                "brings kept ones (--from-log FILE). Nothing was written"
+                "brings kept ones (--from-log FILE)"
             )
         self.homing = homing
         self.repeats = seconds is None
@@ -105,10 +109,19 @@ class CaptureLog:
     """Keeps what was captured, one JSON object a line."""
 
     def __init__(self, path: Path, spec: ArmSpec, homing: Mapping[str, int]) -> None:
-        """Start the file. Raises OSError when it cannot be written."""
+        """Start the file.
+
+        Raises:
+            UsageError: it exists already.
+            OSError: it cannot be written.
+        """
         self._path = path
         head = {"kind": _KIND, "version": _VERSION, "joints": list(spec.joint_names), "homing_offset": dict(homing)}
-        path.write_text(json.dumps(head) + "\n", encoding="utf-8")
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(json.dumps(head) + "\n")
+        except FileExistsError as error:
+            raise UsageError(f"{path} exists already and would be lost; name another with --save-log") from error
 
     def begin(self, label: str) -> None:
         """A capture starts."""
@@ -141,24 +154,25 @@ class LogHand:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             head, entries = lines[0], lines[1:]
             known = head["kind"] == _KIND and head["version"] == _VERSION
-            self.homing: Mapping[str, int] = dict(head["homing_offset"])
             joints = list(head["joints"])
+            self.homing: Mapping[str, int] = {name: _ticks(head["homing_offset"][name]) for name in joints}
             label = ""
             for entry in entries:
                 if "capture" in entry:
                     label = entry["capture"]
                     self._captures[label] = []
                 else:
-                    self._captures[label].append((float(entry["t"]), list(entry["ticks"])))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise UsageError(f"{path} is not a log of robot-setup zero: {error}") from error
+                    self._captures[label].append(_sample(entry, len(joints)))
+        except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise UsageError(f"{path} is not a log of robot-setup zero, or is damaged: {what}") from error
         if not known or joints != list(spec.joint_names):
             raise UsageError(f"{path} holds no captures of this arm's joints, {', '.join(spec.joint_names)}")
 
     def samples(self, capture: Capture, _: Zeroing) -> Iterator[Sample]:
         """The readings of one capture. Raises UsageError when the log has none."""
         label = capture.label(self._spec)
-        if label not in self._captures:
+        if not self._captures.get(label):
             raise UsageError(f"{self._path} holds no capture '{label}'; it holds {', '.join(self._captures)}")
         yield from self._captures[label]
 
@@ -166,8 +180,23 @@ class LogHand:
 def _enter_pressed() -> bool:
     if not select.select([sys.stdin], [], [], 0)[0]:
         return False
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        raise RefusedError("no answer: the input has ended")
     return True
+
+
+def _ticks(value: object) -> int:
+    if type(value) is not int or abs(value) > _MOST_TICKS:
+        raise TypeError(f"{value!r} is no number of ticks")
+    return value
+
+
+def _sample(entry: Mapping[str, Any], joints: int) -> Sample:
+    """One reading of a log. Raises KeyError, TypeError or ValueError."""
+    time, ticks = float(entry["t"]), [None if value is None else _ticks(value) for value in entry["ticks"]]
+    if not math.isfinite(time) or len(ticks) != joints:
+        raise ValueError(f"a reading has the time {time} and {len(ticks)} of {joints} positions")
+    return time, ticks
 
 
 def live_table(zeroing: Zeroing, capture: Capture) -> Table:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from rich.console import Console
 from serial.tools import list_ports
@@ -23,6 +25,7 @@ from robot_runtime.arm import (
 )
 from robot_runtime.bus import Bus, BusError, Port, PortError, SerialPort
 from robot_runtime.servos import ServoDataError, UnknownServoError
+from robot_runtime.setup.apply import HIGHEST_ID
 from robot_runtime.setup.errors import ArmFileError, RefusedError, SetupError, UndoFileError
 from robot_runtime.spec import ArmSpecError
 
@@ -112,14 +115,26 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="answer every question with yes")
 
 
+class _Paper(Console):
+    """A console whose reader may go away (`| head`): the command goes on, and says the rest to nobody."""
+
+    def on_broken_pipe(self) -> None:
+        _silence(self.file)
+
+
 class Screen:
     """Where a command speaks: text for people, or one JSON object for machines, never both."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         """Text goes to standard output, progress and errors to standard error."""
         self.as_json = as_json
-        self.out = Console(quiet=as_json, highlight=False)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal without Unicode shows '?' for what it lacks
+        self.out = _Paper(quiet=as_json, highlight=False)
+        self.err = _Paper(stderr=True, highlight=False, soft_wrap=True)
+        self.aftermath: Callable[[], tuple[str, Mapping[str, Any]]] = lambda: ("", {})
+        """What a run that breaks off has done until then: for people, and as keys beside the error."""
 
     @property
     def interactive(self) -> bool:
@@ -146,16 +161,25 @@ class Screen:
 
     def result(self, data: Mapping[str, Any]) -> None:
         """The one object that a machine reads."""
-        if self.as_json:
-            sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+        if not self.as_json:
+            return
+        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+        try:
+            sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=not unicode) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence(sys.stdout)
 
-    def failure(self, error: Exception, code: ExitCode) -> None:
-        """An error, for whoever is listening."""
+    def failure(self, error: BaseException, code: ExitCode) -> None:
+        """An error, and what was done before it, for whoever is listening."""
+        text = "interrupted" if isinstance(error, KeyboardInterrupt) else message(error)
+        done, keys = self.aftermath()
         if self.as_json:
-            kind, text = type(error).__name__, message(error)
-            self.result({"error": {"type": kind, "message": text, "exit_code": int(code)}})
-        else:
-            self.err.print(f"error: {message(error)}", markup=False)
+            self.result({"error": {"type": type(error).__name__, "message": text, "exit_code": int(code)}, **keys})
+            return
+        self.err.print(text if isinstance(error, KeyboardInterrupt) else f"error: {text}", markup=False)
+        if done:
+            self.err.print(done, markup=False)
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on only if somebody agrees.
@@ -166,8 +190,8 @@ class Screen:
         if yes:
             return
         self._need_somebody(f"would ask '{question}'; --yes answers yes")
-        if self.err.input(f"{question} [y/N] ", markup=False).strip().lower() not in ("y", "yes"):
-            raise RefusedError("not confirmed; nothing was written")
+        if self._answer(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+            raise RefusedError("not confirmed")
 
     def wait(self, instruction: str, *, instead: str) -> None:
         """Wait until somebody has done something by hand. `instead`: what a script would do.
@@ -176,11 +200,18 @@ class Screen:
             RefusedError: nobody is there.
         """
         self._need_somebody(f"would wait for somebody to do this: {instruction}; {instead}")
-        self.err.input(f"{instruction}, then press Enter ", markup=False)
+        self._answer(f"{instruction}, then press Enter ")
+
+    def _answer(self, question: str) -> str:
+        try:
+            return self.err.input(question, markup=False)
+        except EOFError as error:
+            self.err.print()
+            raise RefusedError("no answer: the input has ended") from error
 
     def _need_somebody(self, what: str) -> None:
         if not self.interactive:
-            raise RefusedError(f"{what}. Nothing was written")
+            raise RefusedError(what)
 
 
 def run(parser: Parser, argv: Sequence[str] | None) -> int:
@@ -191,18 +222,20 @@ def run(parser: Parser, argv: Sequence[str] | None) -> int:
         args = parser.parse_args(arguments)
         body: Callable[[argparse.Namespace, Screen], ExitCode] = args.body
         return int(body(args, screen))
-    except KeyboardInterrupt:
-        screen.aside("interrupted")
+    except KeyboardInterrupt as error:
+        screen.failure(error, ExitCode.INTERRUPTED)
         return int(ExitCode.INTERRUPTED)
-    except tuple(kind for kind, _ in _CODES) as error:
-        if "--debug" in arguments:
+    except Exception as error:
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
+        if code is None or "--debug" in arguments:  # a mistake of the program shows where it is
+            if any(screen.aftermath()):
+                screen.failure(error, code or ExitCode.FOUND)
             raise
-        code = next(code for kind, code in _CODES if isinstance(error, kind))
         screen.failure(error, code)
         return int(code)
 
 
-def message(error: Exception) -> str:
+def message(error: BaseException) -> str:
     """What an error says, with the port or file in front where it is about one."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
@@ -242,6 +275,29 @@ def find_port(name: str | None, screen: Screen) -> str:
         )
     listed = ", ".join(f"{p.device} ({p.description})" for p in adapters)
     raise NoPortError(f"more than one adapter is plugged in, choose one with --port: {listed}")
+
+
+def servo_id(text: str) -> int:
+    """A servo's ID from the command line, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= HIGHEST_ID:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an ID; they go from 0 to {HIGHEST_ID}")
+    return number
+
+
+def count(number: int, thing: str) -> str:
+    """As people say it: 1 servo, 2 servos."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _silence(stream: IO[str]) -> None:
+    """Send what is still to come nowhere: its reader has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def baudrate(text: str) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from robot_runtime.bus import ServoError
 from robot_runtime.bus.scan import known_baudrates
@@ -15,18 +17,19 @@ from robot_runtime.cli.common import (
     ExitCode,
     Parser,
     Screen,
-    UsageError,
     add_common,
     add_yes,
     baudrate,
     command,
+    count,
     open_bus,
     run,
+    servo_id,
 )
-from robot_runtime.cli.writing import change_json, load_own_arm, own_folder, show_changes, undo_log
+from robot_runtime.cli.writing import change_json, load_own_arm, own_folder, record, show_changes
 from robot_runtime.servos import ServoModel, servo_model_by_number
-from robot_runtime.setup.apply import Outcome, load_undo, undo
-from robot_runtime.setup.arm_file import Edit, save
+from robot_runtime.setup.apply import Outcome, Undone, load_undo, require_torque_off, undo
+from robot_runtime.setup.arm_file import Edit, draft
 from robot_runtime.setup.errors import WhichServoError
 from robot_runtime.setup.identity import Place, assign, change_baudrate, identity_changes, locate, the_one_servo
 from robot_runtime.setup.release import release
@@ -41,8 +44,6 @@ _EXAMPLES = """  robot-setup servo --id 3 --baud 1000000    one servo on the cab
   robot-setup reboot --id 3                  restart a servo that has shut itself down
 
 'robot-setup SUBCOMMAND --help' tells more about each."""
-
-_HIGHEST_ID = 252
 
 _REBOOT_PATIENCE = 2.0
 """s that a servo may take to answer after a reboot; X-series servos take about half a second."""
@@ -65,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return sub
 
     sub = add("servo", "Give the one servo that is connected its ID and baud rate.", _servo)
-    sub.add_argument("--id", type=int, required=True, metavar="NEW", help="the ID that it gets, 0 to 252")
+    sub.add_argument("--id", type=servo_id, required=True, metavar="NEW", help="the ID that it gets, 0 to 252")
     sub.add_argument("--baud", metavar="N", help="the baud rate that it gets (default: stays as it is)")
-    sub.add_argument("--from", dest="present", type=int, metavar="ID", help="the servo that has this ID now")
+    sub.add_argument("--from", dest="present", type=servo_id, metavar="ID", help="the servo that has this ID now")
     _add_writing(sub)
 
     sub = add(
@@ -107,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_yes(sub)
 
     sub = add("reboot", "Restart servos: errors are cleared, torque goes off.", _reboot)
-    sub.add_argument("--id", type=int, nargs="+", required=True, metavar="N", help="which servos")
+    sub.add_argument("--id", type=servo_id, nargs="+", required=True, metavar="N", help="which servos")
     add_yes(sub)
     return run(parser, argv)
 
@@ -131,10 +132,8 @@ def _add_out(parser: Parser) -> None:
 
 def _servo(args: argparse.Namespace, screen: Screen) -> ExitCode:
     rates = known_baudrates()
-    if not 0 <= args.id <= _HIGHEST_ID:
-        raise UsageError(f"--id {args.id}: IDs go from 0 to {_HIGHEST_ID}")
     wanted_rate = None if args.baud is None else baudrate(args.baud)
-    log = undo_log(args)
+    done = record(args, screen)
     with open_bus(args.port, rates[0], screen) as bus:
         with screen.working("looking for the servo") as show:
             servo = the_one_servo(
@@ -149,41 +148,54 @@ def _servo(args: argparse.Namespace, screen: Screen) -> ExitCode:
         screen.say(f"Found: {name}, firmware {servo.firmware}, ID {servo.servo_id} at {servo.baudrate} bit/s.")
         if todo:
             screen.confirm(f"Make it {target}?", yes=args.yes)
-            assign(bus, servo, target, log)
-            screen.say(f"It is {target} now. To take it back: robot-setup undo {log.path}")
+            assign(bus, servo, target, done.log)
+            screen.say(f"It is {target} now. To take it back: {done.undo_command}")
         else:
             screen.say("It is so already; nothing was written.")
     found = {"id": servo.servo_id, "baudrate": servo.baudrate, "model": name, "firmware": servo.firmware}
-    written = {"changes": [change_json(c) for c in todo], "undo_file": str(log.path) if todo else None}
-    screen.result({"found": found, "id": target.servo_id, "baudrate": target.baudrate, **written})
+    screen.result({"found": found, "id": target.servo_id, "baudrate": target.baudrate, **done.json()})
     return ExitCode.FINE
 
 
 def _baud(args: argparse.Namespace, screen: Screen) -> ExitCode:
-    spec, rate = load_own_arm(args), baudrate(args.rate)
+    spec, rate = load_own_arm(args, screen), baudrate(args.rate)
     rates = dict.fromkeys((spec.bus.baudrate, rate, *known_baudrates()))
-    log = undo_log(args)
-    with open_bus(args.port, spec.bus.baudrate, screen) as bus:
-        places = locate(bus, spec.servo_ids, tuple(rates))
-        servos = {place: _expected(spec.joints[spec.servo_ids.index(place.servo_id)].servo, place, number)
-                  for place, number in places.items()}  # fmt: skip
-        away = {place: model for place, model in servos.items() if place.baudrate != rate}
-        for old in sorted({place.baudrate for place in away}):
-            screen.say(f"{sum(p.baudrate == old for p in away)} servos at {old} bit/s")
-        if away or spec.bus.baudrate != rate:
-            screen.confirm(f"Bring {len(away)} servos and the arm's file to {rate} bit/s?", yes=args.yes)
-        for old in sorted({place.baudrate for place in away}):
-            bus.set_baudrate(old)
-            group = [(place.servo_id, model) for place, model in away.items() if place.baudrate == old]
-            change_baudrate(bus, group, rate, log)
+    done = record(args, screen)
     file = spec.path
-    if spec.bus.baudrate != rate:
-        file = save(spec, [Edit(("bus", "baudrate"), rate)], own_folder(args)).path
-    undo_text = f" To take the servos back: robot-setup undo {log.path}" if away else ""
-    screen.say(f"All {len(servos)} servos answer at {rate} bit/s; {file} says so.{undo_text}")
-    screen.result({"baudrate": rate, "changed": [p.servo_id for p in away], "arm_file": str(file),
-                   "undo_file": str(log.path) if away else None})  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        bus = stack.enter_context(open_bus(args.port, spec.bus.baudrate, screen))
+        servos = {
+            place: _expected(spec.joints[spec.servo_ids.index(place.servo_id)].servo, place, number)
+            for place, number in locate(bus, spec.servo_ids, tuple(rates)).items()
+        }
+        away = {place: model for place, model in servos.items() if place.baudrate != rate}
+        ready = None
+        if spec.bus.baudrate != rate:  # the file first: it must not turn out later that it cannot be changed
+            edit = Edit(("bus", "baudrate"), rate)
+            ready = stack.enter_context(draft(spec, [edit], own_folder(args, spec)))
+        if away:
+            done.log.check()
+        for old in sorted({place.baudrate for place in away}):
+            group = {place.servo_id: model for place, model in away.items() if place.baudrate == old}
+            bus.set_baudrate(old)
+            require_torque_off(bus, group)
+            screen.say(f"{count(len(group), 'servo')} at {old} bit/s")
+        if away or ready is not None:
+            screen.confirm(f"Bring {count(len(away), 'servo')} and the arm's file to {rate} bit/s?", yes=args.yes)
+        if away:
+            change_baudrate(bus, away, rate, done.log)
+        if ready is not None:
+            file = done.put(ready).path
+            screen.say(f"{file} is changed" + (f" (before: {ready.backup})." if ready.backup else "."))
+    undo_text = f" To take the servos back: {done.undo_command}" if away else ""
+    says = "answers" if len(servos) == 1 else "answer"
+    screen.say(f"{_all(len(servos)).capitalize()} {says} at {rate} bit/s; {file} says so.{undo_text}")
+    screen.result({"arm": spec.name, "arm_file": str(file), "baudrate": rate, **done.json()})
     return ExitCode.FINE
+
+
+def _all(number: int) -> str:
+    return "the servo" if number == 1 else f"all {number} servos"
 
 
 def _expected(model: ServoModel, place: Place, number: int) -> ServoModel:
@@ -194,35 +206,49 @@ def _expected(model: ServoModel, place: Place, number: int) -> ServoModel:
 
 def _undo(args: argparse.Namespace, screen: Screen) -> ExitCode:
     changes = load_undo(args.file)
+    results: list[Undone] = []
+    screen.aftermath = lambda: (_taken_back(results, len(changes)), _undo_json(results, args.file))
     show_changes([replace(c, before=c.after, after=c.before) for c in reversed(changes)], {}, screen)
-    screen.confirm(f"Take {len(changes)} changes back?", yes=args.yes)
-    with open_bus(args.port, changes[-1].baudrate if changes else known_baudrates()[0], screen) as bus:
-        results = undo(bus, changes, force=args.force)
-    for entry in results:
-        change = entry.change
-        reason = f": {entry.reason}" if entry.reason else ""
+    screen.confirm(f"Take {count(len(changes), 'change')} back?", yes=args.yes)
+
+    def tell(entry: Undone) -> None:
+        results.append(entry)
+        change, reason = entry.change, f": {entry.reason}" if entry.reason else ""
         screen.say(f"servo {change.servo_id} {change.register.name} = {change.before}: {entry.outcome}{reason}")
-    screen.result(
-        {
-            "changes": [
-                {**change_json(e.change), "outcome": str(e.outcome).replace(" ", "_"), "reason": e.reason}
-                for e in results
-            ]
-        }
-    )
+
+    with open_bus(args.port, changes[-1].baudrate if changes else known_baudrates()[0], screen) as bus:
+        undo(bus, changes, force=args.force, tell=tell)
+    screen.result(_undo_json(results, args.file))
     return ExitCode.FOUND if any(e.outcome is Outcome.SKIPPED for e in results) else ExitCode.FINE
 
 
+def _taken_back(results: Sequence[Undone], number: int) -> str:
+    if not results:
+        return "Nothing was written."
+    return f"Looked at until then: {len(results)} of {count(number, 'change')}. The same command finishes the work."
+
+
+def _undo_json(results: Sequence[Undone], file: Path) -> dict[str, Any]:
+    return {
+        "changes": [
+            {**change_json(e.change), "outcome": str(e.outcome).replace(" ", "_"), "reason": e.reason} for e in results
+        ],
+        "written": any(e.outcome is Outcome.RESTORED for e in results),
+        "undo_file": str(file),
+    }
+
+
 def _release(args: argparse.Namespace, screen: Screen) -> ExitCode:
-    spec = load_own_arm(args)
+    spec = load_own_arm(args, screen)
     screen.confirm(f"{spec.name} will fall unless something holds it up. Let go?", yes=args.yes)
     with open_bus(args.port, spec.bus.baudrate, screen) as bus:
         failed = release(bus, spec.joints)
     for name, reason in failed.items():
         screen.say(f"joint '{name}': not sure that torque is off: {reason}")
     if not failed:
-        screen.say(f"Torque is off in all {len(spec.joints)} servos.")
-    screen.result({"released": [name for name in spec.joint_names if name not in failed], "failed": failed})
+        screen.say(f"Torque is off in {_all(len(spec.joints))}.")
+    released = [name for name in spec.joint_names if name not in failed]
+    screen.result({"arm": spec.name, "arm_file": str(spec.path), "released": released, "failed": failed})
     return ExitCode.SERVOS if failed else ExitCode.FINE
 
 
@@ -244,7 +270,7 @@ def _reboot(args: argparse.Namespace, screen: Screen) -> ExitCode:
                     if bus.port.now() > deadline:
                         raise
             errors[place.servo_id] = list(model.error_names(status))
-    for servo_id, names in errors.items():
-        screen.say(f"servo {servo_id} is back, {'hardware error: ' + ', '.join(names) if names else 'no error'}")
-    screen.result({"rebooted": [{"id": servo_id, "errors": names} for servo_id, names in errors.items()]})
+    for number, names in errors.items():
+        screen.say(f"servo {number} is back, {'hardware error: ' + ', '.join(names) if names else 'no error'}")
+    screen.result({"rebooted": [{"id": number, "errors": names} for number, names in errors.items()]})
     return ExitCode.FOUND if any(errors.values()) else ExitCode.FINE

@@ -7,8 +7,8 @@ import argparse
 from robot_runtime.arm.identify import identify
 from robot_runtime.bus import Bus, ServoError
 from robot_runtime.bus.scan import FoundServo, known_baudrates
-from robot_runtime.cli.common import ExitCode, Screen, UsageError, open_bus
-from robot_runtime.cli.writing import change_json, differences, load_own_arm, show_changes, undo_log, write
+from robot_runtime.cli.common import ExitCode, Screen, UsageError, count, open_bus
+from robot_runtime.cli.writing import change_json, differences, load_own_arm, record, show_changes, write
 from robot_runtime.servos import ServoModel
 from robot_runtime.setup.apply import UndoLog
 from robot_runtime.setup.errors import NoServoError, WhichServoError
@@ -25,15 +25,15 @@ _FIRMWARE = (6, 1)
 
 def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
     """Do what `robot-setup arm` was asked to."""
-    spec = load_own_arm(args)
+    spec = load_own_arm(args, screen)
     if args.only is not None and args.only not in spec.joint_names:
         raise UsageError(f"{spec.name} has no joint '{args.only}'; it has {', '.join(spec.joint_names)}")
     joints = [j for j in spec.joints if args.only in (None, j.name)]
-    log = undo_log(args)
+    done = record(args, screen)
     assigned: list[str] = []
     with open_bus(args.port, spec.bus.baudrate, screen) as bus:
         if not args.settings_only and not args.dry_run:
-            assigned = _give_ids(bus, spec, joints, args, screen, log)
+            assigned = _give_ids(bus, spec, joints, args, screen, done.log)
         if args.only is None:
             models = {s.joint.servo_id: s.model for s in identify(bus, spec)}
         else:
@@ -42,21 +42,18 @@ def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
         if found:
             show_changes(found, {j.servo_id: j.name for j in joints}, screen)
         else:
-            screen.say(f"Nothing to change: {len(joints)} servos are set as {spec.path.name} and control want them.")
+            screen.say(f"Nothing to change: {_are(len(joints))} set as {spec.path.name} and control want them.")
         if found and not args.dry_run:
-            screen.confirm(f"Write these {len(found)} settings?", yes=args.yes)
-            write(bus, found, lambda: _differences(bus, spec, joints, models), log)
-            screen.say(f"Written and read back. To take it back: robot-setup undo {log.path}")
-    screen.result(
-        {
-            "arm": spec.name,
-            "assigned": assigned,
-            "changes": [change_json(c) for c in found],
-            "written": bool(found) and not args.dry_run,
-            "undo_file": str(log.path) if log.changes else None,
-        }
-    )
+            screen.confirm(f"Write {count(len(found), 'setting')}?", yes=args.yes)
+            write(bus, found, lambda: _differences(bus, spec, joints, models), done.log)
+            screen.say(f"Written and read back. To take it back: {done.undo_command}")
+    would = {"changes": [change_json(c) for c in found]} if args.dry_run else {}
+    screen.result({"arm": spec.name, "arm_file": str(spec.path), "assigned": assigned, **done.json(), **would})
     return ExitCode.FOUND if found and args.dry_run else ExitCode.FINE
+
+
+def _are(number: int) -> str:
+    return f"{count(number, 'servo')} {'is' if number == 1 else 'are'}"
 
 
 def _differences(bus: Bus, spec: ArmSpec, joints: list[JointSpec], models: dict[int, ServoModel]) -> list[Change]:
@@ -128,9 +125,14 @@ def _new_servo(bus: Bus, spec: ArmSpec, settled: set[Place], screen: Screen) -> 
         try:
             return the_one_servo(bus, likely, settled=settled)
         except NoServoError:
+            pass
+        try:
             return the_one_servo(
                 bus, others, settled=settled, progress=lambda rate, *_: show(f"looking at {rate} bit/s")
             )
+        except NoServoError as error:
+            tried = ", ".join(map(str, (*likely, *others)))
+            raise NoServoError(f"no servo answers at {tried} bit/s; check cable and power") from error
 
 
 def _is_there(bus: Bus, joint: JointSpec) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,9 +15,18 @@ from rich.table import Table
 from robot_runtime.arm.identify import ServoOnBus, identify
 from robot_runtime.bus import Bus
 from robot_runtime.cli.captures import CaptureLog, LiveHand, LogHand
-from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, open_bus
-from robot_runtime.cli.writing import change_json, differences, load_own_arm, own_folder, show_changes, undo_log, write
-from robot_runtime.setup.arm_file import Edit, joint_edits, save
+from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, count, open_bus
+from robot_runtime.cli.writing import (
+    Record,
+    change_json,
+    differences,
+    load_own_arm,
+    own_folder,
+    record,
+    show_changes,
+    write,
+)
+from robot_runtime.setup.arm_file import Edit, draft, joint_edits
 from robot_runtime.setup.directions import positive_directions
 from robot_runtime.setup.errors import CannotBeRightError, RefusedError
 from robot_runtime.setup.plan import POSITION_REGISTERS, Change, only, wanted
@@ -45,9 +55,9 @@ def add_arguments(parser: Parser) -> None:
 
 def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
     """Do what `robot-setup zero` was asked to."""
-    spec = load_own_arm(args)
+    spec = load_own_arm(args, screen)
     _check_arguments(spec, args)
-    log = undo_log(args)
+    done = record(args, screen)
     with ExitStack() as stack:
         bus, servos = None, {}
         if not (args.from_log and args.dry_run):  # else the captures alone are looked at, without an arm
@@ -65,17 +75,22 @@ def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
         if args.dry_run or not (found or edits):
             screen.say("Nothing was written." if args.dry_run else "All is as it was; nothing to write.")
         else:
-            screen.confirm(f"Write {len(edits)} numbers into the arm file, {len(found)} into servos?", yes=args.yes)
-            file = save(spec, edits, own_folder(args)).path if edits else file
-            screen.say(f"{file} has the new zero" + (f" (before: {file}.bak)." if file == spec.path else "."))
+            ready = stack.enter_context(draft(spec, edits, own_folder(args, spec))) if edits else None
+            if found:
+                done.log.check()
+            screen.confirm(
+                f"Write {count(len(edits), 'number')} into the arm file, {len(found)} into servos?", yes=args.yes
+            )
+            if ready is not None:
+                file = done.put(ready).path
+                screen.say(f"{file} has the new zero" + (f" (before: {ready.backup})." if ready.backup else "."))
             if bus is not None and found:
-                write(bus, found, lambda: _differences(bus, spec, servos, zeros), log)
-                screen.say(f"The servos are set. To take that back: robot-setup undo {log.path}")
+                write(bus, found, lambda: _differences(bus, spec, servos, zeros), done.log)
+                screen.say(f"The servos are set. To take that back: {done.undo_command}")
             if file != spec.path:
-                screen.say(f"From now on: --arm {file.parent}")
-    screen.result(
-        _as_json(spec, zeros, found, file, written=not args.dry_run, undo_file=log.path if log.changes else None)
-    )
+                screen.say(f"From now on: --arm {shlex.quote(str(file.parent))}")
+    would = {"changes": [change_json(c) for c in found]} if args.dry_run else {}
+    screen.result({**_as_json(spec, zeros, file, done), **would})
     return ExitCode.FINE
 
 
@@ -85,6 +100,8 @@ def _check_arguments(spec: ArmSpec, args: argparse.Namespace) -> None:
     for name in args.joints or ():
         if name not in spec.joint_names:
             raise UsageError(f"{spec.name} has no joint '{name}'; it has {', '.join(spec.joint_names)}")
+    if args.save_log is not None and args.save_log.exists():
+        raise UsageError(f"{args.save_log} exists already and would be lost; name another with --save-log")
     if args.seconds is not None and args.seconds <= 0:
         raise UsageError("--seconds must be above 0")
 
@@ -181,13 +198,10 @@ def _show(zeros: Sequence[Zero], screen: Screen) -> None:
             screen.say(f"note: joint '{zero.after.name}': {note}")
 
 
-def _as_json(
-    spec: ArmSpec, zeros: Sequence[Zero], found: Sequence[Change], file: Path, *, written: bool, undo_file: Path | None
-) -> dict[str, Any]:
+def _as_json(spec: ArmSpec, zeros: Sequence[Zero], file: Path, done: Record) -> dict[str, Any]:
     return {
         "arm": spec.name,
         "arm_file": str(file),
-        "written": written,
         "joints": [
             {
                 "name": z.after.name,
@@ -199,6 +213,5 @@ def _as_json(
             }
             for z in zeros
         ],
-        "changes": [change_json(c) for c in found],
-        "undo_file": str(undo_file) if undo_file else None,
+        **done.json(),
     }

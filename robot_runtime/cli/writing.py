@@ -1,11 +1,13 @@
-"""What the subcommands of robot-setup share: changes as a table, agreed to, written with an undo file."""
+"""What the subcommands of robot-setup share: changes as a table, written with an undo file, and told of in the end."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +16,79 @@ from rich.table import Table
 
 from robot_runtime.bus import Bus, VerifyError
 from robot_runtime.bus.scan import read_registers
-from robot_runtime.cli.common import Screen
+from robot_runtime.cli.common import Screen, count
 from robot_runtime.servos import ServoModel
 from robot_runtime.setup.apply import UndoLog, apply
+from robot_runtime.setup.arm_file import Draft
 from robot_runtime.setup.plan import Change, Wanted, changes
 from robot_runtime.spec import ArmSpec, load_arm
 
-
-def load_own_arm(args: argparse.Namespace) -> ArmSpec:
-    """The arm of `--arm`, zeroed or not. Raises ArmSpecError."""
-    return load_arm(args.arm, zeroed=False)
+_LISTED = 4
+"""Changes that are told one by one; more are counted."""
 
 
-def own_folder(args: argparse.Namespace) -> Path | None:
+def load_own_arm(args: argparse.Namespace, screen: Screen) -> ArmSpec:
+    """The arm of `--arm`, zeroed or not; says which file that is. Raises ArmSpecError."""
+    spec = load_arm(args.arm, zeroed=False)
+    screen.say(f"Arm file: {spec.path}")
+    return spec
+
+
+def own_folder(args: argparse.Namespace, spec: ArmSpec) -> Path | None:
     """Where a changed arm file goes: in place for one's own, a copy in the working directory for a shipped arm."""
     if args.out is not None:
         return Path(args.out)
-    return None if Path(args.arm).exists() else Path(args.arm)
+    file = spec.path.resolve()
+    shipped = Path(str(resources.files("models") / "arms")).resolve()
+    return Path(file.parent.name) if file.is_relative_to(shipped) else None
 
 
-def undo_log(args: argparse.Namespace) -> UndoLog:
-    """The undo file of this run. Raises UndoFileError."""
+class Record:
+    """What one run has written, for its end, whichever that is."""
+
+    def __init__(self, log: UndoLog, screen: Screen) -> None:
+        """From now on a run that breaks off says what it has written."""
+        self.log = log
+        self._files: list[str] = []
+        screen.aftermath = lambda: (self._text(), self.json())
+
+    def put(self, ready: Draft) -> ArmSpec:
+        """Put an arm file in its place. Raises OSError."""
+        spec = ready.put()
+        self._files.append(f"{ready.path}" + (f" (before: {ready.backup})" if ready.backup else ""))
+        return spec
+
+    @property
+    def undo_command(self) -> str:
+        """What takes the servos back."""
+        return f"robot-setup undo {shlex.quote(str(self.log.path))}"
+
+    def json(self) -> dict[str, Any]:
+        """The keys that every subcommand which writes has."""
+        return {
+            "changes": [change_json(c) for c in self.log.begun],
+            "written": bool(self.log.begun or self._files),
+            "undo_file": str(self.log.path) if self.log.changes else None,
+        }
+
+    def _text(self) -> str:
+        begun = self.log.begun
+        told = list(self._files)
+        if len(begun) <= _LISTED:
+            told += [f"servo {c.servo_id} {c.register.name} {c.before} -> {c.after}" for c in begun]
+        else:
+            told.append(f"{count(len(begun), 'setting')} in {count(len({c.servo_id for c in begun}), 'servo')}")
+        if not told:
+            return "Nothing was written."
+        return f"Written until then: {'; '.join(told)}." + (f" To take it back: {self.undo_command}" if begun else "")
+
+
+def record(args: argparse.Namespace, screen: Screen) -> Record:
+    """The record of this run, with its undo file. Raises UndoFileError."""
+    return Record(_undo_log(args), screen)
+
+
+def _undo_log(args: argparse.Namespace) -> UndoLog:
     if args.undo_file is not None:
         path = Path(args.undo_file)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from robot_runtime.bus import Bus, CorruptReplyError, NoReplyError, ServoError
 from robot_runtime.bus.scan import speaks
-from robot_runtime.servos import Register, ServoModel, servo_model
+from robot_runtime.servos import Register, ServoModel, UnknownServoError, servo_model
 from robot_runtime.setup.errors import RefusedError, UndoFileError
 from robot_runtime.setup.plan import Change
 
@@ -21,6 +21,9 @@ _MODEL_NUMBER = (0, 2)
 """Address and bytes of the model number. All Protocol 2.0 servos."""
 
 IDENTITY_REGISTERS = ("id", "baud_rate")
+
+HIGHEST_ID = 252
+"""Of a servo; 253 and above mean something else. Source: e-Manual, Protocol 2.0."""
 
 
 class UndoLog:
@@ -35,7 +38,8 @@ class UndoLog:
         if path.exists():
             raise UndoFileError(f"{path} exists already and would be lost; name another with --undo-file")
         self.path = path
-        self.changes: list[Change] = []
+        self.changes: list[Change] = []  # what the file holds
+        self.begun: list[Change] = []  # what was written, or was being written when the run broke off
         self._command = command
 
     def add(self, changes: Iterable[Change]) -> None:
@@ -44,20 +48,43 @@ class UndoLog:
         Raises:
             UndoFileError: it cannot be written.
         """
-        self.changes += changes
+        noted = [*self.changes, *changes]
         content = {"kind": _KIND, "version": _VERSION, "command": self._command}
-        text = json.dumps({**content, "changes": [_to_json(c) for c in self.changes]}, indent=2)
-        fresh = self.path.with_name(self.path.name + ".new")
+        text = json.dumps({**content, "changes": [_to_json(c) for c in noted]}, indent=2)
         try:
-            with fresh.open("w", encoding="utf-8") as file:
+            with self._fresh.open("w", encoding="utf-8") as file:
                 file.write(text + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            fresh.replace(self.path)
+            self._fresh.replace(self.path)
         except OSError as error:
-            raise UndoFileError(
-                f"cannot write the undo file {self.path}: {error.strerror}; nothing was written"
-            ) from error
+            raise self._unwritable(error) from error
+        self.changes = noted
+
+    def check(self) -> None:
+        """Make sure that the file can be written when it is needed, and leave nothing behind.
+
+        Raises:
+            UndoFileError: it cannot.
+        """
+        try:
+            self._fresh.touch()
+            self._fresh.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def begin(self, change: Change) -> None:
+        """Say that a change is written now."""
+        self.begun.append(change)
+
+    @property
+    def _fresh(self) -> Path:
+        return self.path.with_name(self.path.name + ".new")
+
+    def _unwritable(self, error: OSError) -> UndoFileError:
+        return UndoFileError(
+            f"cannot write the undo file {self.path}: {error.strerror}; name another place with --undo-file"
+        )
 
 
 def apply(bus: Bus, changes: Sequence[Change], log: UndoLog) -> None:
@@ -71,6 +98,7 @@ def apply(bus: Bus, changes: Sequence[Change], log: UndoLog) -> None:
     require_torque_off(bus, {change.servo_id: change.model for change in changes})
     log.add(changes)
     for change in changes:
+        log.begin(change)
         bus.write_verified(change.servo_id, change.register, change.after)
 
 
@@ -80,7 +108,7 @@ def require_torque_off(bus: Bus, servos: dict[int, ServoModel]) -> None:
     if holding:
         raise RefusedError(
             f"torque is on in servo {', '.join(map(str, holding))}, which locks these settings; "
-            "support the arm and run 'robot-setup release'. Nothing was written"
+            "support the arm and run 'robot-setup release'"
         )
 
 
@@ -105,7 +133,7 @@ def load_undo(path: Path) -> tuple[Change, ...]:
     """The changes that an undo file holds, in the order in which they were made.
 
     Raises:
-        UndoFileError: there is no such file, or it is not an undo file.
+        UndoFileError: there is no such file, it is not an undo file, or an entry of it cannot have come from here.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -115,24 +143,38 @@ def load_undo(path: Path) -> tuple[Change, ...]:
         raise UndoFileError(f"{path} is not an undo file: {error}") from error
     if not isinstance(data, dict) or data.get("kind") != _KIND or data.get("version") != _VERSION:
         raise UndoFileError(f"{path} is not an undo file of this version")
-    try:
-        return tuple(_from_json(entry) for entry in data["changes"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UndoFileError(f"{path}: an entry cannot be understood: {error}") from error
+    entries = data.get("changes")
+    if not isinstance(entries, list):
+        raise UndoFileError(f"{path} is not an undo file: it has no list of changes")
+    found = []
+    for number, entry in enumerate(entries, start=1):
+        try:
+            found.append(_from_json(entry))
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"{error} is missing" if type(error) is KeyError else error
+            raise UndoFileError(f"{path}: entry {number} cannot be understood: {what}") from error
+    return tuple(found)
 
 
-def undo(bus: Bus, changes: Sequence[Change], *, force: bool = False) -> tuple[Undone, ...]:
+def undo(
+    bus: Bus, changes: Sequence[Change], *, force: bool = False, tell: Callable[[Undone], None] | None = None
+) -> tuple[Undone, ...]:
     """Take changes back, the last one first. Each one by itself: what cannot be taken back is skipped and said.
 
     A register that holds neither the old nor the new value was changed by somebody else: skipped unless `force`.
-    The port is left at the rate that it had.
+    `tell` is told of each as it is done. The port is left at the rate that it had.
 
     Raises:
         PortError: the port went away.
     """
     before = bus.port.baudrate
+    results = []
     try:
-        return tuple(_take_back(bus, change, force=force) for change in reversed(changes))
+        for change in reversed(changes):
+            results.append(_take_back(bus, change, force=force))
+            if tell is not None:
+                tell(results[-1])
+        return tuple(results)
     finally:
         bus.set_baudrate(before)
 
@@ -215,7 +257,41 @@ def _to_json(change: Change) -> dict[str, Any]:
 
 
 def _from_json(entry: dict[str, Any]) -> Change:
-    model = servo_model(str(entry["model"]))
-    register = model.register(str(entry["register"]))
-    numbers = [int(entry[key]) for key in ("servo", "baudrate", "before", "after")]
-    return Change(numbers[0], numbers[1], model, register, numbers[2], numbers[3], "")
+    """One entry. The file may have been edited: what a run cannot have written is not written now, either.
+
+    Raises:
+        KeyError: something is missing.
+        TypeError, ValueError: something is not what it should be.
+    """
+    if not isinstance(entry, dict):
+        raise TypeError("it is not an object")
+    servo_id, baudrate, before, after = (_integer(entry, key) for key in ("servo", "baudrate", "before", "after"))
+    try:
+        model = servo_model(str(entry["model"]))
+    except UnknownServoError as error:
+        raise ValueError(str(error)) from error
+    register = model.registers.get(str(entry["register"]))
+    if register is None:
+        raise ValueError(f"{model.name} has no register '{entry['register']}'")
+    if not (register.writable and register.eeprom):
+        raise ValueError(f"{register.name} is not a setting that set-up writes")
+    if not 0 <= servo_id <= HIGHEST_ID:
+        raise ValueError(f"servo {servo_id}: IDs go from 0 to {HIGHEST_ID}")
+    if baudrate not in model.baudrates:
+        raise ValueError(f"{model.name} does not do {baudrate} bit/s")
+    highest = HIGHEST_ID if register.name == "id" else register.maximum
+    for key, value in (("before", before), ("after", after)):
+        if not register.minimum <= value <= highest:
+            raise ValueError(f"{key}: {register.name} = {value} is outside {register.minimum}..{highest}")
+        if register.name == "baud_rate" and value not in model.baudrates.values():
+            raise ValueError(f"{key}: {model.name} has no baud rate number {value}")
+    if before != {"id": servo_id, "baud_rate": model.baudrates[baudrate]}.get(register.name, before):
+        raise ValueError(f"{register.name} was not {before} in a servo with ID {servo_id} at {baudrate} bit/s")
+    return Change(servo_id, baudrate, model, register, before, after, "")
+
+
+def _integer(entry: dict[str, Any], key: str) -> int:
+    value = entry[key]
+    if type(value) is not int:  # a bool is an int, too
+        raise TypeError(f"{key} is not an integer: {value!r}")
+    return value

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
 import re
 import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robot_runtime.setup.errors import ArmFileError
-from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
+from robot_runtime.spec import ArmSpec, load_arm
 from robot_runtime.toml_lines import TomlLines
 
 _NUMBER = re.compile(r"^(?P<head>\s*[\w-]+\s*=\s*)(?P<value>[^\s#]+)(?P<gap>\s*)(?P<comment>#.*)?$")
@@ -45,36 +47,90 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
     return text
 
 
-def save(spec: ArmSpec, edits: Sequence[Edit], folder: Path | None = None) -> ArmSpec:
-    """Write edits into the arm's file, the old one kept as `arm.toml.bak`; return the arm as the file says it now.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A changed arm file that is known to be valid and lies beside its place."""
 
-    With `folder`, the arm file and its MJCF are copied there first and the copy is edited.
+    path: Path
+    backup: Path | None  # where the old file goes; None: there is no old one
+    _fresh: Path
+
+    def put(self) -> ArmSpec:
+        """Put it in its place, the old file kept; return the arm as the file says it now. Raises OSError."""
+        if self.backup is not None:
+            shutil.copy(self.path, self.backup)
+        self._fresh.replace(self.path.resolve())
+        return load_arm(self.path)
+
+
+@contextlib.contextmanager
+def draft(spec: ArmSpec, edits: Sequence[Edit], folder: Path | None = None) -> Iterator[Draft]:
+    """The arm's file with these edits, ready to be put in its place; what was not put is gone afterwards.
+
+    With `folder`, the arm file and its MJCF are copied there and the copy is edited.
 
     Raises:
-        ArmFileError: the lines cannot be changed in place, or the folder holds an arm already. Nothing was written.
-        ArmSpecError: the file would not be a valid arm any more. Nothing was written.
+        ArmFileError: the lines cannot be changed in place, or the folder holds an arm already.
+        ArmSpecError: the file would not be a valid arm any more.
         OSError: the file cannot be written.
     """
-    text = edited(spec.path.read_text(encoding="utf-8"), edits)
-    target = spec.path if folder is None else folder / "arm.toml"
-    if folder is not None:
-        if target.exists():
-            raise ArmFileError(
-                f"{target} exists already; use it with --arm {folder}, or copy to another place with --out"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(spec.mjcf, folder / spec.mjcf.name)
-    fresh = target.with_name("arm.toml.new")
-    fresh.write_text(text, encoding="utf-8")
-    try:
-        load_arm(fresh)
-    except ArmSpecError:
-        fresh.unlink()
-        raise
-    if target.exists():
-        shutil.copyfile(target, target.with_name("arm.toml.bak"))
-    fresh.replace(target)
-    return load_arm(target)
+    with spec.path.open(encoding="utf-8", newline="") as file:  # line ends stay as they are
+        text = edited(file.read(), edits)
+    with contextlib.ExitStack() as undone:
+        path = spec.path
+        backup: Path | None = _free(path.with_name(path.name + ".bak"))
+        if folder is not None:
+            path, backup = folder / "arm.toml", None
+            for taken in (path, folder / spec.mjcf.name):
+                if taken.exists():
+                    raise ArmFileError(
+                        f"{taken} exists already; use it with --arm {folder}, or copy to another place with --out"
+                    )
+            _make(folder, undone)
+            undone.callback(_drop_mjcf, folder / spec.mjcf.name, path)
+            shutil.copyfile(spec.mjcf, folder / spec.mjcf.name)
+        real = path.resolve()  # the file behind a link is changed, the link stays
+        fresh, look = real.with_name(real.name + ".new"), path.with_name(path.name + ".new")
+        for place in {fresh, look}:
+            undone.callback(place.unlink, missing_ok=True)
+            with place.open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+        load_arm(look)  # where its MJCF lies
+        shutil.copymode(spec.path if backup else fresh, fresh)
+        yield Draft(path, backup, fresh)
+
+
+def save(spec: ArmSpec, edits: Sequence[Edit], folder: Path | None = None) -> ArmSpec:
+    """Write edits into the arm's file, or into a copy in `folder`; return the arm as the file says it now.
+
+    Raises: as `draft`. Nothing was written then.
+    """
+    with draft(spec, edits, folder) as ready:
+        return ready.put()
+
+
+def _make(folder: Path, undone: contextlib.ExitStack) -> None:
+    """Make a folder and those above it; `undone` takes away again what is empty."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir()
+        undone.callback(_drop_empty, place)
+
+
+def _drop_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _drop_mjcf(mjcf: Path, arm_file: Path) -> None:
+    if not arm_file.exists():
+        mjcf.unlink(missing_ok=True)
+
+
+def _free(path: Path) -> Path:
+    """The name, or the name with the first number that nobody has: an older file is never lost."""
+    names = (path if n == 1 else path.with_name(f"{path.name}.{n}") for n in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _edit(text: str, edit: Edit) -> str:
@@ -141,5 +197,5 @@ def _by_hand(edit: Edit, value: Number) -> ArmFileError:
     name = ".".join(str(part + 1) if isinstance(part, int) else part for part in edit.key)
     return ArmFileError(
         f"the arm file writes {name} in a way that cannot be changed in place; write {edit.key[-1]} = "
-        f"{_literal(value)} by hand. Nothing was written"
+        f"{_literal(value)} by hand"
     )

@@ -6,7 +6,7 @@ half-way is found by a scan, and the same command finishes the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from robot_runtime.bus import Bus, NoReplyError, ServoError, VerifyError
@@ -129,36 +129,58 @@ def assign(bus: Bus, servo: FoundServo, target: Place, log: UndoLog) -> None:
         return
     log.add(todo)
     for change in todo:
+        log.begin(change)
         write_identity(bus, change.servo_id, change.register, change.after)
         arrived = Place(target.servo_id, target.baudrate if change.register.name == "baud_rate" else servo.baudrate)
-        _require_answer(bus, arrived, change)
+        require_answer(bus, arrived, change)
 
 
-def change_baudrate(bus: Bus, servos: Sequence[tuple[int, ServoModel]], baudrate: int, log: UndoLog) -> None:
-    """Bring all servos that answer at the port's rate to another one. The port is at the new rate afterwards.
+def change_baudrate(bus: Bus, servos: Mapping[Place, ServoModel], baudrate: int, log: UndoLog) -> None:
+    """Bring servos from wherever they answer to another rate. The port is at the new rate afterwards.
+
+    Everything that can be known is looked at before the first write, in all of them.
 
     Raises:
         WhichServoError: a model does not do that rate; nothing was written.
         RefusedError: a servo holds torque; nothing was written.
         PortSettingError: the adapter does not do that rate; nothing was written.
+        UndoFileError: the undo file cannot be written; nothing was written.
         ServoError: a servo refuses or gets lost; those before it are at the new rate. Run it again.
     """
     before = bus.port.baudrate
-    for _, model in servos:
+    for model in servos.values():
         if baudrate not in model.baudrates:
             raise WhichServoError(f"{model.name} does not do {baudrate} bit/s; it does {list(model.baudrates)}")
     bus.set_baudrate(baudrate)
     bus.set_baudrate(before)
-    require_torque_off(bus, dict(servos))
-    todo = [
-        Change(i, before, model, model.register("baud_rate"), model.baudrates[before], model.baudrates[baudrate], "")
-        for i, model in servos
-    ]
+    for rate in dict.fromkeys(place.baudrate for place in servos):
+        bus.set_baudrate(rate)
+        require_torque_off(bus, {place.servo_id: model for place, model in servos.items() if place.baudrate == rate})
+    todo = baudrate_changes(servos, baudrate)
     log.add(todo)
+    bus.set_baudrate(baudrate)
     for change in todo:
-        bus.set_baudrate(before)
+        bus.set_baudrate(change.baudrate)
+        log.begin(change)
         write_identity(bus, change.servo_id, change.register, change.after)
-        _require_answer(bus, Place(change.servo_id, baudrate), change)
+        require_answer(bus, Place(change.servo_id, baudrate), change)
+
+
+def baudrate_changes(servos: Mapping[Place, ServoModel], baudrate: int) -> tuple[Change, ...]:
+    """What has to be written to bring servos to a rate that their models do."""
+    return tuple(
+        Change(
+            place.servo_id,
+            place.baudrate,
+            model,
+            model.register("baud_rate"),
+            model.baudrates[place.baudrate],
+            model.baudrates[baudrate],
+            f"{baudrate} bit/s",
+        )
+        for place, model in servos.items()
+        if place.baudrate != baudrate
+    )
 
 
 def _require_free(bus: Bus, servo: FoundServo, target: Place) -> None:
@@ -171,12 +193,11 @@ def _require_free(bus: Bus, servo: FoundServo, target: Place) -> None:
         taken = speaks(bus, place.servo_id)
         bus.set_baudrate(servo.baudrate)
         if taken:
-            raise WhichServoError(
-                f"another servo answers as {place} already; unplug it, or choose another ID. Nothing was written"
-            )
+            raise WhichServoError(f"another servo answers as {place} already; unplug it, or choose another ID")
 
 
-def _require_answer(bus: Bus, place: Place, change: Change) -> None:
+def require_answer(bus: Bus, place: Place, change: Change) -> None:
+    """Look that a servo answers where it should be now. Raises VerifyError."""
     bus.set_baudrate(place.baudrate)
     for attempt in range(1, _TRIES + 1):
         try:

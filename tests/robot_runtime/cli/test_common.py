@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from serial.tools import list_ports
 
 from robot_runtime.arm import TorqueIsOnError, WrongServoError
 from robot_runtime.bus import MissingServosError, NoReplyError, PortInUseError
-from robot_runtime.cli.common import ExitCode, NoPortError, Screen, add_common, add_yes, command, find_port, run
+from robot_runtime.cli.common import ExitCode, NoPortError, Screen, add_common, add_yes, command, count, find_port, run
 from robot_runtime.cli.scan import main as robot_scan
 from robot_runtime.cli.setup import main as robot_setup
 from robot_runtime.servos import ServoDataError, UnknownServoError
@@ -148,7 +150,7 @@ def test_yes_is_yes(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
 
 @pytest.mark.parametrize("typed", ["", "n", "no", "what?"])
 def test_anything_else_is_no(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
-    with pytest.raises(RefusedError, match="nothing was written"):
+    with pytest.raises(RefusedError, match="not confirmed"):
         confirm(monkeypatch, typed=typed)
 
 
@@ -191,3 +193,47 @@ def test_none_and_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_named_port_is_not_questioned() -> None:
     assert find_port("/dev/anything", Screen()) == "/dev/anything"
+
+
+# -- where the words go ------------------------------------------------------------------------------------------------
+
+
+SHOW = """
+import sys
+from robot_runtime.cli.common import ExitCode, add_common, command, run
+def body(args, screen):
+    for i in range(3):
+        screen.say("25 \\u00b0C \\u00b5s")
+    screen.result({"unit": "\\u00b0C"})
+    screen.aside("went on to the end")
+    return ExitCode.FINE
+parser = command("robot-try", "Tries.", "  robot-try")
+add_common(parser)
+parser.set_defaults(body=body)
+sys.exit(run(parser, None))
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_reader_that_goes_away_does_not_stop_the_command(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    call = [sys.executable, "-c", SHOW, *arguments]
+    shown = subprocess.run(call, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (shown.returncode, shown.stderr) == (0, "" if arguments else "went on to the end\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_terminal_without_unicode(arguments: list[str]) -> None:
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    call = [sys.executable, "-c", SHOW, *arguments]
+    shown = subprocess.run(call, capture_output=True, env=ascii_only, check=True)
+    if arguments:
+        assert json.loads(shown.stdout) == {"unit": "\u00b0C"}
+    else:
+        assert shown.stdout.splitlines()[0] == b"25 ?C ?s"
+
+
+def test_counting() -> None:
+    assert (count(1, "servo"), count(0, "servo"), count(2, "servo")) == ("1 servo", "0 servos", "2 servos")

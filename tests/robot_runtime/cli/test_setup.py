@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from robot_runtime.bus import NoReplyError
 from robot_runtime.cli.setup import main
+from robot_runtime.setup import identity
 from robot_runtime.spec import load_arm
 from sim.twin.twin import Twin
 from tests.robot_runtime.cli.conftest import Desk
@@ -181,3 +185,152 @@ def test_reboot_clears_an_error(desk: Desk, koch: Twin) -> None:
     ended = desk.run(main, "reboot", "--id", "3", "--yes")
     assert (ended.code, ended.out) == (0, "servo 3 is back, no error\n")
     assert desk.run(main, "reboot", "--id", "33", "--yes").code == 4
+
+
+# -- nothing moves before all is known ---------------------------------------------------------------------------------
+
+
+def own_arm(desk: Desk, name: str = "mine") -> Path:
+    own = desk.folder / name
+    shutil.copytree(load_arm("koch-v1.1").path.parent, own)
+    return own
+
+
+def hand_written(own: Path, bus: str) -> None:
+    """The arm file with its [bus] table in other words, at the top."""
+    lines = (own / "arm.toml").read_text().splitlines()
+    start = lines.index("[bus]")
+    end = next(i for i in range(start + 1, len(lines)) if lines[i].startswith("["))
+    (own / "arm.toml").write_text("\n".join([bus, *lines[:start], *lines[end:]]) + "\n")
+
+
+@pytest.mark.parametrize("dotted", [False, True])
+def test_an_arm_file_that_cannot_be_changed_moves_no_servo(desk: Desk, koch: Twin, dotted: bool) -> None:
+    own = own_arm(desk)
+    spec = load_arm(own).bus
+    values = {"baudrate": spec.baudrate, "watchdog": spec.watchdog, "return_delay": spec.return_delay}
+    inline = "bus = { " + ", ".join(f"{k} = {v}" for k, v in values.items()) + " }"
+    hand_written(own, "\n".join(f"bus.{k} = {v}" for k, v in values.items()) if dotted else inline)
+    ended = desk.run(main, "baud", "--arm", str(own), "2000000", "--yes")
+    moved = {servo.baudrate for servo in koch.servos}
+    assert (ended.code, moved) in ((2, {1_000_000}), (0, {load_arm(own).bus.baudrate}))
+    if ended.code:
+        assert ended.err.endswith("Nothing was written.\n")
+        assert undo_files(desk) == []
+    assert not inline or dotted or ended.code == 2
+
+
+def test_out_onto_an_arm_moves_no_servo(desk: Desk, koch: Twin) -> None:
+    ended = desk.run(main, "baud", "--arm", str(own_arm(desk)), "2000000", "--yes", "--out", "mine")
+    assert ended.code == 2
+    assert "exists already" in ended.err
+    assert {servo.baudrate for servo in koch.servos} == {1_000_000}
+
+
+def test_an_undo_file_that_cannot_be_written_moves_no_servo_and_no_file(desk: Desk, koch: Twin) -> None:
+    own = own_arm(desk)
+    ended = desk.run(main, "baud", "--arm", str(own), "2000000", "--yes", "--undo-file", "no/such/place.json")
+    assert ended.code == 2
+    assert "cannot write the undo file" in ended.err
+    assert {servo.baudrate for servo in koch.servos} == {1_000_000}
+    assert {f.name for f in own.iterdir()} == {"arm.toml", "arm.xml"}
+
+
+def test_torque_in_a_servo_that_was_left_behind_moves_none(desk: Desk, koch: Twin) -> None:
+    koch.servos[5].set_eeprom(baud_rate=4)
+    hold(koch)
+    for servo in koch.servos[:5]:
+        servo.write(servo.table.registers["torque_enable"].address, b"\x00")
+    ended = desk.run(main, "baud", "--arm", "koch-v1.1", "3000000", "--yes")
+    assert ended.code == 5
+    assert [servo.baudrate for servo in koch.servos] == [1_000_000] * 5 + [2_000_000]
+    assert list(desk.folder.iterdir()) == []
+
+
+def test_an_empty_folder_of_a_shipped_arms_name_is_no_arm_of_ones_own(desk: Desk, koch: Twin) -> None:
+    shipped = load_arm("koch-v1.1").path
+    before = shipped.read_bytes()
+    (desk.folder / "koch-v1.1").mkdir()
+    try:
+        assert desk.run(main, "baud", "--arm", "koch-v1.1", "2000000", "--yes").code == 0
+        assert shipped.read_bytes() == before
+    finally:
+        if shipped.read_bytes() != before:
+            shipped.write_bytes(before)
+    assert load_arm(desk.folder / "koch-v1.1").bus.baudrate == 2_000_000
+
+
+def test_the_arm_file_is_named_and_paths_with_spaces_are_quoted(desk: Desk, koch: Twin) -> None:
+    own = own_arm(desk, "my arm")
+    ended = desk.run(main, "baud", "--arm", str(own), "2000000", "--yes", "--undo-file", "old values.json")
+    assert f"Arm file: {own / 'arm.toml'}" in ended.out
+    assert "robot-setup undo 'old values.json'" in ended.out
+    result = desk.run(main, "release", "--arm", str(own), "--yes", "--json").json
+    assert result["arm_file"] == str(own / "arm.toml")
+
+
+# -- every ending tells what was written -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt(), NoReplyError(2, "silent"), ZeroDivisionError("a mistake")])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_run_that_breaks_off_says_what_it_wrote(desk: Desk, koch: Twin, ending: BaseException, as_json: bool) -> None:
+    answers = iter([identity.require_answer])
+
+    def once(*arguments: Any) -> None:
+        try:
+            next(answers)(*arguments)
+        except StopIteration:
+            raise ending from None
+
+    desk.monkeypatch.setattr(identity, "require_answer", once)
+    call = ["baud", "--arm", "koch-v1.1", "2000000", "--yes", "--undo-file", "u.json", *["--json"] * as_json]
+    if isinstance(ending, ZeroDivisionError):
+        with pytest.raises(ZeroDivisionError):
+            desk.run(main, *call)
+        said = desk.capsys.readouterr()
+        code, out, err = 1, said.out, said.err
+    else:
+        ended = desk.run(main, *call)
+        code, out, err = ended.code, ended.out, ended.err
+        assert code == (130 if isinstance(ending, KeyboardInterrupt) else 4)
+    if as_json:
+        data = json.loads(out)
+        assert data["error"]["exit_code"] == code
+        assert (data["written"], data["undo_file"]) == (True, "u.json")
+        assert [c["servo"] for c in data["changes"]] == [1, 2]
+    else:
+        assert "Written until then: servo 1 baud_rate 3 -> 4; servo 2 baud_rate 3 -> 4." in err
+        assert err.endswith("To take it back: robot-setup undo u.json\n")
+        assert "othing was written" not in err
+
+
+def test_what_programs_read_is_the_same_everywhere(desk: Desk, koch: Twin) -> None:
+    result = desk.run(main, "baud", "--arm", "koch-v1.1", "2000000", "--yes", "--json").json
+    assert {"arm", "arm_file", "baudrate", "changes", "written", "undo_file"} == set(result)
+    assert (len(result["changes"]), result["written"]) == (6, True)
+    undone = desk.run(main, "undo", result["undo_file"], "--yes", "--json").json
+    assert (undone["written"], undone["undo_file"]) == (True, result["undo_file"])
+    again = desk.run(main, "undo", result["undo_file"], "--yes", "--json").json
+    assert again["written"] is False
+    same = desk.run(main, "servo", "--id", "3", "--from", "3", "--json").json
+    assert (same["changes"], same["written"], same["undo_file"]) == ([], False, None)
+
+
+def test_the_input_ends_at_a_question(desk: Desk, fresh: Twin) -> None:
+    def ctrl_d() -> str:
+        raise EOFError
+
+    desk.somebody(ctrl_d)
+    ended = desk.run(main, *FIRST)
+    assert ended.code == 5
+    assert "no answer" in ended.err
+    assert place(fresh) == (1, 57_600)
+
+
+@pytest.mark.parametrize("number", ["300", "-1", "254", "253", "x"])
+def test_ids_that_cannot_be(desk: Desk, koch: Twin, number: str) -> None:
+    for call in (["reboot", f"--id={number}"], ["servo", f"--id={number}"], ["servo", "--id=1", f"--from={number}"]):
+        ended = desk.run(main, *call, "--yes")
+        assert ended.code == 2
+        assert "0 to 252" in ended.err

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from robot_runtime.arm import Arm
+from robot_runtime.bus.scan import known_baudrates
 from robot_runtime.cli.setup import main
 from robot_runtime.spec import load_arm
 from sim.twin.lockstep import LockstepPort
@@ -55,10 +56,11 @@ def test_guided_from_the_box_to_an_arm_that_opens(desk: Desk, box: Twin) -> None
     assert "Written and read back." in ended.out
     Arm.open(load_arm("koch-v1.1"), LockstepPort(box)).prepare()
     again = desk.run(main, *ARM)
-    assert (again.code, again.out) == (
-        0,
-        "Nothing to change: 6 servos are set as arm.toml and control want them.\n",
-    )
+    assert again.code == 0
+    assert again.out.splitlines() == [
+        f"Arm file: {load_arm('koch-v1.1').path}",
+        "Nothing to change: 6 servos are set as arm.toml and control want them.",
+    ]
 
 
 def test_an_arm_that_leans_on_its_limit_can_be_switched_on_after_set_up(desk: Desk) -> None:
@@ -169,3 +171,19 @@ def test_settings_only_of_an_incomplete_arm(desk: Desk) -> None:
 @pytest.mark.parametrize("arguments", [("--arm", "no-such-arm"), ("--arm", "koch-v1.1", "--only", "knee")])
 def test_names_that_are_not_there(desk: Desk, arguments: tuple[str, ...]) -> None:
     assert desk.run(main, "arm", *arguments).code == 2
+
+
+def test_no_after_an_id_was_given_tells_of_that_id(desk: Desk, box: Twin) -> None:
+    desk.somebody(connect(box, 0), "y", connect(box, 1), "n")
+    ended = desk.run(main, *ARM, "--undo-file", "u.json")
+    assert ended.code == 5
+    assert "Written until then: servo 1 baud_rate" in ended.err
+    assert "To take it back: robot-setup undo u.json" in ended.err
+    assert "othing was written" not in ended.err
+
+
+def test_a_servo_that_is_nowhere_was_looked_for_everywhere(desk: Desk, box: Twin) -> None:
+    ended = desk.run(main, *ARM, "--only", NAMES[0], "--yes")
+    assert ended.code == 4
+    for rate in known_baudrates():
+        assert str(rate) in ended.err

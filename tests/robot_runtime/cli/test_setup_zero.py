@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from robot_runtime.arm import Arm
-from robot_runtime.cli import captures
+from robot_runtime.cli import captures, setup_zero
 from robot_runtime.cli.common import Screen
 from robot_runtime.cli.setup import main
 from robot_runtime.setup.plan import POSITION_REGISTERS, wanted
@@ -261,3 +262,59 @@ def test_the_live_table_shows_every_joint(own: Path) -> None:
     assert rows["shoulder_pan"].split()[2:] == ["1", "2428", "0.583", "-0", "+33", "up"]
     assert rows["elbow_flex"].split()[1:] == ["3", "2048", "0.500", "-0", "+0", "still"]
     assert "no answer" in rows["wrist_flex"]
+
+
+def test_a_log_that_is_there_is_not_overwritten(desk: Desk, own: Path) -> None:
+    at_hand(desk, Twin.load("koch-v1.1"))
+    (desk.folder / "log").write_text("precious")
+    ended = desk.run(main, "zero", "--arm", str(own), *SECONDS, "--dry-run", "--save-log", "log")
+    assert ended.code == 2
+    assert (desk.folder / "log").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"gripper": 0', '"other": 0'),
+        ('"gripper": 0', '"gripper": "0"'),
+        ('"ticks": [', '"ticks": ["text", '),
+        ('"ticks": [', '"ticks": [1.5, '),
+        ('"ticks": [', '"ticks": [7, '),
+        ('"ticks": [', '"tacks": ['),
+        ('"t": ', '"t": NaN, "u": '),
+        ('"t": ', '"t": 1e999, "u": '),
+        ('{"capture": "pose"}', '{"capture": ["pose"]}'),
+        ('{"capture": "pose"}', "7"),
+    ],
+)
+def test_a_damaged_log_is_refused(desk: Desk, own: Path, old: str, new: str) -> None:
+    spec = load_arm(own, zeroed=False)
+    head = {"kind": "robot-setup zero log", "version": 1, "joints": list(spec.joint_names)}
+    lines = [json.dumps({**head, "homing_offset": dict.fromkeys(spec.joint_names, 0)})]
+    for label in (*(f"sign {name}" for name in spec.joint_names), "pose"):
+        lines += [json.dumps({"capture": label}), json.dumps({"t": 0.0, "ticks": [2048] * 6})]
+    text = "\n".join(lines)
+    assert old in text
+    (desk.folder / "log").write_text(text.replace(old, new))
+    ended = desk.run(main, "zero", "--arm", str(own), "--dry-run", "--from-log", "log")
+    assert (ended.code, ended.err.count("is not a log of robot-setup zero")) == (2, 1)
+
+
+def test_a_capture_without_readings(desk: Desk, own: Path) -> None:
+    spec = load_arm(own, zeroed=False)
+    head = {"kind": "robot-setup zero log", "version": 1, "joints": list(spec.joint_names)}
+    head["homing_offset"] = dict.fromkeys(spec.joint_names, 0)
+    (desk.folder / "log").write_text(json.dumps(head) + '\n{"capture": "sign shoulder_pan"}\n')
+    assert desk.run(main, "zero", "--arm", str(own), "--dry-run", "--from-log", "log").code == 2
+
+
+def test_a_file_that_was_changed_before_the_servos_failed_is_told(desk: Desk, own: Path) -> None:
+    at_hand(desk, Twin.load("koch-v1.1"))
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    desk.monkeypatch.setattr(setup_zero, "write", fail)
+    ended = desk.run(main, "zero", "--arm", str(own), *SECONDS, "--yes", "--json")
+    assert ended.code == 130
+    assert ended.json["written"] is True

@@ -122,7 +122,7 @@ def test_an_undo_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_no_undo_file_no_write(twin: Twin, bus: Bus, tmp_path: Path) -> None:
-    with pytest.raises(UndoFileError, match="nothing was written"):
+    with pytest.raises(UndoFileError, match="cannot write the undo file"):
         apply(bus, CHANGES, UndoLog(tmp_path / "no" / "such" / "folder.json", "test"))
     assert state(twin) == [250, 200, 80]
 
@@ -173,7 +173,10 @@ def test_undo_under_torque_is_refused_by_the_servo_and_said(twin: Twin, bus: Bus
         ("not json", "not an undo file"),
         ("[]", "not an undo file"),
         ('{"kind": "robot-setup undo file", "version": 99, "changes": []}', "of this version"),
-        ('{"kind": "robot-setup undo file", "version": 1, "changes": [{"servo": 1}]}', "cannot be understood"),
+        (
+            '{"kind": "robot-setup undo file", "version": 1, "changes": [{"servo": 1}]}',
+            "entry 1 cannot be understood: 'baudrate' is missing",
+        ),
         (
             ENTRY % "nonsense",
             "nonsense",
@@ -188,4 +191,52 @@ def test_a_file_that_is_no_undo_file_is_refused(tmp_path: Path, text: str, compl
 
 def test_a_missing_undo_file(tmp_path: Path) -> None:
     with pytest.raises(UndoFileError, match="cannot read"):
+        load_undo(tmp_path / "undo.json")
+
+
+GOOD = {
+    "servo": 1,
+    "baudrate": 1_000_000,
+    "model": "XM430-W350",
+    "register": "velocity_limit",
+    "before": 200,
+    "after": 100,
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        ({"register": "torque_enable", "before": 1, "after": 0}, "not a setting"),
+        ({"register": "model_number"}, "not a setting"),
+        ({"model": "XX1"}, "no servo model"),
+        ({"before": 200.0}, "before is not an integer"),
+        ({"before": True}, "before is not an integer"),
+        ({"after": "100"}, "after is not an integer"),
+        ({"before": 1 << 40}, "outside"),
+        ({"after": -1}, "outside"),
+        ({"servo": 254}, "IDs go from 0 to 252"),
+        ({"servo": -1}, "IDs go from 0 to 252"),
+        ({"baudrate": 1_000_001}, "does not do 1000001"),
+        ({"register": "id", "before": 1, "after": 253}, "outside 0..252"),
+        ({"register": "id", "before": 2, "after": 3}, "was not 2 in a servo with ID 1"),
+        ({"register": "baud_rate", "before": 3, "after": 99}, "99"),
+        ({"register": "baud_rate", "before": 1, "after": 3}, "was not 1"),
+    ],
+)
+def test_an_edited_entry_is_refused_and_named(tmp_path: Path, edit: dict[str, object], complaint: str) -> None:
+    file = tmp_path / "undo.json"
+    head = {"kind": "robot-setup undo file", "version": 1}
+    file.write_text(json.dumps({**head, "changes": [GOOD]}))
+    assert len(load_undo(file)) == 1
+    file.write_text(json.dumps({**head, "changes": [GOOD, {**GOOD, **edit}]}))
+    with pytest.raises(UndoFileError, match=f"undo.json: entry 2 .*{complaint}"):
+        load_undo(file)
+
+
+@pytest.mark.parametrize("changes", ["{}", "null", "[7]"])
+def test_changes_that_are_no_list_of_entries(tmp_path: Path, changes: str) -> None:
+    head = '{"kind": "robot-setup undo file", "version": 1, "changes": '
+    (tmp_path / "undo.json").write_text(head + changes + "}")
+    with pytest.raises(UndoFileError, match=r"undo\.json"):
         load_undo(tmp_path / "undo.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from robot_runtime.setup.arm_file import Edit, edited, joint_edits, save
+from robot_runtime.setup.arm_file import Edit, draft, edited, joint_edits, save
 from robot_runtime.setup.errors import ArmFileError
 from robot_runtime.spec import ArmSpecError, load_arm, shipped_arms
 
@@ -135,3 +135,44 @@ def test_saving_elsewhere_leaves_the_original_alone(own: Path, tmp_path: Path) -
     assert (own / "arm.toml").read_text() == before
     with pytest.raises(ArmFileError, match="exists already"):
         save(load_arm(own), joint_edits(2, {"offset": 0.2}), tmp_path / "mine")
+
+
+def test_an_older_backup_is_never_lost(own: Path) -> None:
+    before = (own / "arm.toml").read_text()
+    for offset in (0.1, 0.2, 0.3):
+        save(load_arm(own), joint_edits(2, {"offset": offset}))
+    assert (own / "arm.toml.bak").read_text() == before
+    assert load_arm(own / "arm.toml.bak.2").joints[2].offset == 0.1
+    assert load_arm(own / "arm.toml.bak.3").joints[2].offset == 0.2
+
+
+def test_line_ends_and_mode_stay(own: Path) -> None:
+    file = own / "arm.toml"
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    file.chmod(0o640)
+    save(load_arm(own), joint_edits(2, {"offset": 0.1}))
+    data = file.read_bytes()
+    assert data.count(b"\r\n") == data.count(b"\n") > 10
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_file_behind_a_link_is_changed(own: Path, tmp_path: Path) -> None:
+    real = tmp_path / "kept" / "real.toml"
+    real.parent.mkdir()
+    (own / "arm.toml").rename(real)
+    (own / "arm.toml").symlink_to(real)
+    save(load_arm(own), joint_edits(2, {"offset": 0.1}))
+    assert (own / "arm.toml").is_symlink()
+    assert "offset = 0.1" in real.read_text()
+    assert [f.name for f in real.parent.iterdir()] == ["real.toml"]
+
+
+def test_a_draft_that_is_not_put_leaves_nothing_behind(own: Path, tmp_path: Path) -> None:
+    before = (own / "arm.toml").read_text()
+    with draft(load_arm(own), joint_edits(2, {"offset": 0.1})):
+        pass
+    with draft(load_arm(own), joint_edits(2, {"offset": 0.1}), tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").exists()
+    assert (own / "arm.toml").read_text() == before
+    assert {f.name for f in own.iterdir()} == {"arm.toml", "arm.xml"}
+    assert not (tmp_path / "a").exists()

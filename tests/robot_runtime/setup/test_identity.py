@@ -121,7 +121,7 @@ def test_torque_locks_the_id(tmp_path: Path) -> None:
     servo = the_one_servo(bus, RATES)
     bus.set_baudrate(57_600)
     bus.write(1, servo_model("XM430-W350").register("torque_enable"), 1)
-    with pytest.raises(RefusedError, match="Nothing was written"):
+    with pytest.raises(RefusedError, match="torque is on"):
         assign(bus, servo, Place(5, 1_000_000), UndoLog(tmp_path / "undo.json", "test"))
     assert places(bus) == [(1, 57_600)]
 
@@ -155,9 +155,9 @@ def test_undo_does_not_bring_two_servos_to_one_id(tmp_path: Path) -> None:
     assert places(bus) == [(1, 57_600), (5, 57_600)]
 
 
-def arm(*models: str) -> tuple[Twin, Bus, list[tuple[int, ServoModel]]]:
+def arm(*models: str) -> tuple[Twin, Bus, dict[Place, ServoModel]]:
     twin = bench_twin(models, ids=tuple(range(1, len(models) + 1)))
-    return twin, Bus(LockstepPort(twin)), [(i + 1, servo_model(name)) for i, name in enumerate(models)]
+    return twin, Bus(LockstepPort(twin)), {Place(i + 1, 1_000_000): servo_model(n) for i, n in enumerate(models)}
 
 
 def test_a_whole_arm_changes_its_baud_rate_and_back(tmp_path: Path) -> None:
@@ -184,3 +184,16 @@ def test_locate_finds_servos_that_were_left_half_way() -> None:
     assert bus.port.baudrate == 1_000_000
     with pytest.raises(NoServoError, match="no answer from ID 3"):
         locate(bus, (1, 3), RATES)
+
+
+def test_torque_in_a_servo_at_another_rate_keeps_all_where_they_are(tmp_path: Path) -> None:
+    twin, bus, servos = arm("XL330-M288", "XM430-W350")
+    twin.servos[1].set_eeprom(baud_rate=1)
+    model = servos.pop(Place(2, 1_000_000))
+    bus.set_baudrate(57_600)
+    bus.write(2, model.register("torque_enable"), 1)
+    bus.set_baudrate(1_000_000)
+    with pytest.raises(RefusedError, match="servo 2"):
+        change_baudrate(bus, {**servos, Place(2, 57_600): model}, 2_000_000, UndoLog(tmp_path / "undo.json", "test"))
+    assert places(bus) == [(1, 1_000_000), (2, 57_600)]
+    assert list(tmp_path.iterdir()) == []
