@@ -13,7 +13,6 @@ from robot_runtime.bus import BusError
 from robot_runtime.spec import ArmSpec, load_arm
 from robot_runtime.twin_process import TwinProcess
 
-
 PATIENT_WATCHDOG = 0.5
 """s: a busy computer may keep a test waiting longer than a robot's would."""
 
