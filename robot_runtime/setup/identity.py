@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from robot_runtime.bus import Bus, NoReplyError, ServoError, VerifyError
+from robot_runtime.bus import Bus, NoReplyError, PortSettingError, ServoError, VerifyError
 from robot_runtime.bus.scan import FoundServo, Progress, scan, speaks
 from robot_runtime.servos import ServoModel
 from robot_runtime.setup.apply import UndoLog, require_torque_off, write_identity
@@ -75,7 +75,10 @@ def locate(bus: Bus, servo_ids: Iterable[int], baudrates: Sequence[int]) -> dict
     missing, found = list(servo_ids), {}
     try:
         for rate in baudrates:
-            bus.set_baudrate(rate)
+            try:
+                bus.set_baudrate(rate)
+            except PortSettingError:
+                continue  # the adapter does not do it, so nobody was ever heard there
             for servo_id in list(missing):
                 try:
                     found[Place(servo_id, rate)] = bus.ping(servo_id).model_number

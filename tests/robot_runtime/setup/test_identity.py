@@ -31,6 +31,15 @@ def places(bus: Bus) -> list[tuple[int, int]]:
     return [(s.servo_id, s.baudrate) for s in scan(bus, known_baudrates()).servos]
 
 
+class Slow(LockstepPort):
+    """An adapter that does no more than 1 Mbaud."""
+
+    def set_baudrate(self, baudrate: int) -> None:
+        if baudrate > 1_000_000:
+            raise PortSettingError(errno.EINVAL, f"does not do {baudrate} bit/s", self.name)
+        super().set_baudrate(baudrate)
+
+
 def test_a_fresh_servo_gets_its_place_and_can_go_back(tmp_path: Path) -> None:
     _, bus = fresh("XL330-M288")
     log = UndoLog(tmp_path / "undo.json", "test")
@@ -127,12 +136,6 @@ def test_torque_locks_the_id(tmp_path: Path) -> None:
 
 
 def test_a_rate_that_model_or_adapter_do_not_do(tmp_path: Path) -> None:
-    class Slow(LockstepPort):
-        def set_baudrate(self, baudrate: int) -> None:
-            if baudrate > 1_000_000:
-                raise PortSettingError(errno.EINVAL, f"does not do {baudrate} bit/s", self.name)
-            super().set_baudrate(baudrate)
-
     twin, bus = fresh("XL330-M288")
     servo = the_one_servo(bus, RATES)
     with pytest.raises(WhichServoError, match="does not do 4500000"):
@@ -197,3 +200,14 @@ def test_torque_in_a_servo_at_another_rate_keeps_all_where_they_are(tmp_path: Pa
         change_baudrate(bus, {**servos, Place(2, 57_600): model}, 2_000_000, UndoLog(tmp_path / "undo.json", "test"))
     assert places(bus) == [(1, 1_000_000), (2, 57_600)]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_locate_passes_over_a_rate_that_the_adapter_does_not_do() -> None:
+    bus = Bus(Slow(bench_twin()))
+    found = locate(bus, [bench_servo_id(bus)], [4_000_000, 57_600, 1_000_000])
+    assert len(found) == 1
+
+
+def bench_servo_id(bus: Bus) -> int:
+    """An ID on the bench's bus."""
+    return next(iter(bus.broadcast_ping()))
