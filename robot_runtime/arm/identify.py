@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robot_runtime.arm.errors import ServoSettingError, WrongServoError
@@ -14,7 +15,7 @@ _IDENTITY_ADDRESS, _IDENTITY_LENGTH = 0, 7
 
 _PROBE_TIMES = 3
 
-_ANSWER_EVERYTHING = 2
+ANSWER_EVERYTHING = 2
 """Status Return Level at which reads and writes are answered."""
 
 _REVERSED = 0b0001
@@ -50,7 +51,7 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
         silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i)]
         if silent:
             raise _explain_missing(bus, spec, silent)
-        _let_them_answer(bus, spec)
+        answer_everything(bus, spec.joints)
         if missing := _read_patiently(bus, group):
             ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
             raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
@@ -106,10 +107,10 @@ def _read_patiently(bus: Bus, group: GroupRead) -> int:
     return missing
 
 
-def _let_them_answer(bus: Bus, spec: ArmSpec) -> None:
-    """A Status Return Level of 0 answers pings only: broadcast that everything is to be answered."""
-    levels = GroupWrite([(j.servo_id, j.servo.register("status_return_level")) for j in spec.joints])
-    bus.write_group(levels, [_ANSWER_EVERYTHING] * len(spec.joints))
+def answer_everything(bus: Bus, joints: Sequence[JointSpec]) -> None:
+    """Broadcast that reads and writes are to be answered: below that level, writes at least are not confirmed."""
+    levels = GroupWrite([(j.servo_id, j.servo.register("status_return_level")) for j in joints])
+    bus.write_group(levels, [ANSWER_EVERYTHING] * len(joints))
 
 
 def _check_model(joint: JointSpec, data: bytes) -> ServoOnBus:

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from robot_runtime.arm.errors import ServoSettingError, TorqueIsOnError
-from robot_runtime.arm.identify import ServoOnBus
+from robot_runtime.arm.identify import ANSWER_EVERYTHING, ServoOnBus, answer_everything
 from robot_runtime.arm.scaling import goal_bounds, goal_register
-from robot_runtime.bus import Bus, GroupWrite
+from robot_runtime.bus import Bus
 from robot_runtime.bus.scan import read_registers
-
-_ANSWER_EVERYTHING = 2
-"""Status Return Level at which writes are confirmed."""
 
 
 def prepare(bus: Bus, servos: tuple[ServoOnBus, ...], mapping: tuple[int, bytes] | None) -> None:
@@ -49,9 +46,8 @@ def _require_torque_off(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
 
 def _set_mode(bus: Bus, servo: ServoOnBus) -> None:
     joint, model = servo.joint, servo.model
-    level = model.register("status_return_level")
-    if bus.read(joint.servo_id, level) != _ANSWER_EVERYTHING:  # then a write is not confirmed: broadcast it
-        bus.write_group(GroupWrite([(joint.servo_id, level)]), [_ANSWER_EVERYTHING])
+    if bus.read(joint.servo_id, model.register("status_return_level")) != ANSWER_EVERYTHING:
+        answer_everything(bus, [joint])
     mode = model.register("operating_mode")
     if bus.read(joint.servo_id, mode) != model.modes[joint.mode]:
         bus.write_verified(joint.servo_id, mode, model.modes[joint.mode])

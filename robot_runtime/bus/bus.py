@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
@@ -116,11 +117,8 @@ class Bus:
 
     def try_group(self, group: GroupRead) -> int:
         """Read a group in just the way it was prepared, once: for finding out what servos can do."""
-        with self._lock:
-            try:
-                return self._read_once(group, None)
-            except OSError as error:
-                raise self._port_error(error) from error
+        with self._transaction():
+            return self._read_once(group, None)
 
     def write_group(self, group: GroupWrite, values: list[int]) -> None:
         """Send one value (register ticks) to each servo of the group. Broadcast: nobody confirms it.
@@ -231,11 +229,8 @@ class Bus:
         Raises:
             PortSettingError: the adapter does not do that rate.
         """
-        with self._lock:
-            try:
-                self.port.set_baudrate(baudrate)
-            except OSError as error:
-                raise self._port_error(error) from error
+        with self._transaction():
+            self.port.set_baudrate(baudrate)
 
     def ping(self, servo_id: int, tries: int = _SLOW_TRIES) -> Identity:
         """Model number of one servo.
@@ -257,7 +252,7 @@ class Bus:
 
     def listen(self, packet: bytes, reply: int) -> bytes:
         """Send a packet as it is and return all that is heard while `reply` bytes could come: for diagnosis."""
-        with self._lock:
+        with self._transaction():
             port = self.port
             port.discard_input()
             port.write(packet)
@@ -335,13 +330,16 @@ class Bus:
         option = {(False, False): 0xFF, (True, False): 0x01, (True, True): 0x02}[keep_id, keep_baudrate]
         self._slowly(1, lambda: self._link.factory_reset(servo_id, option))
 
-    def _wait_for_late_replies(self) -> None:
-        """Before the same question is asked again: the first answer must not be taken for the second."""
-        try:
-            self.port.sleep_until(self.port.now() + _SETTLE)
-            self.statistics.strays += self.port.discard_input()
-        except OSError as error:
-            raise self._port_error(error) from error
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """The bus for one transaction off the hot path, which does the same without the cost of a generator."""
+        with self._lock:
+            try:
+                yield
+            except BusError:
+                raise
+            except OSError as error:
+                raise self._port_error(error) from error
 
     def _port_error(self, error: OSError) -> OSError:
         """The error of ours that a port's own error means; ours stay as they are."""
@@ -353,12 +351,12 @@ class Bus:
         """Try a slow transaction a few times; the last error is the one raised."""
         for attempt in range(1, tries + 1):
             try:
-                with self._lock:
+                with self._transaction():
                     return transaction()
             except (NoReplyError, CorruptReplyError):
                 if attempt == tries:
                     raise
-                self._wait_for_late_replies()
-            except OSError as error:
-                raise self._port_error(error) from error
+                with self._transaction():  # the first answer must not be taken for the second
+                    self.port.sleep_until(self.port.now() + _SETTLE)
+                    self.statistics.strays += self.port.discard_input()
         raise AssertionError("tries must be at least 1")

@@ -50,7 +50,6 @@ class GroupRead:
             tail = (length + 4).to_bytes(2, "little") + bytes((STATUS,))
             self._heads = tuple(HEADER + bytes((servo_id,)) + tail for servo_id in self.ids)
             self._layout = struct.Struct("<" + f"8sB{length}xH" * count)
-        self._no_errors = [0] * count
 
     def field(self, offset: int, dtype: str) -> NDArray[Any]:
         """Live view of one field, `offset` bytes into the data, one value a servo (unaligned, little-endian)."""

@@ -22,16 +22,6 @@ def wire_time(count: int, baudrate: int) -> float:
     return count * BITS_PER_BYTE / baudrate
 
 
-def sync_read_request_bytes(servos: int) -> int:
-    """Bytes of a (fast) sync read request."""
-    return 14 + servos
-
-
 def sync_read_reply_bytes(servos: int, length: int, *, fast: bool) -> int:
     """Bytes of all replies: one packet each, or one packet for all."""
     return 8 + servos * (length + 4) if fast else servos * (STATUS_OVERHEAD + length)
-
-
-def sync_write_bytes(servos: int, length: int) -> int:
-    """Bytes of a sync write."""
-    return 14 + servos * (length + 1)

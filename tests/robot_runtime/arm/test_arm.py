@@ -139,6 +139,8 @@ def test_an_unplugged_port_has_one_error_everywhere() -> None:
         rig.arm.read()
     with pytest.raises(PortVanishedError):
         rig.arm.prepare()
+    with pytest.raises(PortVanishedError):
+        rig.arm.bus.listen(b"anybody?", 14)
 
 
 # -- torque ------------------------------------------------------------------------------------------------------------
