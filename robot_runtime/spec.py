@@ -125,6 +125,7 @@ class ArmSpec:
     joints: tuple[JointSpec, ...]
     poses: Mapping[str, tuple[float, ...]]  # rad, by name; `home` and `rest` are always there
     digest: str  # SHA-256 of arm.toml and MJCF, hex
+    mjcf_digest: str  # SHA-256 of the MJCF alone: what a policy was trained in, whatever the zero of this arm
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -190,8 +191,10 @@ def _build(file: TomlTable, *, zeroed: bool) -> ArmSpec:
     joints = _joints(file, bus, zeroed=zeroed)
     poses = _poses(file.table("poses"), joints)
     file.finish()
-    digest = hashlib.sha256(file.file.read_bytes() + b"\0" + mjcf.read_bytes()).hexdigest()
-    return ArmSpec(name, description, file.file, mjcf, tip, bus, voltage, joints, poses, digest)
+    body = mjcf.read_bytes()
+    digest = hashlib.sha256(file.file.read_bytes() + b"\0" + body).hexdigest()
+    mjcf_digest = hashlib.sha256(body).hexdigest()
+    return ArmSpec(name, description, file.file, mjcf, tip, bus, voltage, joints, poses, digest, mjcf_digest)
 
 
 def _bus(table: TomlTable) -> BusSpec:

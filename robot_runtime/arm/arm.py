@@ -207,10 +207,24 @@ class Arm:
             raise CommandError(f"a command for {command.count} joints, the arm has {len(values)}; nothing was sent")
         np.copyto(values, command.values)
         if not np.array_equal(held, self._held_before):
-            self._hold_newly(held)
+            released = self._held_before & ~held
+            np.copyto(self._low, self._goal.low, where=released)
+            np.copyto(self._high, self._goal.high, where=released)
+            self.capture_hold(held & ~self._held_before)
+            np.copyto(self._held_before, held)
         if held.any():
-            self.kinematics.gravity(self.state.q, self.gravity)
-            self._hold.fill(values, held, self.state, self.gravity, self.bus.port.now())
+            self.hold_into(values, held)
+        self.send(values)
+
+    def send(self, values: NDArray[np.float64]) -> None:
+        """Send one value to every joint, for callers who hold joints by themselves (`hold_into`); changes `values`.
+
+        Clipped as `write` clips, except that a joint may stay where `capture_hold` found it outside its limits.
+
+        Raises:
+            CommandError: a value is not finite; nothing was sent.
+            PortVanishedError: the port is gone.
+        """
         if self._duty.any_pwm:
             self._duty.clip(values, self.state)
         np.multiply(values, self._goal.scale, out=values)
@@ -227,6 +241,21 @@ class Arm:
     def hold_angle(self) -> NDArray[np.float64]:
         """Where held joints are kept (rad): a live array. Moving it slowly moves them, softly and in any mode."""
         return self._hold.angle
+
+    def capture_hold(self, joints: NDArray[np.bool_]) -> None:
+        """Hold these joints where they stand from now on, even a little outside their limits: a goal that is clipped
+        to them would pull the joint in at once. The rest of the range stays closed.
+        """
+        self._hold.capture(self.state.q, joints)
+        stands = np.rint(self._hold.captured * self._goal.scale + self._goal.offset)
+        pinned = joints & self._goal.is_position
+        np.copyto(self._low, np.minimum(self._goal.low, stands), where=pinned)
+        np.copyto(self._high, np.maximum(self._goal.high, stands), where=pinned)
+
+    def hold_into(self, values: NDArray[np.float64], joints: NDArray[np.bool_]) -> None:
+        """Write into `values` what keeps these joints at `hold_angle`, in the unit of each joint's mode."""
+        self.kinematics.gravity(self.state.q, self.gravity)
+        self._hold.fill(values, joints, self.state, self.gravity, self.bus.port.now())
 
     def clear_flags(self) -> None:
         """Forget `jumped`, `restarted` and `watchdog_tripped`, once somebody has dealt with them."""
@@ -247,19 +276,6 @@ class Arm:
             with contextlib.suppress(ServoError):  # one that does not answer shows in the read that follows
                 if self.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog")) < 0:
                     self.state.watchdog_tripped[i] = True
-
-    def _hold_newly(self, held: NDArray[np.bool_]) -> None:
-        """Joints that are held from now on are held where they stand, even a little outside their limits: a clipped
-        goal would pull them in at once.
-        """
-        self._hold.capture(self.state.q, held & ~self._held_before)
-        np.copyto(self._low, self._goal.low)
-        np.copyto(self._high, self._goal.high)
-        stands = np.rint(self._hold.captured * self._goal.scale + self._goal.offset)
-        pinned = held & self._goal.is_position
-        np.minimum(self._low, stands, out=self._low, where=pinned)
-        np.maximum(self._high, stands, out=self._high, where=pinned)
-        np.copyto(self._held_before, held)
 
     def _slowest_return_delay(self) -> float:
         """The longest Return Delay Time set in any servo (s): replies are awaited no longer than that explains."""

@@ -1,0 +1,1 @@
+"""The flight recorder: what happened, all of it, and how to read it again."""

@@ -1,0 +1,1 @@
+"""Policies: a frozen ONNX network, its contract, and what they make of a state."""

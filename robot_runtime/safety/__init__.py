@@ -1,0 +1,1 @@
+"""What stands between whatever wants the arm to move and the arm."""
