@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_runtime.flying import Inputs, Request
+from robot_runtime.policy import Target, TargetError
+from robot_runtime.policy.targets import FileTarget, FixedTarget, LiveTarget, StreamTarget, TargetSource, target_source
+
+TIP = Target("tip_position", 3, low=(0.0, -0.2, 0.0), high=(0.3, 0.2, 0.3))
+RESTING = Target("custom", 2, default=(1.0, 2.0))
+
+
+def sampled(source: TargetSource, now: float = 1.0, inputs: Inputs | None = None) -> Inputs:
+    inputs = inputs or Inputs(source.target.size if source.target else 0)
+    source.sample(inputs, now)
+    return inputs
+
+
+def test_fixed_numbers_are_never_old() -> None:
+    source = target_source("0.2,0,0.1", TIP)
+    for now in (1.0, 100.0):
+        inputs = sampled(source, now)
+        assert inputs.target.tolist() == [0.2, 0.0, 0.1]
+        assert inputs.target_stamp == now
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.2,0", r"expected 3 numbers \(x, y, z of the tip in m\), found 2"),
+        ("0.2,0,0.4", r"number 3 \(0.4\) is outside 0 to 0.3, the range of the training"),
+        ("0.2,0,nan", "expected finite numbers"),
+        ("a,b,c", "expected numbers, a .csv or .jsonl file, or -"),
+        ("missing.csv", "cannot be read"),
+        (None, "this policy wants a target: --target N,N,N"),
+    ],
+)
+def test_what_cannot_be_a_target_is_refused(text: str | None, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        target_source(text, TIP)
+
+
+def test_no_target_and_the_default() -> None:
+    assert sampled(target_source(None, None)).target_stamp == -np.inf
+    assert sampled(target_source(None, RESTING)).target.tolist() == [1, 2]
+    with pytest.raises(TargetError, match="takes no target"):
+        target_source("1,2", None)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_a_file_holds_each_target_until_the_next(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    rows = [(0.0, [0.1, 0, 0.1]), (0.5, [0.2, 0, 0.1]), (2.0, [0.3, 0, 0.1])]
+    if name.endswith("csv"):
+        file.write_text("time,x,y,z\n" + "\n".join(f"{t},{','.join(map(str, v))}" for t, v in rows) + "\n")
+    else:
+        file.write_text("\n".join(json.dumps({"time": t, "target": v}) for t, v in rows))
+    source = target_source(str(file), TIP)
+    assert sampled(source, 50.0).target[0] == 0.1  # not begun
+    source.begin(100.0)
+    assert [sampled(source, now).target[0] for now in (100.0, 100.49, 100.5, 101.9)] == [0.1, 0.1, 0.2, 0.2]
+    assert not sampled(source, 101.9).request
+    assert sampled(source, 102.0).request == Request.TARGETS_ENDED
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("0,0,0,0\n1,0,0\n", "t.csv:2: expected 3 numbers"),
+        ("0,0,0,0\n1,0,9,0\n", "t.csv:2: number 2 .* outside"),
+        ("1,0,0,0\n1,0,0,0\n", "t.csv:2: times must ascend; 1.0 follows 1.0"),
+        ("0,0,0,0\nx,0,0,0\n", "t.csv:2: expected numbers"),
+        ("time,x,y,z\n", "no targets in it"),
+        ("nan,0,0,0\n", "t.csv:1: expected a time"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(tmp_path: Path, body: str, message: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(body)
+    with pytest.raises(TargetError, match=message):
+        FileTarget(file, TIP)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    read, write = os.pipe()
+    yield read, write
+    for end in (read, write):
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+def test_lines_of_a_stream(pipe: tuple[int, int]) -> None:
+    source, inputs = StreamTarget(pipe[0], TIP), Inputs(3)
+    assert sampled(source, 1.0, inputs).target_stamp == -np.inf  # nothing yet, and it did not wait
+    os.write(pipe[1], b'[0.1, 0, 0.1]\n{"target": [0.2, 0, 0.')
+    assert sampled(source, 2.0, inputs).target.tolist() == [0.1, 0, 0.1]
+    os.write(pipe[1], b"2]}\n")
+    assert sampled(source, 3.0, inputs).target.tolist() == [0.2, 0, 0.2]
+    assert sampled(source, 4.0, inputs).target_stamp == 3.0
+    assert not inputs.request
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"{oops", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON|line without an end"),
+        (b"[1, 2]", "expected 3 numbers"),
+        (b"[0, 0, 1e999]", "finite"),
+        (b"[0, 0, true]", "expected 3 numbers, found"),
+        (b"[0, 0, 1" + b"0" * 400 + b"]", "finite"),
+        (b'{"goal": [0, 0, 0]}', "expected 3 numbers, found None"),
+        (b"[0, 0, 5]", "outside 0 to 0.3"),
+    ],
+)
+def test_a_bad_line_is_counted_and_ignored(pipe: tuple[int, int], line: bytes, problem: str) -> None:
+    source, inputs = StreamTarget(pipe[0], TIP), Inputs(3)
+    os.set_blocking(pipe[1], False)
+    for k, part in enumerate((b"[0.1, 0, 0.1]\n", line[:50_000], line[50_000:] + b"\n", b"\n")):
+        os.write(pipe[1], part)
+        sampled(source, float(k), inputs)
+    assert inputs.target.tolist() == [0.1, 0, 0.1]
+    assert inputs.target_stamp == 0.0
+    assert source.ignored == 1
+    assert source.problem
+
+
+def test_only_the_newest_of_many_lines_are_read(pipe: tuple[int, int]) -> None:
+    source, inputs = StreamTarget(pipe[0], TIP), Inputs(3)
+    os.write(pipe[1], b"bad\n" * 1000 + b"[0.1, 0, 0.1]\n")
+    sampled(source, 1.0, inputs)
+    assert inputs.target[0] == 0.1
+    assert source.ignored == 15
+
+
+def test_the_end_of_a_stream_is_told(pipe: tuple[int, int]) -> None:
+    source, inputs = StreamTarget(pipe[0], TIP), Inputs(3)
+    os.write(pipe[1], b"[0.1, 0, 0.1]")
+    os.close(pipe[1])
+    for now in (1.0, 2.0, 3.0):
+        sampled(source, now, inputs)
+    assert inputs.request == Request.TARGETS_ENDED
+    assert inputs.target.tolist() == [0.1, 0, 0.1]  # the last line needs no end
+
+
+def test_a_stream_begins_with_the_default(pipe: tuple[int, int]) -> None:
+    source, inputs = StreamTarget(pipe[0], RESTING), Inputs(2)
+    assert sampled(source, 1.0, inputs).target.tolist() == [1, 2]
+    os.write(pipe[1], b"[5, 6]\n")
+    assert sampled(source, 2.0, inputs).target.tolist() == [5, 6]
+
+
+def test_a_program_sets_targets() -> None:
+    source, inputs = LiveTarget(TIP), Inputs(3)
+    assert sampled(source, 1.0, inputs).target_stamp == -np.inf
+    source.set([0.1, 0, 0.1])
+    assert sampled(source, 2.0, inputs).target_stamp == 2.0
+    with pytest.raises(TargetError, match="outside"):
+        source.set((0.1, 0, 9))
+    assert sampled(source, 3.0, inputs).target_stamp == 2.0
+    source.end()
+    assert sampled(source, 4.0, inputs).request == Request.TARGETS_ENDED
+
+
+def test_a_fixed_target_is_checked_in_code_too() -> None:
+    with pytest.raises(TargetError):
+        FixedTarget((1.0,), TIP)
