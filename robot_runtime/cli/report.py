@@ -1,0 +1,80 @@
+"""robot-report: one HTML page about one flight."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from robot_runtime.cli.common import ExitCode, Screen, UsageError, add_common, command, run
+from robot_runtime.flight.page import page
+from robot_runtime.flight.reader import Flight, FlightError, read_flight
+from robot_runtime.flight.summary import arm_of, summary
+
+_EXAMPLES = """  robot-report flight.mcap                 writes flight.html beside it
+  robot-report flight.mcap --clip          with a moving picture of the arm
+  robot-report flight.mcap --json          the numbers alone, for a program"""
+
+_NO_CLIP = "--clip shows the arm here, moving (with 'pip install mujoco')."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `robot-report`."""
+    parser = command(
+        "robot-report",
+        "Write one HTML page about a recorded flight: what ended it, tracking, torques and speeds against limits, "
+        "interventions, timing, heat, events and where everything came from.",
+        _EXAMPLES,
+    )
+    parser.add_argument("flight", metavar="FLIGHT", type=Path, help="the recording, an MCAP file")
+    parser.add_argument("--out", metavar="PAGE", type=Path, help="the page to write; FLIGHT.html if not given")
+    parser.add_argument("--clip", action="store_true", help="render a moving picture of the arm into the page")
+    add_common(parser, port=False)
+    parser.set_defaults(body=_body)
+    return run(parser, argv)
+
+
+def load(path: Path) -> Flight:
+    """A flight from the command line. Raises UsageError."""
+    try:
+        return read_flight(path)
+    except FlightError as error:
+        raise UsageError(str(error)) from error
+
+
+def _body(args: argparse.Namespace, screen: Screen) -> ExitCode:
+    flight = load(args.flight)
+    arm = arm_of(flight)
+    numbers = summary(flight, arm)
+    out: Path | None = args.out or (None if args.json else args.flight.with_suffix(".html"))
+    if out is not None:
+        out.write_text(page(flight, arm, numbers, _clip(flight, screen) if args.clip else _NO_CLIP), encoding="utf-8")
+    screen.result({**numbers, "page": None if out is None else str(out)})
+    _show(numbers, out, screen)
+    return ExitCode.FOUND if flight.truncated else ExitCode.FINE
+
+
+def _clip(flight: Flight, screen: Screen) -> bytes | str:
+    from robot_runtime.flight.clip import ClipError, clip  # noqa: PLC0415 (graphics only for whoever asks)
+
+    with screen.working("rendering the arm"):
+        try:
+            return clip(flight.path)
+        except ClipError as error:
+            screen.aside(str(error))
+            return str(error)
+
+
+def _show(numbers: dict[str, Any], out: Path | None, screen: Screen) -> None:
+    verdict = numbers["verdict"]
+    if verdict is None:
+        screen.say("no verdict: the program was gone before it could say how the flight ended")
+    else:
+        screen.say(f"{verdict.get('verdict')}: {verdict.get('text', '')}")
+    rate = f" at {numbers['rate']:.0f} Hz" if numbers["rate"] else ""
+    screen.say(f"{numbers['cycles']} cycles in {numbers['seconds']:.1f} s{rate}, {numbers['skipped']} skipped")
+    for what in numbers["damage"]:
+        screen.say(f"the file is damaged: {what}")
+    if out is not None:
+        screen.say(f"-> {out}")

@@ -1,0 +1,58 @@
+"""What a recording carries besides its cycles: the arm's files and the policy's, to fly it again from it alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robot_runtime.flight.reader import Flight, FlightError
+from robot_runtime.flight.recorder import FlightRecorder
+from robot_runtime.flight.summary import plain
+from robot_runtime.policy.contract import Contract
+from robot_runtime.policy.contract_json import contract_to_json
+from robot_runtime.policy.load import Policy, load_policy
+from robot_runtime.policy.onnx_data import files_of
+from robot_runtime.spec import ArmSpec, load_arm
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What a flight was flown with."""
+
+    arm: ArmSpec
+    policy: Policy
+    orders: Mapping[str, Any]
+
+
+def attach_arm(recorder: FlightRecorder, spec: ArmSpec) -> None:
+    """The arm file and its MJCF (not the meshes that one may name)."""
+    recorder.metadata("arm", {"name": spec.name, "file": str(spec.path), "digest": spec.digest})
+    recorder.attach("arm/arm.toml", spec.path)
+    recorder.attach(f"arm/{os.path.relpath(spec.mjcf, spec.path.parent)}", spec.mjcf)
+
+
+def attach_policy(recorder: FlightRecorder, network: Path, contract: Contract, orders: Mapping[str, Any]) -> None:
+    """The network with its data files, what its numbers mean as it was understood, and what was asked of the flight."""
+    recorder.metadata("policy", {"file": network.name, "contract": contract_to_json(contract), "orders": dict(orders)})
+    for file in files_of(network):
+        recorder.attach(f"policy/{file.relative_to(network.parent)}", file)
+
+
+def belongings(flight: Flight, folder: Path) -> Belongings:
+    """Unpack a flight's files into an empty folder and load them.
+
+    Raises:
+        FlightError: it carries no policy.
+        ArmSpecError, PolicyError: what it carries cannot be used.
+    """
+    if "policy" not in flight.metadata:
+        raise FlightError(f"{flight.path}: it carries no policy, so it cannot be flown again")
+    flight.extract(folder)
+    told = flight.metadata["policy"]
+    contract = folder / "contract.json"
+    contract.write_text(told["contract"], encoding="utf-8")
+    spec = load_arm(folder / "arm")
+    return Belongings(spec, load_policy(folder / "policy" / told["file"], spec, contract), plain(told)["orders"])

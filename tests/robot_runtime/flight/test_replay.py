@@ -1,0 +1,112 @@
+"""A whole flight of a policy, recorded and flown again from the recording alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_runtime.cli.replay import main, replay_flight
+from robot_runtime.flight.contents import attach_arm, attach_policy
+from robot_runtime.flight.ports import RecordingPort
+from robot_runtime.flight.reader import read_flight
+from robot_runtime.flight.recorder import Recorder
+from robot_runtime.flying import Inputs
+from robot_runtime.policy import Action, Contract, Term, contract_to_json
+from robot_runtime.policy.load import load_policy
+from robot_runtime.session import Orders, fly, layout_of
+from robot_runtime.spec import load_arm
+from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.policy.networks import linear
+
+ARM = "koch-v1.1"
+
+
+class Nobody:
+    """Asks for nothing."""
+
+    def begin(self, now: float) -> None:
+        pass
+
+    def sample(self, inputs: Inputs, now: float) -> None:
+        pass
+
+
+def record(folder: Path, faults: Sequence[str] = ()) -> Path:
+    """A policy that swings every joint by what it sees and by what it said last, flown for half a second."""
+    spec = load_arm(ARM)
+    joints = spec.joint_names
+    n = len(joints)
+    contract = Contract(
+        (Term("joint_position", n, joints), Term("joint_velocity", n, joints, (0.1,)), Term("last_action", n)),
+        Action("position", joints, scale=(0.3,)),
+        rate=50.0,
+    )
+    weights = np.random.default_rng(1).normal(size=(3 * n, n)) / np.sqrt(3 * n)
+    network = linear(folder / "policy.onnx", weights, external=True)
+    (folder / "policy.json").write_text(contract_to_json(contract))
+    policy = load_policy(network, spec, folder / "policy.json")
+    orders, path = Orders(200.0, duration=0.5), folder / "a.mcap"
+    with Recorder(path, layout_of(spec, policy.contract), waits=True) as recorder:
+        attach_arm(recorder, spec)
+        attach_policy(recorder, network, policy.contract, orders.as_json())
+        port = RecordingPort(LockstepPort(Twin.load(ARM, faults=faults)), recorder)
+        verdict = fly(spec, policy, port, orders, Nobody(), recorder, show_checks=lambda _: True)
+        recorder.metadata("verdict", verdict.as_json())
+    for file in (network, folder / "policy.onnx.data", folder / "policy.json"):
+        file.unlink()  # the recording has its own
+    return path
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("flight"))
+
+
+def test_every_command_is_the_same_bit_for_bit(recorded: Path) -> None:
+    flight = read_flight(recorded)
+    assert flight["acts"].sum() > 10
+    assert np.ptp(flight["command"][flight["phase"] == 2], axis=0).max() > 0.01
+    result = replay_flight(flight)
+    assert result.identical
+    assert result.cycles == len(flight) > 100
+    assert not result.differences
+    assert not result.ended
+
+
+def test_also_on_a_bus_that_loses_replies(tmp_path: Path) -> None:
+    flight = read_flight(record(tmp_path, ["packet-lost:p=0.02"]))
+    assert flight["missing"].any()
+    result = replay_flight(flight)
+    assert result.identical
+    assert not result.differences
+
+
+def test_a_torn_recording_is_flown_as_far_as_it_goes(recorded: Path, tmp_path: Path) -> None:
+    data = recorded.read_bytes()
+    torn = tmp_path / "torn.mcap"
+    torn.write_bytes(data[: len(data) * 2 // 3])
+    flight = read_flight(torn)
+    assert 0 < len(flight) < len(read_flight(recorded))
+    result = replay_flight(flight)
+    assert result.identical
+    assert result.ended
+
+
+def test_the_command_says_the_same(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(recorded)]) == 0
+    assert "the same, bit for bit" in capsys.readouterr().out
+    assert main([str(recorded), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["same"]
+    assert told["differences"] == {}
+
+
+def test_a_recording_without_a_policy_cannot_be_flown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Recorder(tmp_path / "a.mcap", layout_of(load_arm(ARM), None)):
+        pass
+    assert main([str(tmp_path / "a.mcap")]) == 2
+    assert "carries no policy" in capsys.readouterr().err
