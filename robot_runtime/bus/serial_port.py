@@ -56,6 +56,8 @@ class SerialPort:
         self._poll.register(self._fd, select.POLLIN)
         self.latency_timer: LatencyTimer = prepare_latency_timer(name, self._serial)
         self.adapter_latency = self.latency_timer.seconds
+        self.spin = 0.0
+        """s before the end of a `sleep_until` from which the clock is watched instead of slept on: sleeps end late."""
 
     def now(self) -> float:
         """Monotonic time in seconds."""
@@ -63,9 +65,11 @@ class SerialPort:
 
     def sleep_until(self, time_s: float) -> None:
         """Wait until `now()` reaches `time_s`; return at once if it has passed."""
-        delay = time_s - time.monotonic()
+        delay = time_s - self.spin - time.monotonic()
         if delay > 0:
             time.sleep(delay)
+        while time.monotonic() < time_s:
+            pass
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send all bytes.

@@ -1,0 +1,260 @@
+"""What people and the computer ask of a flight: signals, the space bar, an emergency stop, a parent that is gone.
+
+Nothing is done here but noticing. Handlers count, files are looked at every few cycles, and the loop is told by bits of
+`Request`: so a request ends a flight in order, in the middle of no transaction, and replays from a recording.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import signal
+import stat
+import sys
+import termios
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from robot_runtime.flying import Inputs, Request
+
+LOOK_EVERY = 0.010
+"""s between two looks at keys, emergency stop, parent and watchers: the bound within which they are noticed, besides
+the cycle. Signals are noticed every cycle."""
+
+SECOND_REQUEST = 0.8
+"""s of quiet between two requests to stop, from which the later one means: let go. A key that is held repeats itself
+after 0.25 to 0.66 s and faster then (Linux console, X11), and must not drop the arm."""
+
+_PATIENCE = 5
+"""Signals that the loop may leave unseen before one of them breaks it off: it hangs."""
+
+_SIGNALS = {
+    signal.SIGINT: Request.CTRL_C,
+    signal.SIGTSTP: Request.CTRL_C,  # Ctrl-Z would freeze the program with the arm in mid-air
+    signal.SIGTERM: Request.SIGTERM,
+    signal.SIGHUP: Request.SIGHUP,
+}
+
+_IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
+"""They would freeze a program in the background that touches its terminal."""
+
+_RELEASED = b"1"
+"""What the value file of an emergency stop says while the arm may move; a broken wire reads 0."""
+
+Watcher = Callable[[], int]
+"""Asked at every look; answers bits of Request."""
+
+
+class EstopError(OSError):
+    """The emergency stop that was named cannot be used; the arm does not start without it.
+
+    Example scenarios:
+        - No such file, or no open file descriptor of that number.
+        - Its value file does not say 1: it is pressed, or its wire is broken.
+    """
+
+
+class Operator:
+    """Notices requests between `with` and its end; then handlers and terminal are as they were.
+
+    Enter it when somebody looks at `sample`, and not before: Ctrl-C does nothing else any more. A request stays.
+    `estop` is the number of an open file descriptor, or a path. A pipe, socket, terminal or device stops the arm by any
+    byte, its end, or a hangup. A value file, as of a GPIO line, stops it by saying anything but 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: bool = True,
+        estop: int | str | Path | None = None,
+        watchers: Sequence[Watcher] = (),
+        parent: bool = True,
+    ) -> None:
+        """`keys`: the space bar stops. `parent`: the end of the program that started this one stops."""
+        self._keys, self._estop_name, self._watchers = keys, estop, tuple(watchers)
+        self._parent = os.getppid() if parent else None
+        self._bits = 0  # a plain number: flags cost a microsecond an operation
+        self._arrived = dict.fromkeys(_SIGNALS, 0)  # counted by the handler
+        self._seen = dict.fromkeys(_SIGNALS, 0)  # told to the loop
+        self._unseen = 0
+        self._last_request: float | None = None
+        self._next_look = -float("inf")
+        self._poll = select.poll()
+        self._terminal: int | None = None
+        self._estop: int | None = None
+        self._value_file: int | None = None
+        self._undo: list[Callable[[], object]] = []
+
+    def __enter__(self) -> Self:
+        """Take signals, keys and emergency stop.
+
+        Raises:
+            EstopError: it cannot be used.
+        """
+        try:
+            self._take_estop()
+            for number in _SIGNALS:
+                self._handle(number, self._on_signal)
+            for number in _IGNORED:
+                self._handle(number, signal.SIG_IGN)
+            if self._keys:
+                self._take_terminal()
+        except BaseException:
+            self.close()
+            raise
+        atexit.register(self.close)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Handlers and terminal back."""
+        self.close()
+
+    def close(self) -> None:
+        """Handlers and terminal back. Closing twice is harmless."""
+        while self._undo:
+            self._undo.pop()()
+        atexit.unregister(self.close)
+
+    @property
+    def listens_to_keys(self) -> bool:
+        """Whether the space bar is heard: there is a terminal, and this program is in front of it."""
+        return self._terminal is not None
+
+    def sample(self, inputs: Inputs, now: float) -> None:
+        """Add what was requested to `inputs.request`; `now` is the port's clock (s)."""
+        if self._unseen:
+            self._take_signals(now)
+        if now >= self._next_look:
+            self._next_look = now + LOOK_EVERY
+            self._look(now)
+        inputs.request |= self._bits
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._arrived[signal.Signals(number)] += 1
+        self._unseen += 1
+        if self._unseen > _PATIENCE:
+            raise KeyboardInterrupt
+
+    def _take_signals(self, now: float) -> None:
+        self._unseen = 0
+        for number, request in _SIGNALS.items():
+            if self._arrived[number] != self._seen[number]:
+                self._seen[number] = self._arrived[number]
+                self._request(request, now)
+
+    def _request(self, request: Request, now: float) -> None:
+        if self._last_request is not None and now - self._last_request >= SECOND_REQUEST:
+            self._bits |= int(Request.LET_GO)
+        self._last_request = now
+        self._bits |= int(request)
+
+    def _look(self, now: float) -> None:
+        for fd, _ in self._poll.poll(0):
+            if fd == self._estop:
+                self._bits |= int(Request.ESTOP)
+                self._poll.unregister(fd)  # it has said what it can say
+            else:
+                self._take_keys(fd, now)
+        if self._value_file is not None and not _released(self._value_file):
+            self._bits |= int(Request.ESTOP)
+        if self._parent is not None and os.getppid() != self._parent:
+            self._bits |= int(Request.PARENT_GONE)
+        for watcher in self._watchers:
+            self._bits |= int(watcher())
+
+    def _take_keys(self, fd: int, now: float) -> None:
+        try:
+            typed = os.read(fd, 64)
+        except OSError:
+            typed = b""
+        if not typed:  # the terminal has gone, or this program is in the background now
+            self._poll.unregister(fd)
+        elif b" " in typed:
+            self._request(Request.SPACE, now)
+
+    def _handle(self, number: signal.Signals, handler: Any) -> None:
+        before = signal.signal(number, handler)
+        self._undo.append(lambda: signal.signal(number, signal.SIG_DFL if before is None else before))
+
+    def _take_terminal(self) -> None:
+        """Keys one by one, unseen, without waiting; Ctrl-C still makes a signal. Only from the foreground."""
+        fd = _open_terminal(self._undo)
+        if fd is None or not _in_front(fd):
+            return
+        before = termios.tcgetattr(fd)
+        self._undo.append(lambda: _restore(fd, before))
+        changed = termios.tcgetattr(fd)
+        changed[3] &= ~(termios.ICANON | termios.ECHO)
+        changed[6][termios.VMIN] = changed[6][termios.VTIME] = 0
+        termios.tcsetattr(fd, termios.TCSANOW, changed)
+        self._poll.register(fd, select.POLLIN)
+        self._terminal = fd
+
+    def _take_estop(self) -> None:
+        name = self._estop_name
+        if name is None:
+            return
+        try:
+            fd = name if isinstance(name, int) else os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            kind = os.fstat(fd).st_mode
+        except OSError as error:
+            raise EstopError(error.errno, f"the emergency stop cannot be used: {error.strerror}", str(name)) from error
+        if not isinstance(name, int):
+            self._undo.append(lambda: os.close(fd))
+        if not stat.S_ISREG(kind):
+            self._estop = fd
+            self._poll.register(fd, select.POLLIN | select.POLLPRI)
+            return
+        self._value_file = fd
+        if not _released(fd):
+            raise EstopError(
+                0, "the emergency stop is pressed, or its wire is broken: its file does not say 1", str(name)
+            )
+
+
+def disk_watcher(folder: Path, least: int) -> Watcher:
+    """Says that the disk is full when fewer bytes than `least` are free. Not for network disks: they may not answer."""
+
+    def watch() -> int:
+        disk = os.statvfs(folder)
+        return Request.DISK_FULL if disk.f_bavail * disk.f_frsize < least else 0
+
+    return watch
+
+
+def _released(fd: int) -> bool:
+    try:
+        return os.pread(fd, 8, 0).strip() == _RELEASED
+    except OSError:
+        return False
+
+
+def _open_terminal(undo: list[Callable[[], object]]) -> int | None:
+    """Standard input, or the terminal behind it when that carries something else."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        return sys.stdin.fileno()
+    try:
+        fd = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return None
+    undo.append(lambda: os.close(fd))
+    return fd
+
+
+def _in_front(fd: int) -> bool:
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _restore(fd: int, attributes: list[Any]) -> None:
+    try:
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
+    except termios.error:
+        return  # the terminal is gone, and its settings with it

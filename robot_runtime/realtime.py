@@ -1,0 +1,313 @@
+"""Punctual cycles: what to ask of the system for them, the pace itself, and the accounting of how punctual they were.
+
+Nothing here is needed for a flight to be right, only for it to be in time. What the system does not allow is told, with
+the line that would allow it; docs/realtime.md has the measurements behind the numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import getpass
+import math
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from robot_runtime.bus import Port
+
+PRIORITY = 50
+"""Of SCHED_FIFO (1 to 99): above everything ordinary, below the kernel's own interrupt threads where those have 50+."""
+
+SPIN_FIFO, SPIN = 150e-6, 100e-6
+"""s that a sleep may end late, with SCHED_FIFO and without: so much before its end it becomes a look at the clock.
+Measured: docs/realtime.md."""
+
+SPIN_SHARE = 0.15
+"""Of the period, at most: whoever shares the core (the twin, the recorder) keeps the rest."""
+
+SWITCH_INTERVAL = 100e-6
+"""s after which a thread that waits for the interpreter gets it. Python's 5 ms is longer than a cycle; far shorter ones
+make two threads quarrel. Measured: docs/realtime.md."""
+
+_MCL_CURRENT, _MCL_FUTURE = 1, 2  # Linux, <sys/mman.h>; so on all architectures that Python 3.11 has wheels for
+_PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30  # Linux, <linux/prctl.h>
+_SHORTEST_SLACK = 1  # ns
+
+_MAY_LOCK = 1 << 14
+"""CAP_IPC_LOCK among the capabilities of a process. Linux, <sys/capability.h>."""
+
+_ISOLATED = Path("/sys/devices/system/cpu/isolated")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to ask of the system."""
+
+    priority: int = PRIORITY  # of SCHED_FIFO; 0: stay an ordinary process
+    lock_memory: bool = True
+    cores: tuple[int, ...] | None = None  # None: those that the system keeps free for such as us (isolcpus), if any
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that was asked of the system."""
+
+    name: str
+    got: bool
+    detail: str
+    advice: str = ""  # what to do to get it
+
+
+Facts = tuple[Fact, ...]
+
+
+class RealTime:
+    """Makes the calling thread punctual between `enter` and `leave`.
+
+    Threads and processes that are started later do not inherit the scheduling class, but they do inherit the cores:
+    start them before, or let them choose their own.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is asked yet."""
+        self._undo: list[Callable[[], object]] = []
+        self._fifo = False
+
+    def __enter__(self) -> Self:
+        """Nothing is asked yet: `enter` does."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """As `leave`."""
+        self.leave()
+
+    def enter(self, settings: Settings | None = None) -> Facts:
+        """Ask for everything; what was not to be had is in the facts, never an exception."""
+        settings = settings or Settings()
+        facts = [_collector(self._undo)]
+        if sys.platform != "linux":
+            return (Fact("real time", got=False, detail=f"not available on {sys.platform}", advice=_USE_LINUX), *facts)
+        if settings.lock_memory:
+            facts.insert(0, _memory(self._undo))
+        facts.insert(0, _cores(settings.cores, self._undo))
+        if settings.priority:
+            scheduling = _scheduling(settings.priority, self._undo)
+            self._fifo = scheduling.got
+            facts.insert(0, scheduling)
+        if not self._fifo:
+            _timer_slack(self._undo)
+        return tuple(facts)
+
+    def leave(self) -> None:
+        """Give everything back. Leaving twice is harmless."""
+        while self._undo:
+            self._undo.pop()()
+        self._fifo = False
+
+    def spin(self, period: float) -> float:
+        """For `SerialPort.spin` (s) in a loop of this period (s)."""
+        return min(SPIN_FIFO if self._fifo else SPIN, SPIN_SHARE * period)
+
+
+_USE_LINUX = "for a punctual loop use Linux"
+
+
+def _collector(undo: list[Callable[[], object]]) -> Fact:
+    """No pauses to collect garbage, and no long waits for a thread that computes."""
+    was_enabled, interval = gc.isenabled(), sys.getswitchinterval()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    undo += [gc.unfreeze, lambda: gc.enable() if was_enabled else None, lambda: sys.setswitchinterval(interval)]
+    return Fact("garbage collector", got=True, detail="off while the arm moves")
+
+
+def _scheduling(priority: int, undo: list[Callable[[], object]]) -> Fact:
+    name = "scheduling class"
+    before, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    _raise_limit(resource.RLIMIT_RTPRIO)
+    try:
+        # The recorder's thread, or a program that is started, must not become as important as the loop.
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except OSError as error:
+        return Fact(name, got=False, detail=f"SCHED_FIFO refused: {error.strerror}", advice=_allow_fifo(priority))
+    undo.append(lambda: os.sched_setscheduler(0, before, parameter))
+    return Fact(name, got=True, detail=f"SCHED_FIFO {priority}")
+
+
+def _allow_fifo(priority: int) -> str:
+    return (
+        f"write '{_user()} - rtprio {priority}' into /etc/security/limits.d/99-robot.conf and log in again; "
+        f"in a systemd unit LimitRTPRIO={priority}; in a container --cap-add=SYS_NICE --ulimit rtprio={priority}"
+    )
+
+
+def _memory(undo: list[Callable[[], object]]) -> Fact:
+    """All pages stay in memory: a page that comes back from the disk costs milliseconds."""
+    name, libc = "memory locked", ctypes.CDLL(None, use_errno=True)
+    unlimited = _raise_limit(resource.RLIMIT_MEMLOCK) == resource.RLIM_INFINITY or _may_lock()
+    # Below a limit, locking the future would let an allocation fail in flight.
+    if libc.mlockall(_MCL_CURRENT | (_MCL_FUTURE if unlimited else 0)):
+        number = ctypes.get_errno()
+        return Fact(
+            name,
+            got=False,
+            detail="more than this user may lock" if number == errno.ENOMEM else os.strerror(number),
+            advice=f"write '{_user()} - memlock unlimited' into /etc/security/limits.d/99-robot.conf and log in "
+            "again; in a systemd unit LimitMEMLOCK=infinity; in a container --ulimit memlock=-1",
+        )
+    undo.append(libc.munlockall)
+    return Fact(name, got=True, detail="all of it" if unlimited else "what there is now")
+
+
+def _raise_limit(kind: int) -> int:
+    """Take as much as this user may have; returns how much that is."""
+    soft, hard = resource.getrlimit(kind)
+    if soft != hard:
+        resource.setrlimit(kind, (hard, hard))
+    return hard
+
+
+def _may_lock() -> bool:
+    status = Path("/proc/self/status").read_text()
+    return any(int(line.split()[1], 16) & _MAY_LOCK for line in status.splitlines() if line.startswith("CapEff:"))
+
+
+def _cores(wanted: Sequence[int] | None, undo: list[Callable[[], object]]) -> Fact:
+    name = "cores"
+    before = os.sched_getaffinity(0)
+    cores = set(isolated_cores() if wanted is None else wanted)
+    if not cores:
+        return Fact(name, got=True, detail=f"any of {len(before)}")
+    try:
+        os.sched_setaffinity(0, cores)
+    except OSError:
+        have = ", ".join(map(str, sorted(before)))
+        return Fact(name, got=False, detail=f"not on {_listed(cores)}", advice=f"choose of the cores {have}")
+    undo.append(lambda: os.sched_setaffinity(0, before))
+    return Fact(name, got=True, detail=f"on {_listed(cores)}")
+
+
+def isolated_cores(file: Path = _ISOLATED) -> tuple[int, ...]:
+    """Cores that the kernel schedules nobody on who does not ask for them (isolcpus)."""
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return ()
+    found: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
+def _timer_slack(undo: list[Callable[[], object]]) -> None:
+    """An ordinary process is woken up to 50 µs late to save power, unless it asks not to be; SCHED_FIFO never is."""
+    prctl = ctypes.CDLL(None).prctl
+    before = prctl(_PR_GET_TIMERSLACK, 0, 0, 0, 0)
+    if before > 0 and prctl(_PR_SET_TIMERSLACK, _SHORTEST_SLACK, 0, 0, 0) == 0:
+        undo.append(lambda: prctl(_PR_SET_TIMERSLACK, before, 0, 0, 0))
+
+
+def _listed(cores: set[int]) -> str:
+    return ("core " if len(cores) == 1 else "cores ") + ", ".join(map(str, sorted(cores)))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+class Pacer:
+    """Cycles at start + k * period, for ever: a cycle that is late does not delay the ones behind it.
+
+    A cycle that takes longer than a period is followed by the next one that is not yet over: whole cycles are skipped,
+    and counted, and the phase stays. All times by the port's clock, in seconds; so it runs in virtual time too.
+    """
+
+    def __init__(self, port: Port, period: float, start: float | None = None) -> None:
+        """Cycle 0 is due at `start`, by default now."""
+        self.port, self.period = port, period
+        self.start = port.now() if start is None else start
+        self.cycle = 0  # the one that is running
+        self.due = self.start  # when it should have begun
+        self.lateness = 0.0  # s that it began later
+        self.slack = 0.0  # s that were left when the one before it was done; negative: it took too long
+        self.skipped = 0  # cycles between the two that never ran
+        self.skipped_in_all = 0
+
+    def wait(self) -> None:
+        """Wait for the next cycle."""
+        port, period = self.port, self.period
+        cycle = self.cycle + 1
+        due = self.start + cycle * period
+        self.slack = due - port.now()
+        port.sleep_until(due)
+        late = port.now() - due
+        skipped = 0
+        if late >= period:
+            skipped = int(late / period)
+            cycle += skipped
+            due = self.start + cycle * period
+            late -= skipped * period
+            self.skipped_in_all += skipped
+        self.cycle, self.due, self.lateness, self.skipped = cycle, due, late, skipped
+
+
+class Histogram:
+    """How long something took, as counts in bins whose edges grow by 4.4 %: adding one more costs no memory."""
+
+    _LOWEST, _OCTAVES, _PER_OCTAVE = 1e-7, 27, 16  # s; up to 13 s
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._counts = [0] * (self._OCTAVES * self._PER_OCTAVE)
+        self.count = 0
+        self.least = math.inf  # s
+        self.most = -math.inf  # s
+
+    def add(self, seconds: float) -> None:
+        """One more; what is negative counts as next to nothing, but `least` remembers it."""
+        i = 0
+        if seconds > self._LOWEST:
+            i = int(min(math.log2(seconds / self._LOWEST) * self._PER_OCTAVE, len(self._counts) - 1))
+        self._counts[i] += 1
+        self.count += 1
+        self.least = min(self.least, seconds)
+        self.most = max(self.most, seconds)
+
+    def quantile(self, share: float) -> float:
+        """s, which this share of all does not exceed; exact to the width of a bin. Nan when empty."""
+        if not self.count:
+            return math.nan
+        rank, seen = max(math.ceil(share * self.count), 1), 0
+        for i, count in enumerate(self._counts):
+            seen += count
+            if seen >= rank:
+                edge = self._LOWEST * math.exp2((i + 1) / self._PER_OCTAVE)
+                return min(max(edge, self.least), self.most)
+        raise AssertionError("the counts add up to the count")
+
+    def summary(self) -> dict[str, float]:
+        """Median, p99, p99.9 and extremes, s."""
+        if not self.count:
+            return {}
+        return {
+            "median": self.quantile(0.5),
+            "p99": self.quantile(0.99),
+            "p99.9": self.quantile(0.999),
+            "max": self.most,
+            "min": self.least,
+        }

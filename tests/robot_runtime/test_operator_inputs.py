@@ -1,0 +1,255 @@
+"""Requests by every way in, in the clock that the caller gives; handlers and terminal are as before afterwards."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from robot_runtime.flying import Inputs, Request
+from robot_runtime.operator_inputs import LOOK_EVERY, SECOND_REQUEST, EstopError, Operator, disk_watcher
+
+
+class Loop:
+    """What a loop does with an operator."""
+
+    def __init__(self, operator: Operator) -> None:
+        self.operator, self.now = operator, 50.0
+
+    def after(self, seconds: float) -> int:
+        self.now += seconds
+        inputs = Inputs(0)
+        self.operator.sample(inputs, self.now)
+        return inputs.request
+
+
+@pytest.mark.parametrize(
+    ("number", "request_"),
+    [
+        (signal.SIGINT, Request.CTRL_C),
+        (signal.SIGTSTP, Request.CTRL_C),
+        (signal.SIGTERM, Request.SIGTERM),
+        (signal.SIGHUP, Request.SIGHUP),
+    ],
+)
+def test_a_signal_is_a_request_that_stays(number: signal.Signals, request_: Request) -> None:
+    before = signal.getsignal(number)
+    with Operator(keys=False) as operator:
+        loop = Loop(operator)
+        assert loop.after(0.002) == 0
+        signal.raise_signal(number)
+        assert loop.after(0.002) == request_
+        assert loop.after(10.0) == request_
+    assert signal.getsignal(number) == before
+
+
+def test_the_second_request_lets_go_but_a_bounce_does_not() -> None:
+    with Operator(keys=False) as operator:
+        loop = Loop(operator)
+        for _ in range(200):  # a key that is held, at 30 a second: the parent may pass the same on, too
+            signal.raise_signal(signal.SIGINT)
+            assert loop.after(1 / 30) == Request.CTRL_C
+        assert loop.after(SECOND_REQUEST) == Request.CTRL_C
+        signal.raise_signal(signal.SIGTERM)
+        assert loop.after(0.002) == Request.CTRL_C | Request.SIGTERM | Request.LET_GO
+
+
+def test_a_loop_that_hangs_is_broken_off() -> None:
+    with Operator(keys=False):
+        for _ in range(5):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_any_byte_on_the_emergency_stop_stops() -> None:
+    reader, writer = os.pipe()
+    with Operator(keys=False, estop=reader) as operator:
+        loop = Loop(operator)
+        assert loop.after(LOOK_EVERY) == 0
+        os.write(writer, b"\0")
+        assert loop.after(LOOK_EVERY) == Request.ESTOP
+        assert loop.after(10.0) == Request.ESTOP
+    os.fstat(reader)  # the caller's: left open
+    os.close(reader)
+    os.close(writer)
+
+
+def test_the_end_of_the_emergency_stop_stops() -> None:
+    reader, writer = os.pipe()
+    with Operator(keys=False, estop=reader) as operator:
+        loop = Loop(operator)
+        assert loop.after(LOOK_EVERY) == 0
+        os.close(writer)
+        assert loop.after(LOOK_EVERY) == Request.ESTOP
+    os.close(reader)
+
+
+def test_an_emergency_stop_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "stop"
+    os.mkfifo(path)
+    with Operator(keys=False, estop=path) as operator:
+        loop = Loop(operator)
+        assert loop.after(LOOK_EVERY) == 0
+        path.write_bytes(b"!")
+        assert loop.after(LOOK_EVERY) == Request.ESTOP
+
+
+@pytest.mark.parametrize("pressed", ["0\n", "", "01"])
+def test_a_value_file_stops_by_anything_but_1(tmp_path: Path, pressed: str) -> None:
+    path = tmp_path / "value"
+    path.write_text("1\n")
+    with Operator(keys=False, estop=str(path)) as operator:
+        loop = Loop(operator)
+        assert loop.after(LOOK_EVERY) == 0
+        path.write_text(pressed)
+        assert loop.after(LOOK_EVERY) == Request.ESTOP
+
+
+def test_an_emergency_stop_that_cannot_be_used_stops_before_the_start(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    pressed = tmp_path / "value"
+    pressed.write_text("0\n")
+    for estop in (tmp_path / "none", 987, pressed):
+        with pytest.raises(EstopError, match="emergency stop"), Operator(keys=False, estop=estop):
+            pass
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_looks_are_rare_and_bounded() -> None:
+    asked = []
+    with Operator(keys=False, watchers=[lambda: asked.append(0) or 0]) as operator:  # type: ignore[func-returns-value]
+        loop = Loop(operator)
+        for _ in range(100):
+            loop.after(0.001)
+    assert 9 <= len(asked) <= 11
+
+
+def test_a_watcher_is_heard() -> None:
+    says = [0]
+    with Operator(keys=False, watchers=[lambda: says[0]]) as operator:
+        loop = Loop(operator)
+        assert loop.after(LOOK_EVERY) == 0
+        says[0] = Request.RECORDER_FAILED
+        assert loop.after(LOOK_EVERY) == Request.RECORDER_FAILED
+
+
+def test_a_disk_that_fills_is_a_request(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    assert disk_watcher(tmp_path, free // 2)() == 0
+    assert disk_watcher(tmp_path, free * 2)() == Request.DISK_FULL
+
+
+def test_a_parent_that_is_gone_is_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Operator(keys=False) as operator, Operator(keys=False, parent=False) as orphan:
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        assert Loop(operator).after(0) == Request.PARENT_GONE
+        assert Loop(orphan).after(0) == 0
+
+
+PROGRAM = textwrap.dedent("""
+    import os, sys, time
+    from robot_runtime.flying import Inputs
+    from robot_runtime.operator_inputs import Operator
+    inputs, end = Inputs(0), time.monotonic() + 20
+    with Operator() as operator:
+        os.write(1, b"keys\\n" if operator.listens_to_keys else b"none\\n")
+        while not inputs.request and time.monotonic() < end:
+            operator.sample(inputs, time.monotonic())
+            time.sleep(0.001)
+        os.write(1, b"%d\\n" % inputs.request)
+        if len(sys.argv) > 1:
+            raise RuntimeError
+""")
+
+
+class Terminal:
+    """A program in front of a terminal of its own."""
+
+    def __init__(self, *arguments: str, in_front: bool = True, **streams: int) -> None:
+        self.master, slave = pty.openpty()
+        self.slave = slave
+        code = f"import fcntl, os, termios; fcntl.ioctl({slave}, termios.TIOCSCTTY, 0)" if in_front else ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"{code}\n{PROGRAM}", *arguments],
+            stdin=streams.get("stdin", slave),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[slave],
+            start_new_session=True,
+        )
+
+    def says(self) -> bytes:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    @property
+    def echoes(self) -> bool:
+        flags = termios.tcgetattr(self.slave)[3]
+        return bool(flags & termios.ECHO) and bool(flags & termios.ICANON)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    fd = os.open(os.devnull, os.O_RDONLY)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize("arguments", [(), ("fail",)])
+def test_the_space_bar_stops_and_the_terminal_is_as_before(arguments: tuple[str, ...]) -> None:
+    terminal = Terminal(*arguments)
+    assert terminal.says() == b"keys"
+    assert not terminal.echoes
+    os.write(terminal.master, b"x")
+    os.write(terminal.master, b" ")
+    assert int(terminal.says()) == Request.SPACE
+    terminal.process.wait()
+    assert terminal.echoes
+    terminal.close()
+
+
+def test_keys_are_heard_while_standard_input_carries_something_else(nobody: int) -> None:
+    terminal = Terminal(stdin=nobody)
+    assert terminal.says() == b"keys"
+    os.write(terminal.master, b"\x03")  # Ctrl-C still is a signal
+    assert int(terminal.says()) == Request.CTRL_C
+    terminal.process.wait()
+    assert terminal.echoes
+    terminal.close()
+
+
+def test_a_program_that_is_not_in_front_of_its_terminal_leaves_it_alone() -> None:
+    terminal = Terminal(in_front=False)
+    assert terminal.says() == b"none"
+    assert terminal.echoes
+    terminal.process.terminate()
+    assert int(terminal.says()) == Request.SIGTERM
+    terminal.close()
+
+
+def test_nothing_is_echoed_and_a_hangup_is_a_request() -> None:
+    terminal = Terminal()
+    assert terminal.says() == b"keys"
+    os.write(terminal.master, b"abc")
+    assert not select.select([terminal.master], [], [], 0.05)[0]
+    os.close(terminal.master)
+    assert int(terminal.says()) & Request.SIGHUP
+    terminal.process.wait()
+    terminal.master = os.open(os.devnull, os.O_RDONLY)
+    terminal.close()
