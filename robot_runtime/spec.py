@@ -122,6 +122,7 @@ class ArmSpec:
     tip: str
     bus: BusSpec
     supply: tuple[float, float]  # V
+    power: float  # W, electrical, of all motors together
     joints: tuple[JointSpec, ...]
     poses: Mapping[str, tuple[float, ...]]  # rad, by name; `home` and `rest` are always there
     digest: str  # SHA-256 of arm.toml and MJCF, hex
@@ -187,14 +188,17 @@ def _build(file: TomlTable, *, zeroed: bool) -> ArmSpec:
     arm.finish()
     bus, supply = _bus(file.table("bus")), file.table("supply")
     voltage = supply.interval("voltage", "V", 1.0, _MOST_VOLTS)
-    supply.finish()
     joints = _joints(file, bus, zeroed=zeroed)
+    # What the torque limits can draw at most: a motor takes current in proportion to its torque, at the full voltage.
+    supply.default("power", sum(j.limits.torque * j.servo.motor.no_load_speed / j.gear for j in joints))
+    power = supply.positive("power", "W")
+    supply.finish()
     poses = _poses(file.table("poses"), joints)
     file.finish()
     body = mjcf.read_bytes()
     digest = hashlib.sha256(file.file.read_bytes() + b"\0" + body).hexdigest()
     mjcf_digest = hashlib.sha256(body).hexdigest()
-    return ArmSpec(name, description, file.file, mjcf, tip, bus, voltage, joints, poses, digest, mjcf_digest)
+    return ArmSpec(name, description, file.file, mjcf, tip, bus, voltage, power, joints, poses, digest, mjcf_digest)
 
 
 def _bus(table: TomlTable) -> BusSpec:

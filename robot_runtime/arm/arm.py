@@ -254,7 +254,8 @@ class Arm:
 
     def hold_into(self, values: NDArray[np.float64], joints: NDArray[np.bool_]) -> None:
         """Write into `values` what keeps these joints at `hold_angle`, in the unit of each joint's mode."""
-        self.kinematics.gravity(self.state.q, self.gravity)
+        if not self._goal.is_position[joints].all():  # servos that position themselves need no gravity from here
+            self.kinematics.gravity(self.state.q, self.gravity)
         self._hold.fill(values, joints, self.state, self.gravity, self.bus.port.now())
 
     def clear_flags(self) -> None:

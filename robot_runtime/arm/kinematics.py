@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from robot_runtime.spec import ArmSpec, ArmSpecError
 
 _POLYNOMIAL = 5  # coefficients of a joint equality in MuJoCo
+_TOUCHING = 1e-9  # m
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,17 @@ class Clearance:
     distance: float  # m, negative when they overlap
     first: str
     second: str
+
+
+@dataclass(slots=True, eq=False)
+class Pair:
+    """Two geoms that may touch, and what was last measured between them."""
+
+    first: str
+    second: str
+    geoms: tuple[int, int]
+    bodies: tuple[int, int]
+    distance: float = np.inf  # m
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +46,20 @@ class _Coupling:
     coefficients: tuple[float, ...]
 
     def position(self, leader: float) -> float:
-        x = leader - self.leader_home
-        return self.home + sum(c * x**k for k, c in enumerate(self.coefficients))
+        x, value = leader - self.leader_home, 0.0
+        for c in reversed(self.coefficients):
+            value = value * x + c
+        return self.home + value
 
     def slope(self, leader: float) -> float:
-        x = leader - self.leader_home
-        return sum(k * c * x ** (k - 1) for k, c in enumerate(self.coefficients) if k)
+        x, value = leader - self.leader_home, 0.0
+        for k in range(len(self.coefficients) - 1, 0, -1):
+            value = value * x + k * self.coefficients[k]
+        return value
+
+    def steepest(self, limits: NDArray[np.float64]) -> float:
+        """The steepest slope at any of these leader's angles (rad), a little more."""
+        return 1.1 * max(abs(self.slope(x)) for x in np.linspace(*limits, 50))
 
 
 class Kinematics:
@@ -58,6 +78,7 @@ class Kinematics:
         model = self._model
         self._data = mujoco.MjData(model)
         joint_ids = [self._id(mujoco.mjtObj.mjOBJ_JOINT, name, spec, "joint") for name in spec.joint_names]
+        self._joints = np.array(joint_ids)
         self._qpos = np.array([model.jnt_qposadr[j] for j in joint_ids])
         self._dof = np.array([model.jnt_dofadr[j] for j in joint_ids])
         self._tip = self._id(mujoco.mjtObj.mjOBJ_SITE, spec.tip, spec, "site")
@@ -65,6 +86,17 @@ class Kinematics:
         self._pairs = _collision_pairs(model)
         self._bias = np.zeros(model.nv)
         self._jacobian = np.zeros((3, model.nv))
+        self._other_jacobian = np.zeros((3, model.nv))
+        self._segment = np.zeros(6)
+        self._full = np.zeros((model.nv, model.nv))
+        # Gravity is asked for at rest; what moves has a working state of its own.
+        self._moving = mujoco.MjData(model)
+        # Arrays that every call touches, fetched once: each access through the binding costs as much as the arithmetic.
+        self._angles = self._data.qpos
+        self._moving_angles, self._moving_speeds = self._moving.qpos, self._moving.qvel
+        self._fold = np.zeros((model.nv, len(joint_ids)))
+        self._fold[self._dof, np.arange(len(joint_ids))] = 1.0
+        self.pairs: tuple[Pair, ...] = tuple(self._pair(*geoms) for geoms in self._pairs)
 
     def gravity(self, q: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.float64]:
         """Joint torques (N·m) that hold the arm still at `q` (rad) against gravity, into `out`."""
@@ -75,6 +107,113 @@ class Kinematics:
         for coupling in self._couplings:
             out[coupling.leader] += self._bias[coupling.dof] * coupling.slope(float(q[coupling.leader]))
         return out
+
+    def dynamics(
+        self, q: NDArray[np.float64], dq: NDArray[np.float64], inertia: NDArray[np.float64], bias: NDArray[np.float64]
+    ) -> None:
+        """The rigid-body model at (q, dq): torque = inertia @ acceleration + bias (N·m), friction left out.
+
+        `inertia` (joints x joints, kg·m²) and `bias` (gravity, Coriolis and centrifugal torques) are filled.
+        """
+        model, data = self._model, self._moving
+        angles, speeds = self._moving_angles, self._moving_speeds
+        angles[self._qpos] = q
+        speeds[self._dof] = dq
+        for coupling in self._couplings:
+            leader = coupling.leader
+            angle = float(q[leader])
+            slope = coupling.slope(angle)
+            angles[coupling.qpos] = coupling.position(angle)
+            speeds[coupling.dof] = slope * dq[leader]
+            self._fold[coupling.dof, leader] = slope
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_crb(model, data)
+        mujoco.mj_comVel(model, data)
+        mujoco.mj_rne(model, data, 0, self._bias)
+        mujoco.mj_fullM(model, data, self._full)
+        fold = self._fold
+        np.dot(fold.T, np.dot(self._full, fold), out=inertia)
+        np.dot(self._bias, fold, out=bias)
+
+    def place(self, q: NDArray[np.float64]) -> None:
+        """Put the arm at `q` (rad) for the calls that follow: `separation`, `tip_motion`."""
+        self._place(q)
+        mujoco.mj_comPos(self._model, self._data)
+
+    def distance(self, pair: Pair, within: float) -> float:
+        """Distance of a pair (m) where the arm was placed, negative when they overlap; `within` when it is more."""
+        pair.distance = mujoco.mj_geomDistance(self._model, self._data, *pair.geoms, within, self._segment)
+        return pair.distance
+
+    def gradient(self, pair: Pair, out: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How the distance of the pair that was measured last changes with each joint (m/rad), into `out`."""
+        model, data, segment = self._model, self._data, self._segment
+        way = segment[3:] - segment[:3]
+        if abs(pair.distance) < _TOUCHING:  # no direction to be had from the points: the bodies' middles give one
+            way = data.geom_xpos[pair.geoms[1]] - data.geom_xpos[pair.geoms[0]]
+            way = way / max(float(np.linalg.norm(way)), _TOUCHING)
+        else:
+            way = way / pair.distance
+        mujoco.mj_jac(model, data, self._jacobian, None, segment[:3], pair.bodies[0])
+        mujoco.mj_jac(model, data, self._other_jacobian, None, segment[3:], pair.bodies[1])
+        np.subtract(self._other_jacobian, self._jacobian, out=self._jacobian)
+        return np.matmul(way @ self._jacobian, self._fold, out=out)
+
+    def tip_motion(self, position: NDArray[np.float64], jacobian: NDArray[np.float64]) -> None:
+        """The tip (m) where the arm was placed, and how it moves with each joint (3 x joints, m/rad), into both."""
+        np.copyto(position, self._data.site_xpos[self._tip])
+        mujoco.mj_jacSite(self._model, self._data, self._jacobian, None, self._tip)
+        np.matmul(self._jacobian, self._fold, out=jacobian)
+
+    def levers(self) -> NDArray[np.float64]:
+        """How fast at most each joint can change the distance of each pair (pairs x joints, m/rad)."""
+        moved = np.array([self._reach(int(self._model.geom_bodyid[g]), g) for g in range(self._model.ngeom)])
+        rows = [self._lever(moved[a], moved[b], (a, b)) for a, b in self._pairs]
+        return np.array(rows).reshape(len(rows), len(self._dof))
+
+    def tip_levers(self) -> NDArray[np.float64]:
+        """How fast at most each joint can move the tip (m/rad)."""
+        return self._reach(int(self._model.site_bodyid[self._tip]), None)
+
+    def _lever(
+        self, first: NDArray[np.float64], second: NDArray[np.float64], geoms: tuple[int, int]
+    ) -> NDArray[np.float64]:
+        """A joint that moves both bodies of a pair moves them alike; the first joint does not move an arm off a plane
+        that it turns in.
+        """
+        lever: NDArray[np.float64] = np.where((first > 0) & (second > 0), 0.0, np.maximum(first, second))
+        for geom in geoms:
+            if self._model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE:
+                for i, joint in enumerate(self._joints):
+                    body = int(self._model.jnt_bodyid[joint])
+                    mujoco.mj_kinematics(self._model, self._moving)
+                    normal = self._moving.geom_xmat[geom].reshape(3, 3)[:, 2]
+                    upright = abs(float(normal @ self._moving.xaxis[joint])) > 1.0 - _TOUCHING
+                    if upright and self._model.body_weldid[self._model.body_parentid[body]] == 0:
+                        lever[i] = 0.0
+        return lever
+
+    def _reach(self, body: int, geom: int | None) -> NDArray[np.float64]:
+        """How far a geom, or the tip, can be from the axis of each joint that moves it (m); 0: it does not."""
+        model = self._model
+        reach = np.zeros(len(self._dof))
+        length = float(np.linalg.norm(model.site_pos[self._tip]))
+        if geom is not None:
+            length = float(np.linalg.norm(model.geom_pos[geom]) + model.geom_rbound[geom])
+        while body:
+            first = int(model.body_jntadr[body])
+            for joint in range(first, first + int(model.body_jntnum[body])):
+                for i in np.flatnonzero(self._joints == joint):
+                    reach[i] = length + float(np.linalg.norm(model.jnt_pos[joint]))
+                if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
+                    length += float(np.abs(model.jnt_range[joint]).max())
+                for coupling in self._couplings:
+                    if coupling.dof == model.jnt_dofadr[joint]:
+                        reach[coupling.leader] = max(reach[coupling.leader], coupling.steepest(self._model.jnt_range[self._joints[coupling.leader]]))
+            length += float(np.linalg.norm(model.body_pos[body]))
+            body = int(model.body_parentid[body])
+        return reach
 
     def tip_position(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
         """Position of the tip (m, base frame) at `q` (rad)."""
@@ -106,9 +245,10 @@ class Kinematics:
         return Clearance(closest, self._geom_name(pair[0]), self._geom_name(pair[1]))
 
     def _place(self, q: NDArray[np.float64]) -> None:
-        self._data.qpos[self._qpos] = q
+        angles = self._angles
+        angles[self._qpos] = q
         for coupling in self._couplings:
-            self._data.qpos[coupling.qpos] = coupling.position(float(q[coupling.leader]))
+            angles[coupling.qpos] = coupling.position(float(q[coupling.leader]))
         mujoco.mj_kinematics(self._model, self._data)
 
     def _id(self, kind: mujoco.mjtObj, name: str, spec: ArmSpec, what: str) -> int:
@@ -116,6 +256,10 @@ class Kinematics:
         if found < 0:
             raise ArmSpecError(f"{spec.mjcf}: no {what} '{name}', which {spec.path.name} names")
         return int(found)
+
+    def _pair(self, first: int, second: int) -> Pair:
+        bodies = int(self._model.geom_bodyid[first]), int(self._model.geom_bodyid[second])
+        return Pair(self._geom_name(first), self._geom_name(second), (first, second), bodies)
 
     def _geom_name(self, geom: int) -> str:
         body = int(self._model.geom_bodyid[geom])

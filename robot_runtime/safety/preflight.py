@@ -1,0 +1,150 @@
+"""Preflight: everything that is looked at before torque comes on. One gate; what fails says what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robot_runtime.arm import Arm, ArmError, ServoSettingError, WrongServoError
+from robot_runtime.bus import BusError, MissingServosError, Port, PortError, WrongBaudError
+from robot_runtime.bus.latency_timer import LatencyTimer
+from robot_runtime.policy.contract import Contract
+from robot_runtime.realtime import Facts
+from robot_runtime.safety.preflight_rest import check_at_rest
+from robot_runtime.safety.preflight_servos import check_servos
+from robot_runtime.safety.preflight_table import Check, as_data, passed, table
+from robot_runtime.spec import ArmSpec, ArmSpecError
+
+__all__ = ["Check", "Recording", "as_data", "inspect", "passed", "preflight", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a flight recording needs of the disk."""
+
+    folder: Path  # where it goes; may not exist yet
+    bytes_per_minute: float
+    minutes: float  # that there must be room for
+
+    @property
+    def bytes(self) -> float:
+        """That must be free."""
+        return self.bytes_per_minute * self.minutes
+
+
+def preflight(
+    spec: ArmSpec,
+    port: Port,
+    period: float,
+    *,
+    contract: Contract | None = None,
+    facts: Facts = (),
+    timer: LatencyTimer | None = None,
+    recording: Recording | None = None,
+) -> tuple[Arm | None, list[Check]]:
+    """The arm, if it could be opened, and every check; `passed` says whether torque may come on.
+
+    `period` (s) is the bus period. `facts` are what the system gave, `timer` is that of a USB adapter.
+    Nothing is written to the servos. The arm is the caller's to close, also when a check failed.
+    """
+    checks = [*(belongs(contract, spec) if contract else ())]
+    arm, found = inspect(spec, port, period, timer)
+    checks += [*found, *scheduling(facts)]
+    if recording:
+        checks.append(room(recording))
+    return arm, checks
+
+
+def inspect(
+    spec: ArmSpec, port: Port, period: float, timer: LatencyTimer | None = None
+) -> tuple[Arm | None, list[Check]]:
+    """Open the arm and look at all of it, in well under half a second; what goes wrong is a row, not an exception."""
+    arm: Arm | None = None
+    checks: list[Check] = []
+    try:
+        arm = Arm.open(spec, port)
+        for check in (check_servos(arm), check_at_rest(arm, period, timer)):
+            checks += check
+    except (BusError, ArmError, ArmSpecError) as error:
+        checks.append(_failure(error))
+    return arm, checks
+
+
+_FAILURES: tuple[tuple[type[Exception], str, str], ...] = (
+    (PortError, "port", "'robot-scan' lists ports and who answers there"),
+    (WrongBaudError, "servos", "'robot-setup baud' moves them to the arm file's rate"),
+    (MissingServosError, "servos", "check power and cables; 'robot-scan' shows who answers"),
+    (WrongServoError, "servos", "'robot-scan' shows which servo has which ID"),
+    (ServoSettingError, "settings", "'robot-setup arm' shows and sets what the arm file wants"),
+    (ArmSpecError, "arm file", "correct the arm file"),
+    (BusError, "bus", "check cables and power; 'robot-scan' shows damaged replies"),
+    (ArmError, "arm", "see what it says"),
+)
+"""Error -> row and advice; the first class that fits decides."""
+
+
+def _failure(error: Exception) -> Check:
+    name, advice = next((name, advice) for kind, name, advice in _FAILURES if isinstance(error, kind))
+    return Check(name, ok=False, found=str(error), advice=advice)
+
+
+def belongs(contract: Contract, spec: ArmSpec) -> Iterator[Check]:
+    """Whether policy and arm belong together."""
+    if contract.arm:
+        same = contract.arm == spec.name
+        advice = "" if same else f"choose the policy for this arm, or '--arm {contract.arm}'"
+        yield Check("policy: arm", ok=same, found=contract.arm, wanted=spec.name, advice=advice)
+    else:
+        advice = "write the arm's name into the contract once you are sure"
+        yield Check("policy: arm", ok=None, found="not said", wanted=spec.name, advice=advice)
+    want = spec.mjcf_digest[:12]
+    if contract.mjcf_digest:
+        same = contract.mjcf_digest == spec.mjcf_digest
+        advice = "" if same else f"train or check it with {spec.mjcf.name} as it is now, or go back to the arm it was"
+        yield Check("policy: model", ok=same, found=contract.mjcf_digest[:12], wanted=want, advice=advice)
+    else:
+        advice = "masses and lengths may differ from those that it was trained with; fly it slowly first"
+        yield Check("policy: model", ok=None, found="not said", wanted=want, advice=advice)
+    named = [*contract.action.joints, *(joint for term in contract.observation for joint in term.joints)]
+    if unknown := sorted(set(named) - set(spec.joint_names)):
+        found, want = f"joint {', '.join(unknown)}", ", ".join(spec.joint_names)
+        yield Check(
+            "policy: joints", ok=False, found=found, wanted=want, advice="name the arm's joints in the contract"
+        )
+
+
+def scheduling(facts: Facts) -> Iterator[Check]:
+    """What the system gave: one row if it gave everything, else one for each thing that it did not."""
+    if facts and all(fact.got for fact in facts):
+        yield Check("real time", ok=True, found="; ".join(f"{f.name}: {f.detail}" for f in facts))
+        return
+    for fact in facts:
+        if not fact.got:
+            yield Check("real time", ok=None, found=f"{fact.name}: {fact.detail}", advice=fact.advice)
+
+
+def room(recording: Recording) -> Check:
+    """Whether the disk has room for the recording."""
+    name, want = "recording", f"{_size(recording.bytes)} free for {recording.minutes:g} minutes"
+    folder = _existing(recording.folder)
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        advice = "name another folder with --record"
+        return Check(name, ok=False, found=f"{folder}: {error.strerror}", wanted=want, advice=advice)
+    ok = free >= recording.bytes
+    advice = "" if ok else "make room, or name another folder with --record"
+    return Check(name, ok=ok, found=f"{_size(free)} free in {folder}", wanted=want, advice=advice)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the first above it that exists already."""
+    candidates: Sequence[Path] = (folder, *folder.absolute().parents)
+    return next((c for c in candidates if c.exists()), folder)
+
+
+def _size(count: float) -> str:
+    unit, scale = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6)
+    return f"{count / scale:.1f} {unit}"

@@ -1,0 +1,194 @@
+"""The arm at rest, read a few dozen times before torque comes on: where it is, its encoders, its bus."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot_runtime.arm import Arm
+from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.bus.latency_timer import WANTED_MS, LatencyTimer
+from robot_runtime.safety.preflight_table import Check, or_fine
+from robot_runtime.safety.settings import Settings
+
+READS, FEWEST_READS = 50, 20
+LONGEST = 0.15
+"""s for all of them; a slow bus gets fewer."""
+
+SETTLE = 1.0
+"""s that a moving arm gets to come to rest: it may just have been put down."""
+
+LIMIT_SLACK = 0.05
+"""rad: how far outside its limits a joint may stand; torque-on allows the same."""
+
+SPREAD = 0.02
+"""rad between the readings of a joint at rest: 13 ticks of 4096; noise makes one or two."""
+
+AT_REST = 0.15
+"""rad/s, by median: 6 ticks of the velocity register, whose noise is one or two."""
+
+LOST_SHARE = Settings().loss_share
+"""Of the reads: what would end the flight does not begin it; a few lost replies are worth a word."""
+
+_READ_SLACK = 1.5
+"""Times what a read and a write should take."""
+
+FULL, BUSY = 0.95, 0.80
+"""Share of the period that reading and writing may take: more leaves nothing for the policy; or little."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What the reads brought."""
+
+    took: list[float]  # s, of the reads that lacked nobody
+    lost: list[int]  # reads without an answer, by joint
+    reads: int
+    lowest: Floats
+    highest: Floats
+    speed: Floats  # rad/s, median of the absolute value
+    jumped: Flags
+
+    @property
+    def moves(self) -> Flags:
+        return (self.highest - self.lowest > SPREAD) | (self.speed > AT_REST)
+
+
+def check_at_rest(arm: Arm, period: float, latency: LatencyTimer | None = None) -> Iterator[Check]:
+    """Positions, encoders, lost replies, and the bus against the period (s). Nothing is written.
+
+    Raises:
+        PortVanishedError: the port went away.
+    """
+    port = arm.bus.port
+    patience = port.now() + SETTLE
+    rest = _watch(arm, period)
+    while rest.moves.any() and not rest.jumped.any() and port.now() < patience:
+        rest = _watch(arm, period)
+    yield from _replies(arm, rest)
+    if rest.took:  # without one complete read nothing is known of the joints
+        yield from _positions(arm)
+        yield from _encoders(arm, rest)
+        yield _bus_time(arm, rest, period)
+    yield _latency(port.adapter_latency, latency)
+
+
+def _watch(arm: Arm, period: float) -> _Rest:
+    port, state = arm.bus.port, arm.state
+    count = len(arm.spec.joints)
+    lowest, highest = np.full(count, np.inf), np.full(count, -np.inf)
+    took, lost, speeds, reads = [], [0] * count, [], 0
+    jumped_before = state.jumped.copy()
+    end = port.now() + LONGEST
+    window = max(
+        period, _READ_SLACK * arm.cycle_time
+    )  # as in flight; but a bus too slow for it shows as slow, not lost
+    while reads < READS and (reads < FEWEST_READS or port.now() < end):
+        start = port.now()
+        missing = arm.read(start + window)
+        reads += 1
+        for i in range(count):
+            lost[i] += missing >> i & 1
+        if not missing:
+            took.append(port.now() - start)
+            speeds.append(np.abs(state.dq))
+            np.minimum(lowest, state.q, out=lowest)
+            np.maximum(highest, state.q, out=highest)
+    speed = np.median(speeds, axis=0) if speeds else np.zeros(count)
+    return _Rest(took, lost, reads, lowest, highest, speed, state.jumped & ~jumped_before)
+
+
+def _replies(arm: Arm, rest: _Rest) -> Iterator[Check]:
+    advice = "check its cable and the one in front of it"
+    if len(rest.lost) > 1 and min(rest.lost) > 0.5 * max(rest.lost):
+        advice = "all servos alike: this computer or the adapter is late; end what else runs here"
+    rows = (
+        Check(
+            "replies",
+            ok=False if lost > LOST_SHARE * rest.reads else None,
+            found=f"{joint.name} (servo {joint.servo_id}): {lost} of {rest.reads} lost",
+            wanted="none lost",
+            advice=advice,
+        )
+        for joint, lost in zip(arm.spec.joints, rest.lost, strict=True)
+        if lost
+    )
+    yield from or_fine(rows, Check("replies", ok=True, found=f"{rest.reads} reads, none lost"))
+
+
+def _positions(arm: Arm) -> Iterator[Check]:
+    def outside() -> Iterator[Check]:
+        for joint, angle in zip(arm.spec.joints, arm.state.q, strict=True):
+            low, high = joint.limits.lower - LIMIT_SLACK, joint.limits.upper + LIMIT_SLACK
+            if low <= angle <= high:
+                continue
+            turn = 2 * math.pi / joint.gear
+            advice = "move it inside by hand, torque is off"
+            if any(low <= angle + k * turn <= high for k in (-2, -1, 1, 2)):
+                advice = (
+                    "it is a whole servo turn off: power-cycle the servo with the joint inside its range, or zero the "
+                    "arm again ('robot-setup zero')"
+                )
+            found = f"{joint.name} (servo {joint.servo_id}): {angle:.3f} rad"
+            want = f"{joint.limits.lower:g} to {joint.limits.upper:g} rad"
+            yield Check("position", ok=False, found=found, wanted=want, advice=advice)
+
+    yield from or_fine(outside(), Check("position", ok=True, found="inside the limits"))
+
+
+def _encoders(arm: Arm, rest: _Rest) -> Iterator[Check]:
+    def insane() -> Iterator[Check]:
+        for i, joint in enumerate(arm.spec.joints):
+            where, spread = f"{joint.name} (servo {joint.servo_id})", rest.highest[i] - rest.lowest[i]
+            if rest.jumped[i]:
+                yield Check(
+                    "encoders",
+                    ok=False,
+                    found=f"{where} jumps, {spread:.2f} rad between readings",
+                    wanted=f"{SPREAD:g} rad at rest",
+                    advice="an encoder fault: reboot the servo; if it comes back, the servo needs repair",
+                )
+            elif rest.moves[i]:
+                yield Check(
+                    "encoders",
+                    ok=False,
+                    found=f"{where} moves: {spread:.3f} rad between readings, {rest.speed[i]:.2f} rad/s",
+                    wanted=f"at rest: {SPREAD:g} rad, {AT_REST:g} rad/s",
+                    advice="let the arm come to rest and keep your hands off; if it does rest, its encoder is faulty",
+                )
+
+    fine = Check("encoders", ok=True, found=f"{len(rest.took)} readings agree")
+    yield from or_fine(insane(), fine)
+
+
+def _bus_time(arm: Arm, rest: _Rest, period: float) -> Check:
+    """Measured, because adapters and busy computers take their time; and by the bytes, which nothing makes faster."""
+    bus, plan = arm.bus, arm.plan
+    longer = bus.expected_time(plan.full.group) - bus.expected_time(plan.motion[0].group)
+    write = arm.cycle_time - bus.expected_time(plan.full.group)
+    wire = arm.cycle_time - bus.port.adapter_latency
+    cycle = max(statistics.median(rest.took) + longer + write, wire)
+    ok = False if cycle > FULL * period else (None if cycle > BUSY * period else True)
+    latency = "see the latency timer, " if bus.port.adapter_latency > 2e-3 * WANTED_MS else ""
+    return Check(
+        "bus",
+        ok=ok,
+        found=f"{cycle * 1e3:.2f} ms a cycle, {wire * 1e3:.2f} of it on the wire: {cycle / period:.0%} of the period",
+        wanted=f"at most {BUSY:.0%} of {period * 1e3:g} ms",
+        advice="" if ok else f"{latency}ask for at most {BUSY / cycle:.0f} Hz, or raise the baud ('robot-setup baud')",
+    )
+
+
+def _latency(adapter: float, timer: LatencyTimer | None) -> Check:
+    name, want = "latency timer", f"{WANTED_MS} ms"
+    if timer is not None and timer.advice is not None:
+        return Check(name, ok=None, found=f"{timer.milliseconds} ms", wanted=want, advice=timer.advice)
+    if adapter > 2e-3 * WANTED_MS:
+        advice = "set it in the adapter's driver; what it costs shows in the time of a cycle on the bus"
+        return Check(name, ok=None, found=f"perhaps {adapter * 1e3:.0f} ms", wanted=want, advice=advice)
+    has_none = timer is not None and timer.milliseconds is None
+    return Check(name, ok=True, found="none" if has_none else f"{adapter * 1e3:g} ms", wanted=want)

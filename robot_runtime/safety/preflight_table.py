@@ -1,0 +1,57 @@
+"""One row of the preflight, and all of them as a table for people or data for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at before torque comes on."""
+
+    name: str
+    ok: bool | None  # None: a warning; the flight may begin
+    found: str
+    wanted: str = ""
+    advice: str = ""  # what to do; empty only where all is well
+
+
+def passed(checks: Iterable[Check]) -> bool:
+    """Whether torque may come on: nothing failed."""
+    return all(check.ok is not False for check in checks)
+
+
+def or_fine(wrong: Iterable[Check], fine: Check) -> Iterator[Check]:
+    """What is wrong, one row for what is wrong in the same way; or one row that says that all is well."""
+    rows: dict[tuple[str, bool | None, str, str], list[str]] = {}
+    for check in wrong:
+        rows.setdefault((check.name, check.ok, check.wanted, check.advice), []).append(check.found)
+    for (name, ok, want, advice), found in rows.items():
+        yield Check(name, ok, "; ".join(found), want, advice)
+    if not rows:
+        yield fine
+
+
+_MARKS = {True: ("ok", "green"), None: ("note", "yellow"), False: ("FAILED", "bold red")}
+
+
+def table(checks: Iterable[Check]) -> Table:
+    """For a terminal."""
+    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+    for title in ("preflight", "", "found", "wanted", "what to do"):
+        grid.add_column(title, overflow="fold")
+    for check in checks:
+        mark, style = _MARKS[check.ok]
+        cells = (check.found, check.wanted, check.advice)
+        grid.add_row(Text(check.name), Text(mark, style=style), *(Text(cell) for cell in cells))
+    return grid
+
+
+def as_data(checks: Iterable[Check]) -> list[dict[str, Any]]:
+    """For `--json`; `ok` is null for a warning."""
+    return [asdict(check) for check in checks]

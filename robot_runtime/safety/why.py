@@ -1,0 +1,56 @@
+"""Why the envelope changed a command, counted by joint and reason."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Why(IntFlag):
+    """Reasons to change a command; a command can have several."""
+
+    NOT_FINITE = 1  # it was no number: the joint brakes and stands
+    POSITION = 2  # a joint limit is near
+    VELOCITY = 4
+    ACCELERATION = 8
+    JERK = 16
+    TORQUE = 32
+    POWER = 64
+    HEAT = 128  # derated: the servo is within 10 °C of its limit
+    CLEARANCE = 256  # table or the arm itself
+    WORKSPACE = 512  # the box given for the tip
+    WINDUP = 1024  # a goal too far from where the joint stands
+    STALE = 2048  # the joint's servo has not answered for too long to know where it is
+
+
+REASONS: tuple[Why, ...] = tuple(Why)
+
+
+class Tally:
+    """What was changed in the last cycle, and how often since the start."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        """Nothing changed yet."""
+        self._names = names
+        self.now: NDArray[np.uint16] = np.zeros(len(names), dtype=np.uint16)
+        self.counts: NDArray[np.int64] = np.zeros((len(names), len(REASONS)), dtype=np.int64)
+        self.cycles = 0
+
+    def take(self, why: list[int]) -> None:
+        """The reasons of one cycle, one entry a joint."""
+        self.cycles += 1
+        self.now[:] = why
+        for i, bits in enumerate(why):
+            while bits:
+                bit = bits & -bits
+                self.counts[i, bit.bit_length() - 1] += 1
+                bits ^= bit
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Joint -> reason -> cycles, reasons that occurred."""
+        return {
+            name: {str(why.name).lower(): int(n) for why, n in zip(REASONS, row, strict=True) if n}
+            for name, row in zip(self._names, self.counts, strict=True)
+        }

@@ -1,0 +1,390 @@
+"""Every row of the preflight, made wrong on the lock-step twin: it fails, says where, and says what to do."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from robot_runtime.arm import Arm
+from robot_runtime.bus.latency_timer import LatencyTimer
+from robot_runtime.policy.contract import Action, Contract, Term
+from robot_runtime.realtime import Fact
+from robot_runtime.safety.preflight import (
+    Check,
+    Recording,
+    as_data,
+    belongs,
+    inspect,
+    passed,
+    preflight,
+    room,
+    scheduling,
+    table,
+)
+from robot_runtime.safety.preflight_rest import check_at_rest
+from robot_runtime.servos import servo_model
+from robot_runtime.setup.plan import wanted
+from robot_runtime.spec import ArmSpec, load_arm, shipped_arms
+from sim.twin import LockstepPort, Twin
+
+PERIOD = 0.005
+OMX = "open-manipulator-x"
+
+
+def set_up(twin: Twin, spec: ArmSpec) -> None:
+    """What `robot-setup arm` leaves in the servos."""
+    for servo, joint in zip(twin.servos, spec.joints, strict=True):
+        model = joint.servo.for_firmware(servo.memory.get("firmware_version"))
+        servo.set_eeprom(**{name: want.value for name, want in wanted(joint, spec.bus, model).items()})
+
+
+@dataclass
+class Rig:
+    spec: ArmSpec
+    twin: Twin
+    port: LockstepPort
+
+    def inspect(self, period: float = PERIOD) -> list[Check]:
+        return inspect(self.spec, self.port, period)[1]
+
+    def failed(self, period: float = PERIOD) -> Check:
+        (check,) = [c for c in self.inspect(period) if not c.ok]
+        return check
+
+
+def rig(name: str = OMX, *, spec: ArmSpec | None = None, **twin: Any) -> Rig:
+    """An arm that was set up and lacks nothing."""
+    wants, here = spec or load_arm(name), Twin.load(name, **twin)
+    set_up(here, wants)
+    return Rig(wants, here, LockstepPort(here))
+
+
+def edited(spec: ArmSpec, **limits: float) -> ArmSpec:
+    """The arm with other limits of its second joint."""
+    joint = spec.joints[1]
+    changed = replace(joint, limits=replace(joint.limits, **limits))
+    return replace(spec, joints=(spec.joints[0], changed, *spec.joints[2:]))
+
+
+@pytest.mark.parametrize("gap", [None, "mild", "harsh"])
+@pytest.mark.parametrize("name", shipped_arms())
+def test_an_arm_as_robot_setup_leaves_it_passes(name: str, gap: str | None) -> None:
+    here = rig(name, gap=gap)
+    arm, checks = inspect(here.spec, here.port, 0.05)
+    assert arm is not None
+    assert [c for c in checks if c.ok is not True and c.name not in ("latency timer", "replies")] == []
+    assert passed(checks)
+    names = {c.name for c in checks}
+    assert names >= {"servos", "firmware", "mode", "limits in servos", "self-protection", "return delay", "voltage"}
+    assert names >= {"temperature", "hardware errors", "torque", "replies", "position", "encoders", "bus"}
+    arm.torque_on()  # what passed the gate starts
+    arm.torque_off()
+
+
+def test_it_takes_a_fraction_of_half_a_second_and_leaves_the_servos_as_they_are() -> None:
+    here = rig()
+    here.port.sleep_until(1.0)
+    before = [bytes(s.memory.bytes[:120]) for s in here.twin.servos]  # what can be written; behind it is what is sensed
+    start = here.port.now()
+    assert passed(here.inspect())
+    assert here.port.now() - start < 0.25
+    assert before == [bytes(s.memory.bytes[:120]) for s in here.twin.servos]
+
+
+@pytest.mark.parametrize(
+    ("register", "value"),
+    [
+        ("velocity_limit", 126),
+        ("current_limit", 315),
+        ("temperature_limit", 71),
+        ("min_position_limit", 1037),
+        ("max_position_limit", 3059),
+    ],
+)
+def test_a_limit_one_tick_wider_than_the_arm_file_fails(register: str, value: int) -> None:
+    here = rig()
+    here.twin.servos[1].set_eeprom(**{register: value})
+    check = here.failed()
+    assert (check.name, check.ok) == ("limits in servos", False)
+    assert f"joint2 (servo 12): {register} {value}" in check.found
+    assert "robot-setup arm" in check.advice
+
+
+def test_a_factory_fresh_servo_is_one_row() -> None:
+    here = rig()
+    here.twin.servos[2].set_eeprom(velocity_limit=200, current_limit=1193, temperature_limit=80)
+    here.twin.servos[2].set_eeprom(min_position_limit=0, max_position_limit=4095)
+    assert here.failed().found.count("_limit ") == 5
+
+
+def test_a_limit_narrower_than_the_goals_fails_as_torque_on_would() -> None:
+    here = rig()
+    here.twin.servos[1].set_eeprom(current_limit=100)
+    check = here.failed()
+    assert "current_limit 100 (314)" in check.found
+    assert "wide enough" in check.wanted
+
+
+def test_narrower_limits_that_stop_no_goal_pass() -> None:
+    here = rig()
+    here.twin.servos[1].set_eeprom(temperature_limit=60, min_position_limit=1500, max_position_limit=2500)
+    assert passed(here.inspect())  # in current mode positions are nobody's goals
+
+
+def test_another_mode_is_a_note() -> None:
+    here = rig()
+    here.twin.servos[0].set_eeprom(operating_mode=3)
+    check = here.failed()
+    assert (check.name, check.ok, check.wanted) == ("mode", None, "current")
+
+
+def test_a_servo_that_does_not_protect_itself_fails() -> None:
+    here = rig()
+    here.twin.servos[4].set_eeprom(shutdown=0b10000)
+    check = here.failed()
+    assert check.name == "self-protection"
+    assert "overheating" in check.found
+    assert "gripper" in check.found
+
+
+def test_return_delay_is_a_note_for_all_servos_together() -> None:
+    here = rig()
+    for servo in here.twin.servos:
+        servo.set_eeprom(return_delay_time=250)
+    notes = [c for c in here.inspect(0.02) if c.ok is not True]
+    assert [(c.name, c.ok) for c in notes] == [("return delay", None)]
+    assert notes[0].found.count("500 µs") == 5
+
+
+def test_old_firmware_fails() -> None:
+    here = rig(firmware={13: 37})
+    check = next(c for c in here.inspect() if c.name == "firmware")
+    assert check.ok is False
+    assert "joint3 (servo 13): 37" in check.found
+    assert "38" in check.wanted
+
+
+@pytest.mark.parametrize("volts", [10.5, 13.5])
+def test_supply_outside_the_arm_files_fails(volts: float) -> None:
+    here = rig()
+    for servo in here.twin.servos:
+        servo.plant.set_supply(volts)
+    check = here.failed()
+    assert check.name == "voltage"
+    assert f"{volts} V" in check.found
+
+
+def test_a_servo_on_the_wrong_rail_fails_by_its_own_rating() -> None:
+    spec = load_arm("koch-v1.1")
+    assert spec.supply[1] > 12 * 1.05 - 0.1 > servo_model("XL330-M288").motor.voltage_range[1]
+    low, high = replace(spec, supply=(1.0, 20.0)), spec.joints[2]
+    fragile = replace(high, servo=replace(high.servo, motor=replace(high.servo.motor, voltage_range=(3.7, 4.0))))
+    here = rig("koch-v1.1", spec=replace(low, joints=(*spec.joints[:2], fragile, *spec.joints[3:])))
+    arm, _ = inspect(here.spec, here.port, 0.01)
+    assert arm is not None
+    servos = list(arm.servos)
+    servos[2] = replace(servos[2], model=replace(servos[2].model, motor=fragile.servo.motor))
+    arm.servos = tuple(servos)
+    from robot_runtime.safety.preflight_servos import check_servos
+
+    (check,) = [c for c in check_servos(arm) if not c.ok]
+    assert (check.name, check.wanted) == ("voltage", "3.5 to 4.2 V")
+    assert "elbow_flex" in check.found
+
+
+def test_a_warm_servo_fails() -> None:
+    here = rig(faults=["hot:servo=12,celsius=68"])
+    check = here.failed()
+    assert check.name == "temperature"
+    assert "joint2 (servo 12): 68 °C" in check.found
+    assert check.wanted == "at most 65 °C"
+
+
+def test_a_hardware_error_fails_and_names_the_cure() -> None:
+    here = rig(faults=["hot:servo=14,celsius=90"])
+    here.port.sleep_until(0.5)
+    check = next(c for c in here.inspect() if c.name == "hardware errors")
+    assert check.ok is False
+    assert "joint4 (servo 14): overheating" in check.found
+    assert "robot-setup reboot --id 14" in check.advice
+
+
+def test_torque_that_is_on_fails() -> None:
+    here = rig()
+    arm = Arm.open(here.spec, here.port)
+    arm.torque_on()
+    check = next(c for c in here.inspect() if c.name == "torque")
+    assert check.ok is False
+    assert "robot-setup release" in check.advice
+
+
+def test_a_joint_outside_its_limits_fails() -> None:
+    here = rig(spec=edited(load_arm(OMX), upper=-1.6, lower=-1.9))
+    check = next(c for c in here.inspect() if c.name == "position")
+    assert check.ok is False
+    assert "joint2 (servo 12): -1.4" in check.found
+    assert "by hand" in check.advice
+
+
+def test_a_joint_a_whole_turn_off_is_told_from_one_that_is_outside() -> None:
+    here = rig()
+    moved = edited(here.spec, lower=-7.9, upper=-7.5)
+    _, checks = inspect(moved, here.port, PERIOD)
+    check = next(c for c in checks if c.name == "position")
+    assert "robot-setup zero" in check.advice
+
+
+def test_an_arm_that_keeps_moving_is_not_at_rest() -> None:
+    here = rig(pose="home")
+    joint = here.spec.joints[0]
+    here.twin.inject(f"hand:servo={joint.servo_id},at=0,for=3,rad=1.5")
+    check = next(c for c in here.inspect() if c.name == "encoders")
+    assert check.ok is False
+    assert "moves" in check.found
+
+
+def test_an_arm_that_was_just_put_down_gets_a_moment() -> None:
+    here = rig(pose="home")
+    start = here.port.now()
+    assert passed(here.inspect())
+    assert here.port.now() - start < 2.0
+
+
+def test_an_encoder_that_jumps_fails() -> None:
+    here = rig()
+    here.port.sleep_until(1.0)
+    start = Arm.open(here.spec, here.port)
+    here.twin.inject("encoder-jump:servo=13,at=0.03,ticks=-400")
+    (check,) = [c for c in check_at_rest(start, PERIOD) if c.ok is False]
+    assert check.name == "encoders"
+    assert "joint3 (servo 13) jumps" in check.found
+
+
+def test_lost_replies_are_a_note_and_many_of_them_a_failure() -> None:
+    here = rig()
+    arm = Arm.open(here.spec, here.port)
+    here.port.sleep_until(1.0)
+    here.twin.inject("servo-silent:servo=15,at=0.02,for=0.012")
+    few = next(c for c in check_at_rest(arm, PERIOD) if c.name == "replies")
+    assert few.ok is None
+    assert "gripper (servo 15)" in few.found
+    here.twin.inject("servo-silent:servo=15,at=0.02,for=0.2")
+    many = next(c for c in check_at_rest(arm, PERIOD) if c.name == "replies")
+    assert many.ok is False
+
+
+@pytest.mark.parametrize(("rate", "ok"), [(200, True), (330, None), (600, False)])
+def test_the_bus_is_measured_against_the_period(rate: int, ok: bool | None) -> None:
+    check = next(c for c in rig().inspect(1 / rate) if c.name == "bus")
+    assert check.ok is ok
+    assert bool(check.advice) == (ok is not True)
+
+
+def test_a_long_latency_timer_is_a_note() -> None:
+    here = rig()
+    arm = Arm.open(here.spec, here.port)
+    *_, check = check_at_rest(arm, PERIOD, LatencyTimer(16, "run 'echo 1 ...'"))
+    assert (check.ok, check.found, check.advice) == (None, "16 ms", "run 'echo 1 ...'")
+    here.port.adapter_latency = 0.016
+    *_, check = check_at_rest(arm, PERIOD)
+    assert check.ok is None
+    assert check.advice
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [("servo-dead:servo=13", "servos"), ("unplugged", "port")],
+)
+def test_an_arm_that_cannot_be_opened_is_a_row(fault: str, name: str) -> None:
+    here = rig()
+    here.twin.inject(fault)
+    here.port.sleep_until(0.01)
+    arm, checks = inspect(here.spec, here.port, PERIOD)
+    assert arm is None
+    (check,) = checks
+    assert (check.name, check.ok) == (name, False)
+    assert check.advice
+
+
+def test_the_wrong_servo_and_wrong_settings_are_rows() -> None:
+    here = rig()
+    koch = load_arm("koch-v1.1").joints[0]
+    joint = replace(here.spec.joints[0], servo=koch.servo)
+    _, checks = inspect(replace(here.spec, joints=(joint, *here.spec.joints[1:])), here.port, PERIOD)
+    assert [(c.name, c.ok) for c in checks] == [("servos", False)]
+    here.twin.servos[0].set_eeprom(drive_mode=1)
+    check = here.failed()
+    assert (check.name, check.ok) == ("settings", False)
+
+
+@pytest.mark.parametrize("when", [0.001, 0.02, 0.05, 0.08])
+def test_a_port_that_vanishes_meanwhile_is_a_row(when: float) -> None:
+    here = rig()
+    here.twin.inject(f"unplugged:at={when}")
+    _, checks = inspect(here.spec, here.port, PERIOD)
+    assert not passed(checks)
+    assert checks[-1].name == "port"
+
+
+# -- what is not the arm ---------------------------------------------------------------------------------------------
+
+
+def contract(joints: Sequence[str] = ("joint1",), **of: str) -> Contract:
+    observation = (Term("joint_position", len(joints), joints=tuple(joints)),)
+    return Contract(observation, Action("torque", tuple(joints)), rate=50, **of)  # type: ignore[arg-type]
+
+
+def test_policy_and_arm_belong_together_by_name_model_and_joints() -> None:
+    spec = load_arm(OMX)
+    mine = contract(arm=OMX, mjcf_digest=spec.mjcf_digest)
+    assert [c.ok for c in belongs(mine, spec)] == [True, True]
+    assert [c.ok for c in belongs(contract(), spec)] == [None, None]
+    assert [c.ok for c in belongs(contract(arm="koch-v1.1", mjcf_digest="0" * 64), spec)] == [False, False]
+    strange = [c for c in belongs(contract(("elbow",), arm=OMX), spec) if c.ok is False]
+    assert [c.found for c in strange] == ["joint elbow"]
+
+
+def test_what_the_system_did_not_give_is_a_note() -> None:
+    got, refused = Fact("cores", got=True, detail="any"), Fact("fifo", got=False, detail="refused", advice="do this")
+    (check,) = scheduling((got, got))
+    assert check.ok
+    (check,) = scheduling((got, refused))
+    assert (check.ok, check.found, check.advice) == (None, "fifo: refused", "do this")
+    assert list(scheduling(())) == []
+
+
+def test_room_on_the_disk(tmp_path: Path) -> None:
+    assert room(Recording(tmp_path / "not" / "yet", 1e3, 1)).ok
+    check = room(Recording(tmp_path, 1e15, 10))
+    assert check.ok is False
+    assert "--record" in check.advice
+
+
+def test_everything_in_one_table_and_as_data(tmp_path: Path) -> None:
+    here = rig()
+    arm, checks = preflight(
+        here.spec,
+        here.port,
+        PERIOD,
+        contract=contract(arm="koch-v1.1"),
+        facts=(Fact("cores", got=True, detail="any"),),
+        recording=Recording(tmp_path, 1e6, 1),
+        timer=LatencyTimer(1, None),
+    )
+    assert arm is not None
+    assert not passed(checks)
+    assert all(c.advice or c.ok for c in checks)
+    console = Console(width=160, file=io.StringIO())
+    console.print(table(checks))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "FAILED" in text
+    assert "koch-v1.1" in text
+    data = json.loads(json.dumps(as_data(checks)))
+    assert {"name": "latency timer", "ok": True, "found": "1 ms", "wanted": "1 ms", "advice": ""} in data

@@ -1,0 +1,42 @@
+"""Values above their limits, for a while and for longer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot_runtime.safety.windows import Windows
+
+ALL = np.ones(2, dtype=bool)
+
+
+def step(windows: Windows, values: list[list[float]], now: float, new: np.ndarray = ALL) -> list[tuple[int, int]]:
+    windows.values[:] = values
+    return windows.due(new, now) if windows.look() else []
+
+
+def test_only_what_stays_above_for_its_window_is_due() -> None:
+    windows = Windows([[1.0, 1.0], [5.0, 5.0]], (0.2, 0.0))
+    assert step(windows, [[0.9, 1.0], [5.0, 0.0]], 0.0) == []
+    assert step(windows, [[1.1, 1.0], [5.0, 5.1]], 0.1) == [(1, 1)]
+    assert step(windows, [[1.1, 1.0], [0.0, 0.0]], 0.2) == []
+    assert step(windows, [[1.1, 1.0], [0.0, 0.0]], 0.31) == [(0, 0)]
+
+
+def test_falling_below_starts_anew() -> None:
+    windows = Windows([[1.0, 1.0]], (0.2,))
+    step(windows, [[2.0, 0.0]], 0.0)
+    assert step(windows, [[0.0, 0.0]], 0.1) == []
+    assert step(windows, [[2.0, 0.0]], 0.25) == []
+    assert step(windows, [[2.0, 0.0]], 0.5) == [(0, 0)]
+
+
+def test_old_values_are_no_reason_in_either_direction() -> None:
+    windows = Windows([[1.0, 1.0]], (0.2,))
+    step(windows, [[2.0, 2.0]], 0.0)
+    assert step(windows, [[2.0, 0.0]], 0.3, np.array([False, False])) == []
+    assert step(windows, [[2.0, 2.0]], 0.4) == [(0, 0), (0, 1)]
+
+
+def test_what_cannot_be_told_is_not_above() -> None:
+    windows = Windows([[1.0, 1.0]], (0.0,))
+    assert step(windows, [[np.nan, 0.0]], 0.0) == []
