@@ -67,6 +67,10 @@ class InputSource(Protocol):
         """Update `inputs`; `now` is the port's clock (s)."""
         ...
 
+    def begin(self, now: float) -> None:
+        """The source of motion is in charge from now on: times in files of targets count from here."""
+        ...
+
 
 class Source(Protocol):
     """Who wants the arm to move while it runs: a frozen policy, or a program that steps the arm by itself."""

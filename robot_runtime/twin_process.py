@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -51,6 +53,17 @@ class TwinProcess:
     ) -> None:
         """Stop it."""
         self.stop()
+
+    def be_punctual(self, priority: int) -> bool:
+        """Let it run before ordinary programs, as a real arm does not wait for a busy computer; False: not allowed."""
+        if not hasattr(os, "sched_setscheduler"):
+            return False
+        try:
+            for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+                os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(priority))
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         """End the twin and wait until it has. Stopping twice is harmless."""

@@ -24,6 +24,7 @@ from robot_runtime.arm import (
     TorqueOnError,
 )
 from robot_runtime.bus import Bus, BusError, Port, PortError, SerialPort
+from robot_runtime.policy import PolicyError
 from robot_runtime.servos import ServoDataError, UnknownServoError
 from robot_runtime.setup.apply import HIGHEST_ID
 from robot_runtime.setup.errors import ArmFileError, RefusedError, SetupError, UndoFileError
@@ -73,6 +74,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (ServoDataError, ExitCode.USAGE),
     (UnknownServoError, ExitCode.USAGE),
     (UsageError, ExitCode.USAGE),
+    (PolicyError, ExitCode.USAGE),
     (SetupError, ExitCode.SERVOS),
     (BusError, ExitCode.SERVOS),
     (ArmError, ExitCode.SERVOS),
@@ -170,6 +172,11 @@ class Screen:
         except BrokenPipeError:
             _silence(sys.stdout)
 
+    def line(self, data: Mapping[str, Any]) -> None:
+        """One of several objects that a machine reads, each on a line of its own."""
+        sys.stdout.write(json.dumps(data) + "\n")
+        sys.stdout.flush()
+
     def failure(self, error: BaseException, code: ExitCode) -> None:
         """An error, and what was done before it, for whoever is listening."""
         text = "interrupted" if isinstance(error, KeyboardInterrupt) else message(error)
@@ -220,7 +227,7 @@ def run(parser: Parser, argv: Sequence[str] | None) -> int:
     screen = Screen(as_json="--json" in arguments)
     try:
         args = parser.parse_args(arguments)
-        body: Callable[[argparse.Namespace, Screen], ExitCode] = args.body
+        body: Callable[[argparse.Namespace, Screen], IntEnum] = args.body
         return int(body(args, screen))
     except KeyboardInterrupt as error:
         screen.failure(error, ExitCode.INTERRUPTED)

@@ -138,3 +138,30 @@ def test_port_that_vanishes_says_so_whatever_is_tried(terminal: tuple[int, str])
     port.close()
     with pytest.raises(PortVanishedError):
         port.write(b"closed")
+
+
+def test_waiting_watches_the_clock_towards_the_end(terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    port = SerialPort(terminal[1], 1_000_000)
+    clock, slept = [100.0], []
+
+    def now() -> float:
+        clock[0] += 10e-6
+        return clock[0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr("robot_runtime.bus.serial_port.time.monotonic", now)
+    monkeypatch.setattr("robot_runtime.bus.serial_port.time.sleep", sleep)
+    port.spin = 0.001
+    due = clock[0] + 0.005
+    port.sleep_until(due)
+    assert slept == [pytest.approx(0.004, abs=50e-6)]
+    assert due <= clock[0] < due + 50e-6
+    port.sleep_until(clock[0] + 0.0005)  # shorter than the spin
+    assert len(slept) == 1
+    port.sleep_until(clock[0] - 1)
+    assert clock[0] < due + 0.001
+    monkeypatch.undo()
+    port.close()

@@ -1,0 +1,334 @@
+"""robot-run: fly a frozen policy on an arm, or on its twin when no port is named."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from robot_runtime.bus import Bus, SerialPort
+from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, run
+from robot_runtime.flight.contents import attach_arm, attach_policy
+from robot_runtime.flight.ports import RecordingPort
+from robot_runtime.flight.recorder import NullRecorder, Recorder
+from robot_runtime.live import Live, about
+from robot_runtime.operator_inputs import Operator
+from robot_runtime.policy.explain import explain, render
+from robot_runtime.policy.load import Policy, arm_named, load_policy
+from robot_runtime.policy.targets import TargetSource, target_source
+from robot_runtime.realtime import PRIORITY, RealTime
+from robot_runtime.realtime import Settings as RealTimeSettings
+from robot_runtime.safety.fault_kind import Ending
+from robot_runtime.safety.preflight import Check, Recording, as_data, passed, table
+from robot_runtime.safety.stopping import HOLD_FOR
+from robot_runtime.session import Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
+from robot_runtime.setup.unboxed import set_up_unboxed
+from robot_runtime.spec import ArmSpec, load_arm
+from robot_runtime.twin_process import TwinProcess
+from robot_runtime.verdict import Verdict
+
+_EXAMPLES = """  robot-run --policy reach.onnx                        on the twin of the arm that it was made for
+  robot-run --policy reach.onnx --port /dev/ttyUSB0    on a real arm
+  robot-run --policy reach.onnx --target 0.2,0.05,0.15 --duration 20
+  robot-run --policy reach.onnx --target -             targets as JSON lines on standard input
+  robot-run --policy reach.onnx --explain              what its numbers mean, and who says so; nothing moves
+  robot-run --policy reach.onnx --preflight-only       all checks; nothing moves
+  robot-run --policy reach.onnx --readonly             torque off: move the arm by hand, see what it would do"""
+
+_ENDINGS = """exit codes:
+  0    completed: it ran as long as it was asked to, and nothing was wrong
+  2    wrong usage, or a file that cannot be used
+  3    no port, or trouble with it
+  4    servos are missing, wrong, or do not answer as they should
+  5    refused: the preflight found something wrong
+  10   somebody asked it to stop
+  11   the bus: servos could not be heard, or the port is gone
+  12   a servo is not well: error, heat, voltage, restart, encoder
+  13   a joint did not move as it was told
+  14   the policy, or what it was fed with
+  15   the computer could not keep its time
+  16   the flight could not be recorded"""
+
+TWIN_PRIORITY = PRIORITY - 10
+"""Below the loop: while it spins, the twin runs on another core or waits."""
+
+_BYTES_A_CYCLE = 700
+"""In the recording, for an arm of six joints, with half as much again to spare; measured by benchmarks/loop.py."""
+
+_ROOM = 10.0
+"""Minutes of recording that there must be room for when nobody says how long the flight is."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `robot-run`."""
+    return run(_parser(), argv)
+
+
+def _parser() -> Parser:
+    parser = command(
+        "robot-run",
+        "Fly a frozen policy on an arm: softly to its start pose, then as the policy says inside the arm's limits, "
+        "then softly to rest. Ctrl-C ends it in order, the space bar freezes it, asking twice lets go.",
+        _EXAMPLES,
+    )
+    parser.epilog = f"examples:\n{_EXAMPLES}\n\n{_ENDINGS}"
+    add = parser.add_argument
+    add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as its trainer exported it")
+    add("--contract", type=Path, metavar="TOML", help="what its numbers mean, where it does not say so itself")
+    add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the policy names")
+    add("--port", help="serial port, such as /dev/ttyUSB0; without it the twin is started")
+    add(
+        "--rate",
+        type=_positive,
+        metavar="HZ",
+        help="of the bus, a multiple of the policy's (default: 200 or more)",
+    )
+    add("--duration", type=_positive, metavar="S", help="of the policy's part; by default until you stop it")
+    add(
+        "--target",
+        metavar="X,Y,..|FILE|-",
+        help="what to reach: numbers, a .csv or .jsonl file, or - (stdin)",
+    )
+    add(
+        "--target-silence",
+        type=_positive,
+        metavar="S",
+        default=1.0,
+        help="with --target -: end after so long without",
+    )
+    add(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        default=Path("flights"),
+        help="where to record (default: flights)",
+    )
+    add("--no-record", action="store_true", help="record nothing")
+    add("--workspace", type=_floats(6), metavar="X0,Y0,Z0,X1,Y1,Z1", help="a box (m, base frame) that the tip stays in")
+    add("--hold-for", type=_positive, metavar="S", default=HOLD_FOR, help="s that a held arm waits before it lowers")
+    add("--estop", metavar="FD|PATH", help="an emergency stop: a descriptor or a file, such as a GPIO's value")
+    add("--cores", type=_cores, metavar="N,..", help="run on these processor cores")
+    add("--readonly", action="store_true", help="torque stays off; everything else happens")
+    add("--preflight-only", action="store_true", help="stop behind the checks")
+    add("--explain", action="store_true", help="say what was understood of the policy, and stop")
+    twin = parser.add_argument_group("without --port")
+    twin.add_argument("--gap", metavar="NAME", help="how the twin differs from its data: mild, harsh, random:N, a file")
+    twin.add_argument("--fault", action="append", default=[], metavar="SPEC", help="a fault of it; see robot-twin")
+    add("--json", action="store_true", help="one JSON object a line; the last one is the verdict")
+    add("--debug", action="store_true", help="show where in the program an error arose")
+    parser.set_defaults(body=_body)
+    return parser
+
+
+def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
+    spec = load_arm(args.arm or arm_named(args.policy, args.contract))
+    policy = load_policy(args.policy, spec, args.contract)
+    if args.explain:
+        understood = explain(policy, spec)
+        screen.result(understood)
+        screen.out.print(render(understood))
+        return ExitCode.FINE
+    targets = target_source(args.target, policy.contract.target)
+    orders = _orders(args, policy)
+    with ExitStack() as stack:
+        port = stack.enter_context(_port(args, spec, screen))
+        recorder = stack.enter_context(_recorder(args, spec, policy, orders))
+        verdict = _fly(args, screen, spec, policy, orders, targets, recorder, port)
+        recorder.metadata("verdict", verdict.as_json())
+    _tell(verdict, recorder, screen)
+    if args.debug and verdict.error is not None:
+        raise verdict.error
+    return verdict.ending
+
+
+def _fly(
+    args: argparse.Namespace,
+    screen: Screen,
+    spec: ArmSpec,
+    policy: Policy,
+    orders: Orders,
+    targets: TargetSource,
+    recorder: NullRecorder,
+    port: SerialPort,
+) -> Verdict:
+    """From here on signals, keys and the emergency stop are requests; whatever happens, they are given back."""
+    path = str(recorder.path) if isinstance(recorder, Recorder) else ""
+    size = target_size(policy.contract)
+    with ExitStack() as stack:
+        live = None
+        if not args.json:
+            live = stack.enter_context(
+                Live(about(spec, args.policy.name, orders.period, target_size=size, recording=path))
+            )
+        realtime = stack.enter_context(RealTime())
+        facts = realtime.enter(RealTimeSettings(cores=args.cores))
+        port.spin = realtime.spin(orders.period)
+        operator = stack.enter_context(
+            Operator(
+                keys=not args.json,
+                estop=_estop(args.estop),
+                watchers=(recorder_watcher(recorder),),
+            )
+        )
+
+        def show_checks(checks: list[Check]) -> bool:
+            recorder.metadata("preflight", {"checks": as_data(checks)})
+            fine = passed(checks)
+            _show_checks(checks, screen, fine=fine and not args.preflight_only)
+            return fine and not args.preflight_only
+
+        verdict = fly(
+            spec,
+            policy,
+            RecordingPort(port, recorder) if isinstance(recorder, Recorder) else port,
+            orders,
+            Together(operator, targets),
+            recorder,
+            facts=facts,
+            timer=port.latency_timer,
+            recording=_room(args, orders),
+            show_checks=show_checks,
+            show_cycle=live,
+        )
+        if live is not None:
+            live.close(verdict.text)
+        return verdict
+
+
+def _orders(args: argparse.Namespace, policy: Policy) -> Orders:
+    box = args.workspace
+    return Orders(
+        rate=bus_rate(policy.contract.rate, args.rate),
+        duration=args.duration,
+        readonly=args.readonly,
+        hold_for=args.hold_for,
+        target_silence=args.target_silence if args.target == "-" else None,
+        box=((box[0], box[1], box[2]), (box[3], box[4], box[5])) if box else None,
+    )
+
+
+@contextmanager
+def _port(args: argparse.Namespace, spec: ArmSpec, screen: Screen) -> Iterator[SerialPort]:
+    """The port that was named, or the twin's."""
+    if args.port:
+        if args.gap or args.fault:
+            raise UsageError("--gap and --fault are for the twin: leave --port out")
+        port = SerialPort(args.port, spec.bus.baudrate)
+        try:
+            yield port
+        finally:
+            port.close()
+        return
+    options = [*(("--gap", args.gap) if args.gap else ())]
+    for fault in args.fault:
+        options += ["--fault", fault]
+    screen.aside(f"no --port: flying the twin of {spec.name}")
+    with TwinProcess(str(spec.path), options) as twin:
+        twin.be_punctual(TWIN_PRIORITY)
+        port = SerialPort(twin.port, spec.bus.baudrate)
+        try:
+            set_up_unboxed(Bus(port), spec)  # its servos come from the factory
+            yield port
+        finally:
+            port.close()
+
+
+@contextmanager
+def _recorder(args: argparse.Namespace, spec: ArmSpec, policy: Policy, orders: Orders) -> Iterator[NullRecorder]:
+    """The recorder, with everything in it that a replay needs."""
+    layout = layout_of(spec, policy.contract)
+    if args.no_record:
+        yield NullRecorder(layout)
+        return
+    args.record.mkdir(parents=True, exist_ok=True)
+    path = args.record / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S.mcap")
+    with Recorder(path, layout, {"flight": {"command": sys.argv}, "versions": _versions()}) as recorder:
+        attach_arm(recorder, spec)
+        attach_policy(recorder, policy.network.file.path, policy.contract, orders.as_json())
+        yield recorder
+
+
+def _versions() -> dict[str, Any]:
+    packages = {name: version(name) for name in ("robot-runtime", "numpy", "onnxruntime", "mujoco-core")}
+    return {**packages, "python": platform.python_version(), "system": platform.platform()}
+
+
+def _room(args: argparse.Namespace, orders: Orders) -> Recording | None:
+    if args.no_record:
+        return None
+    minutes = orders.duration / 60 if orders.duration else _ROOM
+    return Recording(args.record, _BYTES_A_CYCLE * orders.rate * 60, minutes)
+
+
+def _estop(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text
+
+
+def _show_checks(checks: list[Check], screen: Screen, *, fine: bool) -> None:
+    if screen.as_json:
+        screen.line({"preflight": as_data(checks)})
+        return
+    if fine:
+        doubts = [check for check in checks if check.ok is None]
+        screen.say(f"preflight: {len(checks) - len(doubts)} checks passed")
+        for check in doubts:
+            screen.say(f"  {check.name}: {check.found}. {check.advice}")
+    else:
+        screen.out.print(table(checks))
+
+
+def _tell(verdict: Verdict, recorder: NullRecorder, screen: Screen) -> None:
+    if screen.as_json:
+        path = str(recorder.path) if isinstance(recorder, Recorder) else None
+        screen.line({**verdict.as_json(), "recording": path})
+        return
+    screen.say(f"{verdict.text}")
+    if verdict.outcome:
+        screen.say(f"the arm: {verdict.outcome}")
+    for fault in verdict.faults[1:]:
+        screen.say(f"then: {fault.text}")
+    if isinstance(recorder, Recorder):
+        screen.say(f"recorded in {recorder.path}: 'robot-report {recorder.path}' shows it")
+
+
+def _floats(count: int) -> Callable[[str], tuple[float, ...]]:
+    """Numbers with commas between them, for argparse."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count or not all(math.isfinite(v) for v in values):
+            raise argparse.ArgumentTypeError(f"'{text}': expected {count} numbers with commas between them")
+        return values
+
+    return parse
+
+
+def _cores(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}': expected numbers of cores, such as 2,3") from None
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""The control loop: read, watch, intend, limit, write, record; every cycle, until the flight has ended.
+
+Everything that can change a command enters by the port (bytes, clock) or by the inputs, and both are recorded: the
+same bytes through this loop make the same commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from robot_runtime.arm import Arm, Move
+from robot_runtime.arm.state import Floats
+from robot_runtime.bus import BusError, PortError
+from robot_runtime.bus.timing import HOST_MARGIN
+from robot_runtime.flight.recorder import FlightRecorder, Level
+from robot_runtime.flying import Inputs, InputSource, Phase, Source
+from robot_runtime.realtime import Histogram, Pacer
+from robot_runtime.safety.envelope import Envelope
+from robot_runtime.safety.fault_kind import Stop
+from robot_runtime.safety.monitor import Monitor
+from robot_runtime.safety.path import soft_path
+from robot_runtime.safety.stopping import Stopping
+
+START_SHARE = 0.25
+"""Of every joint's velocity, acceleration and jerk limit, at most, on the way to the start pose."""
+
+SETTLE = 0.3
+"""s to stand at the start pose before the policy takes over: springs swing out."""
+
+_READ_SHARE = 0.7
+"""Of the period after which lost replies are not asked for again: what remains is for acting and writing."""
+
+SECTIONS = ("read", "act", "limit", "write", "slack", "lateness")
+"""What is timed every cycle."""
+
+
+class Loop:
+    """One flight, from torque on to torque off."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        source: Source,
+        envelope: Envelope,
+        monitor: Monitor,
+        stopping: Stopping,
+        inputs: Inputs,
+        input_source: InputSource,
+        recorder: FlightRecorder,
+        period: float,
+        *,
+        duration: float | None = None,
+        readonly: bool = False,
+        every_cycle: Callable[[Loop], None] | None = None,
+    ) -> None:
+        """`duration` (s) of the policy's part; None: until somebody stops it. `readonly`: look, compute, send nothing.
+
+        `every_cycle` is called at the end of each, for displays.
+        """
+        self.arm, self.source, self.envelope, self.monitor, self.stopping = arm, source, envelope, monitor, stopping
+        self.inputs, self.recorder = inputs, recorder
+        self.phase = Phase.PREFLIGHT
+        self.stop = Stop.NONE
+        self.period, self.duration, self.readonly = period, duration, readonly
+        self.completed = False
+        """The duration is over, and nothing had been wrong until then."""
+        self.broken: Exception | None = None
+        """What the source raised, if it did."""
+        self.run_time = 0.0
+        """s that the source has been in charge."""
+        self.times = {name: Histogram() for name in SECTIONS}
+        self.pacer = Pacer(arm.bus.port, period)
+        self.command: Floats = np.full(len(arm.spec.joints), np.nan)
+        """What was sent last, in the unit of each joint's mode; nan before the first."""
+
+        self._input_source, self._every_cycle = input_source, every_cycle
+        self._now = arm.bus.port.now
+        self._intent: Floats = np.zeros(len(arm.spec.joints))
+        self._send: Floats = np.zeros(len(arm.spec.joints))
+        self._everyone = np.ones(len(arm.spec.joints), dtype=bool)
+        self._per_action = round(source.period / period)
+        self._next_action = 0
+        self._reading = arm.bus.expected_time(arm.plan.full.group) + HOST_MARGIN
+        """s that a read gets however late its cycle began: an answer that comes late beats none."""
+        self._moves: list[Move] = []
+        self._since = 0.0
+        self._flags = 0
+        self._row = recorder.row
+        self._told = 0
+        self._bind()
+
+    def fly(self) -> None:
+        """Torque on, softly to the start pose, run, stop, torque off.
+
+        Raises:
+            What the arm raises when torque cannot be switched on; torque is off then.
+        """
+        if not self.readonly:
+            self.arm.torque_on()
+        try:
+            self._begin()
+            while self._cycle():
+                pass
+        finally:
+            self._end()
+
+    # -- one cycle -----------------------------------------------------------------------------------------------------
+
+    def _cycle(self) -> bool:
+        """One cycle; False: it was the last one."""
+        arm, pacer, now, row, inputs = self.arm, self.pacer, self._now, self._row, self.inputs
+        pacer.wait()
+        begin = now()
+        self._input_source.sample(inputs, begin)
+        try:
+            missing = arm.read(max(pacer.due + _READ_SHARE * self.period, begin + self._reading))
+        except PortError as error:
+            return self._lost(error)
+        read = now()
+        late = pacer.lateness + pacer.skipped * self.period
+        wanted = self.monitor.look(arm.state, missing, inputs, self._flags, late, pacer.skipped, self.command, read)
+        if wanted > self.stop:
+            self._begin_stop(wanted, read)
+        acts = self._intend(read)
+        acted = now()
+        np.copyto(self._send, self._intent)
+        self.envelope.limit(self._send, arm.state, acted)
+        np.copyto(self.command, self._send)
+        limited = now()
+        if not self.readonly and not self.stopping.let_go:
+            try:
+                arm.send(self._send)
+            except PortError as error:
+                return self._lost(error)
+        written = now()
+
+        row["begin"][0], row["read"][0], row["acted"][0], row["limited"][0] = begin, read, acted, limited
+        row["written"][0], row["due"][0], row["lateness"][0] = written, pacer.due, pacer.lateness
+        row["cycle"][0], row["skipped"][0], row["acts"][0] = pacer.cycle, pacer.skipped, acts
+        self._record(missing)
+        times = self.times
+        times["read"].add(read - begin)
+        times["act"].add(acted - read)
+        times["limit"].add(limited - acted)
+        times["write"].add(written - limited)
+        times["slack"].add(pacer.slack)
+        times["lateness"].add(pacer.lateness)
+        if self._every_cycle is not None:
+            self._every_cycle(self)
+        return not (self.stopping.let_go or self.stopping.done or (self.readonly and self.phase is Phase.STOP))
+
+    def _intend(self, now: float) -> bool:
+        """What every joint should do, into `_intent`; returns whether the source acted."""
+        if self.phase is Phase.START and self._start(now):
+            missed = (
+                Stop.NONE if self.readonly else self.monitor.start_missed(self.arm.state, self.source.start_pose, now)
+            )
+            if missed:
+                self._begin_stop(missed, now)
+            else:
+                self._begin_run(now)
+        if self.phase is Phase.RUN:
+            self.run_time = now - self._since
+            if self.duration is None or self.run_time < self.duration:
+                return self._run(now)
+            self.completed = not self.monitor.seen
+            self._begin_stop(Stop.LOWER, now)
+        if self.phase is Phase.STOP:
+            self.stopping.intend(self.arm.state, now, self._intent, self.command)
+        return False
+
+    def _start(self, now: float) -> bool:
+        """On the way to the start pose; True: it has been reached."""
+        arm = self.arm
+        if self.readonly:
+            return True
+        while self._moves and now - self._since > self._moves[0].duration:
+            self._since += self._moves[0].duration
+            self._moves.pop(0)
+        if self._moves:
+            self._moves[0].at(now - self._since, arm.hold_angle)
+        arm.hold_into(self._intent, self._everyone)
+        return not self._moves and now - self._since >= SETTLE
+
+    def _run(self, now: float) -> bool:
+        """The source is in charge; returns whether it acted."""
+        acts = self.pacer.cycle >= self._next_action
+        if acts:  # after skipped cycles: at once, then in its old rhythm
+            late = (self.pacer.cycle - self._next_action) // self._per_action
+            self._next_action += (late + 1) * self._per_action
+        try:
+            self._flags = self.source.intend(self.arm.state, self.inputs.target, now, acts, self._intent)
+        except Exception as error:  # noqa: BLE001 (whatever broke, the arm is lowered before anybody hears of it)
+            self.broken = error
+            self._begin_stop(self.monitor.software_failed(error, now), now)
+            self.stopping.intend(self.arm.state, now, self._intent, self.command)
+        return acts
+
+    # -- from phase to phase -------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """The first cycle is one period from now."""
+        arm, now = self.arm, self._now()
+        arm.read(now + self.period)
+        self.envelope.reset(arm.state, now)
+        self.pacer = Pacer(arm.bus.port, self.period)
+        self._since = now
+        if not self.readonly:
+            arm.capture_hold(self._everyone)
+            start = np.array(arm.hold_angle)
+            self._moves = soft_path(arm.spec, arm.kinematics, start, self.source.start_pose, START_SHARE)
+        self._enter(Phase.START, now)
+
+    def _begin_run(self, now: float) -> None:
+        self._since = now
+        self._next_action = self.pacer.cycle
+        self.source.reset(self.arm.state, now)
+        self._input_source.begin(now)
+        self.monitor.follow_targets(now)
+        self._enter(Phase.RUN, now)
+
+    def _begin_stop(self, stop: Stop, now: float) -> None:
+        self.stop = stop
+        self.stopping.begin(stop, self.arm.state, now)
+        self._flags = 0
+        if self.phase is not Phase.STOP:
+            self.envelope.emergency = True
+            self._enter(Phase.STOP, now)
+
+    def _enter(self, phase: Phase, now: float) -> None:
+        self.phase = phase
+        self.recorder.event(f"phase {phase.name.lower()}", at=now)
+
+    def _lost(self, error: PortError) -> bool:
+        """The port is gone: nothing more can be said to the arm; its servos stop by themselves."""
+        now = self._now()
+        self.stop = self.monitor.port_gone(error, now)
+        self._record(self._row["missing"][0])
+        return False
+
+    def _end(self) -> None:
+        """Torque off, whatever happened."""
+        if self.arm.torque_is_expected:
+            try:
+                self.arm.torque_off()
+            except (BusError, PortError) as error:
+                self.recorder.event(str(error), Level.ERROR, at=self._now())
+        self._tell_faults()
+        self._enter(Phase.ENDED, self._now())
+
+    # -- telling -------------------------------------------------------------------------------------------------------
+
+    def _bind(self) -> None:
+        """The recorder copies these every cycle."""
+        bind, state = self.recorder.bind, self.arm.state
+        for name in ("q", "dq", "tau", "stamp", "fresh", "alert", "jumped", "restarted", "watchdog_tripped"):
+            bind(name, getattr(state, name))
+        for name in ("voltage", "temperature", "health_stamp", "hardware_error", "torque_on"):
+            bind(name, getattr(state, name))
+        bind("target", self.inputs.target)
+        bind("intent", self._intent)
+        bind("command", self.command)
+        bind("hold", self.arm.hold_angle)
+        bind("interventions", self.envelope.interventions)
+
+    def _record(self, missing: int) -> None:
+        row = self._row
+        row["phase"][0], row["stop"][0], row["missing"][0] = self.phase, self.stop, missing
+        row["request"][0], row["source_flags"][0] = self.inputs.request, self._flags
+        row["target_stamp"][0] = self.inputs.target_stamp
+        if len(self.monitor.seen) > self._told:
+            self._tell_faults()
+        self.recorder.put()
+
+    def _tell_faults(self) -> None:
+        for fault in self.monitor.seen[self._told :]:
+            self.recorder.event(fault.text, Level.ERROR, fault.kind.name, at=fault.time)
+        self._told = len(self.monitor.seen)

@@ -1,0 +1,70 @@
+"""Verdict: how a flight ended, for people, for machines, and as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from robot_runtime.loop import Loop
+from robot_runtime.safety.fault_kind import Ending, Fault, worst
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How it ended. Healthy is only what ran as long as it was asked to and saw no fault."""
+
+    ending: Ending
+    text: str
+    outcome: str = ""  # where the arm was left
+    faults: tuple[Fault, ...] = ()
+    seconds: float = 0.0  # that the policy was in charge
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    error: Exception | None = None  # what the policy, or the runtime, raised
+
+    @property
+    def exit_code(self) -> int:
+        """For the shell."""
+        return int(self.ending)
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "verdict": self.ending.name.lower(),
+            "exit_code": self.exit_code,
+            "text": self.text,
+            "outcome": self.outcome,
+            "seconds": self.seconds,
+            "faults": [
+                {"fault": f.kind.name, "joints": list(f.joints), "time": f.time, "text": f.text} for f in self.faults
+            ],
+            **self.figures,
+        }
+
+
+def verdict(loop: Loop) -> Verdict:
+    """What became of this flight."""
+    faults = tuple(loop.monitor.seen)
+    figures = _figures(loop)
+    outcome = "nothing was sent" if loop.readonly else loop.stopping.outcome
+    if loop.completed and not faults:
+        text = f"completed: {loop.run_time:.1f} s"
+        return Verdict(Ending.COMPLETED, text, outcome, faults, loop.run_time, figures)
+    decisive = worst(faults)
+    if decisive is None:
+        return Verdict(Ending.ASKED, "ended before the policy was done", outcome, faults, loop.run_time, figures)
+    ending = next(
+        (f.kind.ending for f in (decisive, *faults) if f.kind.ending is not Ending.COMPLETED), Ending.COMPLETED
+    )
+    return Verdict(ending, decisive.text, outcome, faults, loop.run_time, figures, loop.broken)
+
+
+def _figures(loop: Loop) -> dict[str, Any]:
+    statistics = loop.arm.bus.statistics
+    return {
+        "cycles": loop.pacer.cycle,
+        "skipped": loop.pacer.skipped_in_all,
+        "lost_replies": dict(statistics.lost),
+        "interventions": loop.envelope.summary(),
+        "times": {name: histogram.summary() for name, histogram in loop.times.items()},
+    }

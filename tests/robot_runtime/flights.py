@@ -1,0 +1,142 @@
+"""Whole flights on the lock-step twin, in virtual time: a small policy that swings every joint about the home pose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot_runtime.bus import Bus
+from robot_runtime.flight.recorder import FlightRecorder, NullRecorder
+from robot_runtime.flying import Inputs, Phase
+from robot_runtime.loop import Loop
+from robot_runtime.policy import Action, Contract, Term, contract_to_json
+from robot_runtime.policy.load import Policy, load_policy
+from robot_runtime.session import Orders, fly, layout_of
+from robot_runtime.setup.unboxed import set_up_unboxed
+from robot_runtime.spec import ArmSpec, load_arm
+from robot_runtime.verdict import Verdict
+from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.policy.networks import linear
+
+PERIOD = 1.5  # s, of the swing
+
+
+def swing_contract(spec: ArmSpec, size: float = 0.15) -> Contract:
+    """Every joint but a gripper swings by `size` (rad) about home; torque joints by a spring."""
+    joints = tuple(j.name for j in spec.joints if j.name != "gripper")
+    home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
+    torque = any(j.mode in ("current", "pwm") for j in spec.joints if j.name in joints)
+    return Contract(
+        observation=(
+            Term("joint_position", len(joints), joints),
+            Term("joint_velocity", len(joints), joints),
+            Term("phase", 2, period=PERIOD),
+        ),
+        action=Action(
+            "position",
+            joints,
+            scale=(size,),
+            offset=tuple(home[name] for name in joints),
+            stiffness=(4.0,) if torque else None,
+            damping=(0.2,) if torque else None,
+        ),
+        rate=50.0,
+        arm=spec.name,
+        mjcf_digest=spec.mjcf_digest,
+    )
+
+
+def swing(folder: Path, spec: ArmSpec, size: float = 0.15) -> Policy:
+    contract = swing_contract(spec, size)
+    weights = np.zeros((contract.observation_size, contract.action_size))
+    weights[-2] = 1.0  # the sine of the phase
+    path = linear(folder / "swing.onnx", weights, metadata={"contract": contract_to_json(contract)})
+    return load_policy(path, spec)
+
+
+@dataclass
+class Script:
+    """Inputs of a test: does something once, `after` seconds into a phase."""
+
+    phase: Phase = Phase.ENDED
+    act: Callable[[], object] = lambda: None
+    after: float = 0.1  # s
+    request: int = 0
+    loop: Loop | None = None
+    acted_at: float = np.inf
+    _entered: float = field(default=np.inf, init=False)
+
+    def begin(self, now: float) -> None:
+        pass
+
+    def sample(self, inputs: Inputs, now: float) -> None:
+        if self.loop is None or self.loop.phase is not self.phase:
+            return
+        self._entered = min(self._entered, now)
+        if now - self._entered >= self.after and self.acted_at == np.inf:
+            self.acted_at = now
+            self.act()
+        if now >= self.acted_at:
+            inputs.request |= self.request
+
+
+@dataclass
+class Flown:
+    """A flight that is over, and what truly happened in it."""
+
+    verdict: Verdict
+    loop: Loop | None
+    twin: Twin
+    script: Script
+    excess: float = -np.inf  # rad beyond a joint limit, truly
+    speed_share: float = 0.0  # of a joint's velocity limit, truly
+    stops: list[tuple[float, int]] = field(default_factory=list)  # when the class of stop changed, to what
+
+
+def fly_twin(
+    folder: Path,
+    name: str = "open-manipulator-x",
+    *,
+    duration: float | None = 2.0,
+    script: Script | None = None,
+    gap: str | None = None,
+    faults: Sequence[str] = (),
+    recorder: FlightRecorder | None = None,
+    port: Callable[[LockstepPort], Any] = lambda port: port,
+    spec: ArmSpec | None = None,
+    **orders: Any,
+) -> Flown:
+    spec = spec or load_arm(name)
+    twin = Twin.load(str(spec.path), gap=gap)
+    set_up_unboxed(Bus(LockstepPort(twin)), spec)
+    for fault in faults:
+        twin.inject(fault)
+    policy = swing(folder, spec)
+    script = script or Script()
+    flown = Flown(Verdict.__new__(Verdict), None, twin, script)
+    lower = np.array([j.limits.lower for j in spec.joints])
+    upper = np.array([j.limits.upper for j in spec.joints])
+    fastest = np.array([j.limits.velocity for j in spec.joints])
+
+    def watch(loop: Loop) -> None:
+        flown.loop = script.loop = loop
+        q, dq = np.array(twin.drives.joint_position), np.array(twin.drives.joint_velocity)
+        flown.excess = max(flown.excess, float(np.maximum(lower - q, q - upper).max()))
+        flown.speed_share = max(flown.speed_share, float((np.abs(dq) / fastest).max()))
+        if loop.stop and (not flown.stops or flown.stops[-1][1] != loop.stop):
+            flown.stops.append((loop.arm.bus.port.now(), int(loop.stop)))
+
+    flown.verdict = fly(
+        spec,
+        policy,
+        port(LockstepPort(twin)),
+        Orders(rate=200.0, duration=duration, **orders),
+        script,
+        recorder or NullRecorder(layout_of(spec, policy.contract)),
+        show_cycle=watch,
+    )
+    return flown
