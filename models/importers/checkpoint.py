@@ -1,0 +1,52 @@
+"""A checkpoint of any trainer that is known here -> a frozen ONNX, compared with the trainer's own library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.errors import CheckpointError, NotProvenError
+from models.export import Exported, export_policy
+from models.importers.rsl_rl import RslRlPolicy, read_rsl_rl
+from models.importers.sb3 import Sb3Policy, is_sb3, read_sb3
+from robot_runtime.policy.contract import Contract
+
+
+def import_policy(
+    checkpoint: Path,
+    contract: Contract,
+    out: Path,
+    *,
+    vecnormalize: Path | None = None,
+    raw_observations: bool = False,
+    activation: str | None = None,
+    unproven: bool = False,
+) -> Exported:
+    """Write the ONNX; `provenance["proven_equal"]` says whether the trainer's own library was there to compare with.
+
+    `vecnormalize` and `raw_observations` (there was none) are for Stable-Baselines3, `activation` for rsl_rl.
+
+    Raises:
+        CheckpointError: a file cannot be used, or one contradicts the other.
+        UnsupportedError: a policy that cannot be rebuilt exactly.
+        NotProvenError: the trainer's library is not installed, and `unproven` was not asked for.
+        ExportError: contract and network do not fit, or the ONNX computes something else (ExportParityError).
+    """
+    policy: Sb3Policy | RslRlPolicy
+    if is_sb3(checkpoint):
+        if activation is not None:
+            raise CheckpointError(f"{checkpoint}: a model of Stable-Baselines3 says its own activation function")
+        policy = read_sb3(checkpoint, vecnormalize, raw=raw_observations)
+    else:
+        if vecnormalize is not None:
+            raise CheckpointError(
+                f"{checkpoint}: no model of Stable-Baselines3, so there was no VecNormalize around it"
+            )
+        policy = read_rsl_rl(checkpoint, activation, contract.action_size)
+    try:
+        reference = policy.reference()
+    except NotProvenError:
+        if not unproven:
+            raise
+        reference = None
+    provenance = {**policy.provenance, "proven_equal": reference is not None}
+    return export_policy(policy.module, contract, out, provenance=provenance, reference=reference)
