@@ -97,19 +97,55 @@ class Loop:
         Raises:
             What the arm raises when torque cannot be switched on; torque is off then.
         """
-        if not self.readonly:
-            self.arm.torque_on()
         try:
-            self._begin()
-            while self._cycle():
+            self.begin()
+            while self.cycle():
                 pass
         finally:
-            self._end()
+            self.end()
+
+    def begin(self) -> None:
+        """Torque on; the first cycle is one period from now. For programs that step the loop by themselves.
+
+        Raises:
+            What the arm raises when torque cannot be switched on; torque is off then.
+        """
+        arm = self.arm
+        if not self.readonly:
+            arm.torque_on()
+        now = self._now()
+        arm.read(now + self.period)
+        self.envelope.reset(arm.state, now)
+        self.pacer = Pacer(arm.bus.port, self.period)
+        if not self.readonly:
+            arm.capture_hold(self._everyone)
+        self.go_to_start()
+
+    def go_to_start(self) -> None:
+        """Softly to the source's start pose, from wherever the arm is held or flown; then the source is in charge."""
+        arm, now = self.arm, self._now()
+        self._since = now
+        if not self.readonly:
+            if self.phase is Phase.RUN:
+                arm.capture_hold(self._everyone)
+            start = np.array(arm.hold_angle)
+            self._moves = soft_path(arm.spec, arm.kinematics, start, self.source.start_pose, START_SHARE)
+        self._enter(Phase.START, now)
+
+    def end(self) -> None:
+        """Torque off, whatever happened."""
+        if self.arm.torque_is_expected:
+            try:
+                self.arm.torque_off()
+            except (BusError, PortError) as error:
+                self.recorder.event(str(error), Level.ERROR, at=self._now())
+        self._tell_faults()
+        self._enter(Phase.ENDED, self._now())
 
     # -- one cycle -----------------------------------------------------------------------------------------------------
 
-    def _cycle(self) -> bool:
-        """One cycle; False: it was the last one."""
+    def cycle(self) -> bool:
+        """Wait for the next cycle and run it; False: it was the last one."""
         arm, pacer, now, row, inputs = self.arm, self.pacer, self._now, self._row, self.inputs
         pacer.wait()
         begin = now()
@@ -177,8 +213,9 @@ class Loop:
         if self.readonly:
             return True
         while self._moves and now - self._since > self._moves[0].duration:
-            self._since += self._moves[0].duration
-            self._moves.pop(0)
+            done = self._moves.pop(0)
+            done.at(done.duration, arm.hold_angle)
+            self._since += done.duration
         if self._moves:
             self._moves[0].at(now - self._since, arm.hold_angle)
         arm.hold_into(self._intent, self._everyone)
@@ -199,19 +236,6 @@ class Loop:
         return acts
 
     # -- from phase to phase -------------------------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        """The first cycle is one period from now."""
-        arm, now = self.arm, self._now()
-        arm.read(now + self.period)
-        self.envelope.reset(arm.state, now)
-        self.pacer = Pacer(arm.bus.port, self.period)
-        self._since = now
-        if not self.readonly:
-            arm.capture_hold(self._everyone)
-            start = np.array(arm.hold_angle)
-            self._moves = soft_path(arm.spec, arm.kinematics, start, self.source.start_pose, START_SHARE)
-        self._enter(Phase.START, now)
 
     def _begin_run(self, now: float) -> None:
         self._since = now
@@ -239,16 +263,6 @@ class Loop:
         self.stop = self.monitor.port_gone(error, now)
         self._record(self._row["missing"][0])
         return False
-
-    def _end(self) -> None:
-        """Torque off, whatever happened."""
-        if self.arm.torque_is_expected:
-            try:
-                self.arm.torque_off()
-            except (BusError, PortError) as error:
-                self.recorder.event(str(error), Level.ERROR, at=self._now())
-        self._tell_faults()
-        self._enter(Phase.ENDED, self._now())
 
     # -- telling -------------------------------------------------------------------------------------------------------
 

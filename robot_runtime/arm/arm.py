@@ -233,7 +233,7 @@ class Arm:
             bad = [j.name for j, v in zip(self.spec.joints, values, strict=True) if not np.isfinite(v)]
             raise CommandError(f"command for {', '.join(bad)} is not finite; nothing was sent")
         np.rint(values, out=values)
-        np.clip(values, self._low, self._high, out=values)
+        values.clip(self._low, self._high, out=values)
         self.bus.write_group(self._goals, values.astype(np.int64).tolist())
         self._last_traffic = self.bus.port.now()
 
@@ -254,8 +254,10 @@ class Arm:
 
     def hold_into(self, values: NDArray[np.float64], joints: NDArray[np.bool_]) -> None:
         """Write into `values` what keeps these joints at `hold_angle`, in the unit of each joint's mode."""
-        if not self._goal.is_position[joints].all():  # servos that position themselves need no gravity from here
-            self.kinematics.gravity(self.state.q, self.gravity)
+        if self._goal.is_position[joints].all():  # servos that position themselves need no gravity from here
+            self._hold.fill_positions(values, joints)
+            return
+        self.kinematics.gravity(self.state.q, self.gravity)
         self._hold.fill(values, joints, self.state, self.gravity, self.bus.port.now())
 
     def clear_flags(self) -> None:

@@ -32,7 +32,7 @@ class Duty:
     def of_torque(self, torque: Floats, state: JointState) -> Floats:
         """The duty that makes this torque (N·m) at the present speed and voltage, between -1 and 1."""
         volts = torque * self._volts_per_torque + state.dq * self._volts_per_speed
-        duty: Floats = np.clip(volts / self._supply(state), -1.0, 1.0)
+        duty: Floats = (volts / self._supply(state)).clip(-1.0, 1.0)
         return duty
 
     def clip(self, values: Floats, state: JointState) -> None:
@@ -42,7 +42,7 @@ class Duty:
         reach = self._limit * self._volts_per_torque
         low = np.maximum((centre - reach) / supply, -1.0)
         high = np.minimum((centre + reach) / supply, 1.0)
-        np.copyto(values, np.clip(values, low, high), where=self.is_pwm & np.isfinite(values))
+        np.copyto(values, values.clip(low, high), where=self.is_pwm & np.isfinite(values))
 
     def _supply(self, state: JointState) -> Floats:
         supply: Floats = np.where(state.voltage > _POWERED, state.voltage, self._nominal)

@@ -45,6 +45,7 @@ class Hold:
         self._velocity_limit = np.array([j.limits.velocity for j in joints])
         self._is_position = np.array([j.mode in POSITION_MODES for j in joints])
         self._is_velocity = np.array([j.mode == "velocity" for j in joints])
+        self._any_velocity = bool(self._is_velocity.any())
         self._duty = duty
 
     def capture(self, q: Floats, newly: Flags) -> None:
@@ -54,15 +55,23 @@ class Hold:
         np.minimum(self._lower, self.captured, out=self._low)
         np.maximum(self._upper, self.captured, out=self._high)
 
+    def fill_positions(self, values: Floats, held: Flags) -> None:
+        """As `fill`, for joints that their servos position."""
+        np.copyto(values, self.angle.clip(self._low, self._high), where=held)
+
     def fill(self, values: Floats, held: Flags, state: JointState, gravity: NDArray[np.float64], now: float) -> None:
         """Write the commands of the held joints into `values`, in the unit of each joint's mode."""
-        angle = np.clip(self.angle, self._low, self._high)
-        known = now - state.stamp < _STALE
-        error = np.where(known, angle - state.q, 0.0)
-        spring = self._stiffness * error - self._damping * np.where(known, state.dq, 0.0)
-        torque = np.clip(spring + gravity, -self._limit, self._limit)
-        speed = np.clip(_VELOCITY_GAIN * error, -self._velocity_limit, self._velocity_limit)
-        wanted = np.where(self._is_position, angle, np.where(self._is_velocity, speed, torque))
+        angle = self.angle.clip(self._low, self._high)  # the method: np.clip takes four times as long
+        error, dq = angle - state.q, state.dq
+        stale = now - state.stamp >= _STALE
+        if np.count_nonzero(stale):
+            error, dq = np.where(stale, 0.0, error), np.where(stale, 0.0, dq)
+        spring = self._stiffness * error - self._damping * dq
+        torque = (spring + gravity).clip(-self._limit, self._limit)
+        wanted = np.where(self._is_position, angle, torque)
+        if self._any_velocity:
+            speed = (_VELOCITY_GAIN * error).clip(-self._velocity_limit, self._velocity_limit)
+            wanted = np.where(self._is_velocity, speed, wanted)
         if self._duty.any_pwm:
             wanted = np.where(self._duty.is_pwm, self._duty.of_torque(torque, state), wanted)
         np.copyto(values, wanted, where=held)

@@ -109,11 +109,15 @@ class Kinematics:
         return out
 
     def dynamics(
-        self, q: NDArray[np.float64], dq: NDArray[np.float64], inertia: NDArray[np.float64], bias: NDArray[np.float64]
+        self,
+        q: NDArray[np.float64],
+        dq: NDArray[np.float64],
+        bias: NDArray[np.float64],
+        inertia: NDArray[np.float64] | None = None,
     ) -> None:
         """The rigid-body model at (q, dq): torque = inertia @ acceleration + bias (N·m), friction left out.
 
-        `inertia` (joints x joints, kg·m²) and `bias` (gravity, Coriolis and centrifugal torques) are filled.
+        `bias` (gravity, Coriolis and centrifugal torques) and, if given, `inertia` (joints x joints, kg·m²) are filled.
         """
         model, data = self._model, self._moving
         angles, speeds = self._moving_angles, self._moving_speeds
@@ -128,13 +132,14 @@ class Kinematics:
             self._fold[coupling.dof, leader] = slope
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
-        mujoco.mj_crb(model, data)
         mujoco.mj_comVel(model, data)
         mujoco.mj_rne(model, data, 0, self._bias)
-        mujoco.mj_fullM(model, data, self._full)
         fold = self._fold
-        np.dot(fold.T, np.dot(self._full, fold), out=inertia)
         np.dot(self._bias, fold, out=bias)
+        if inertia is not None:
+            mujoco.mj_crb(model, data)
+            mujoco.mj_fullM(model, data, self._full)
+            np.dot(fold.T, np.dot(self._full, fold), out=inertia)
 
     def place(self, q: NDArray[np.float64]) -> None:
         """Put the arm at `q` (rad) for the calls that follow: `separation`, `tip_motion`."""

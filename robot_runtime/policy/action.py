@@ -124,7 +124,7 @@ class Actuation:
         value, action = self.value, self._action
         value[:] = output
         if action.clip is not None:
-            np.clip(value, *action.clip, out=value)
+            value.clip(*action.clip, out=value)
         np.multiply(value, self._scale, out=value)
         np.add(value, self._offset, out=value)
         if self._low is not None:
@@ -136,7 +136,7 @@ class Actuation:
         if action.meaning == "position_delta":
             base = self._to if action.delta_from == "command" else q[self._index]
             np.add(base, value, out=self._to)
-            np.clip(self._to, self._lower, self._upper, out=self._to)
+            self._to.clip(self._lower, self._upper, out=self._to)
         else:
             self._to[:] = value
         self._from[:] = self._goal
@@ -159,7 +159,7 @@ class Actuation:
         if self._integrates:
             np.multiply(self.value, self._bus_period, out=self._error)
             np.add(self._goal, self._error, out=self._goal)
-            np.clip(self._goal, self._lower, self._upper, out=self._goal)
+            self._goal.clip(self._lower, self._upper, out=self._goal)
             return
         self._step = min(self._step + 1, self._steps)
         if self._step == self._steps:

@@ -50,77 +50,95 @@ loop is a PI controller on a register that is 20 to 40 ms old, whose integral mu
 SURE_FRICTION = 0.5
 """Of the nominal dry friction: gears were seen from half to three times of it."""
 
+_RENEWED = 4
+"""Cycles between two looks at the inertia, which changes by little in them; gravity and Coriolis torques are always new."""
+
 _FRICTION_SPEED = 0.1  # rad/s over which dry friction turns its sign
 _DAMPING = 10.0  # 1/s: a joint that is told nothing usable is braked at this rate
 
 
 class Barrier:
-    """The accelerations that joints can afford, and the worst of what the observer says of them."""
+    """The accelerations that joints can afford, and the worst of what the observer says of them.
+
+    Both sides of all joints are worked out at once: arrays of 2 x joints, upwards first; downwards is seen mirrored.
+    """
 
     def __init__(self, joints: tuple[JointSpec, ...]) -> None:
         """Limits of all joints of the arm, whatever their mode."""
-        count = len(joints)
+        count = self._count = len(joints)
         modes = [VELOCITY_MODE if j.mode == "velocity" else (SPEED_SHARE, BRAKING_SHARE, REACTION, 0.0) for j in joints]
-        speed, braking, self._reaction, self._apart = (np.array(column) for column in zip(*modes, strict=True))
-        self._acceleration = np.array([j.limits.acceleration for j in joints])
-        self.fastest: Floats = speed * [j.limits.velocity for j in joints]
-        self._brake = braking * self._acceleration
-        self._half = 0.5 / self._brake
-        self._head_start = self._brake * self._reaction
-        self._opposite = -self._acceleration
-        self.q_low, self.q_high, self.v_low, self.v_high = (np.zeros(count) for _ in range(4))
-        self.speed_low, self.speed_high, self.low, self.high = (np.zeros(count) for _ in range(4))
+        columns = (np.tile(column, 2) for column in zip(*modes, strict=True))
+        speed, braking, self._reaction, self._apart = columns
+        self._limit = np.tile([j.limits.acceleration for j in joints], 2)
+        self._opposite = -self._limit
+        self._fastest = speed * np.tile([j.limits.velocity for j in joints], 2)
+        brake = braking * self._limit
+        self._twice, self._brake, self._half = 2.0 * brake, brake, 0.5 / brake
+        self._head = brake * self._reaction
+        self._square = self._head**2
+        self._worst = np.zeros((3, 2 * count))
+        self._stops, self._distance, self._root = (np.zeros(2 * count) for _ in range(3))
+        self._speed, self._afford, self._way = (np.zeros(2 * count) for _ in range(3))
+        self.fastest: Floats = self._fastest[:count]
+        self.q_high, self.v_high = self._worst[0, :count], self._worst[1, :count]
+        self.q_low, self.v_low = np.zeros(count), np.zeros(count)
+        self.speed_high, self.high = self._speed[:count], self._afford[:count]
+        self.speed_low, self.low = np.zeros(count), np.zeros(count)
 
     def look(self, observer: Observer) -> None:
         """Take the worst of what the observers believe."""
-        np.minimum.reduce(observer.position, axis=0, out=self.q_low)
-        np.maximum.reduce(observer.position, axis=0, out=self.q_high)
-        np.minimum.reduce(observer.velocity, axis=0, out=self.v_low)
-        np.maximum.reduce(observer.velocity, axis=0, out=self.v_high)
+        count, worst = self._count, self._worst
+        np.maximum.reduce(observer.predicted, axis=1, out=worst[:, :count])
+        mirrored = worst[:, count:]
+        np.minimum.reduce(observer.predicted, axis=1, out=mirrored)
+        np.copyto(self.q_low, mirrored[0])
+        np.copyto(self.v_low, mirrored[1])
+        np.negative(mirrored, out=mirrored)
 
     def stopping_distances(self, up: Floats, down: Floats) -> None:
         """How far beyond their places the joints go before they stand (rad, not negative), into `up` and `down`."""
-        for speed, out in ((self.v_high, up), (-self.v_low, down)):
-            np.maximum(speed, 0.0, out=out)
-            out *= self._reaction + self._half * out
+        way, speed = self._way, np.maximum(self._worst[1], 0.0)
+        np.multiply(speed, self._half, out=way)
+        way += self._reaction
+        way *= speed
+        np.copyto(up, way[: self._count])
+        np.copyto(down, way[self._count :])
 
-    def close_in(self, low: Floats, high: Floats, gain: float, observer: Observer) -> None:
+    def close_in(self, low: Floats, high: Floats, gain: float) -> None:
         """The speeds and accelerations that keep every joint inside low..high (rad), into `speed_*`, `low`, `high`."""
-        worst_high = np.maximum(np.maximum.reduce(observer.disturbance, axis=0), 0.0)
-        worst_low = np.minimum(np.minimum.reduce(observer.disturbance, axis=0), 0.0)
-        limit = self._acceleration
-        self._side(high - self.q_high, self.v_high, gain, self.speed_high, self.high)
-        self._side(self.q_low - low, -self.v_low, gain, self.speed_low, self.low)
-        # What pushes a joint towards its stop is taken off; what pushes it away may be gone the next moment.
-        np.subtract(self.high, np.minimum(worst_high, limit), out=self.high)
-        np.negative(self.low, out=self.low)
-        np.subtract(self.low, np.maximum(worst_low, -limit), out=self.low)
-        np.negative(self.speed_low, out=self.speed_low)
-        # Between two stops that are both too near, neither wins.
-        crossed = self.low > self.high
-        if crossed.any():
-            middle = 0.5 * (self.low + self.high)
-            np.copyto(self.low, middle, where=crossed)
-            np.copyto(self.high, middle, where=crossed)
-
-    def _side(self, distance: Floats, v: Floats, gain: float, speed: Floats, acceleration: Floats) -> None:
-        head, brake = self._head_start, self._brake
-        root = np.maximum(distance - self._apart, 0.0)
-        root *= 2.0 * brake
-        root += head * head
+        count, (place, speed, extra) = self._count, self._worst
+        distance, root, allowed, afford = self._distance, self._root, self._speed, self._afford
+        distance[:count] = high
+        np.negative(low, out=distance[count:])
+        distance -= place
+        np.subtract(distance, self._apart, out=root)
+        np.maximum(root, 0.0, out=root)
+        root *= self._twice
+        root += self._square
         np.sqrt(root, out=root)
-        np.subtract(root, head, out=speed)
-        steep = brake / root
-        steep *= speed < self.fastest
-        np.minimum(speed, self.fastest, out=speed)
+        np.subtract(root, self._head, out=allowed)
+        np.divide(self._brake, root, out=root)
+        root *= allowed < self._fastest  # how steeply the allowed speed falls
+        np.minimum(allowed, self._fastest, out=allowed)
         if distance.min() < 0.0:
-            np.copyto(speed, np.maximum(distance / self._reaction, -RETURN_SPEED), where=distance < 0.0)
-        np.subtract(speed, v, out=acceleration)
-        acceleration *= gain
-        steep *= np.maximum(v, 0.0)
-        acceleration -= steep
-        np.minimum(acceleration, self._acceleration, out=acceleration)
-        np.maximum(acceleration, self._opposite, out=acceleration)
+            np.copyto(allowed, np.maximum(distance / self._reaction, -RETURN_SPEED), where=distance < 0.0)
+        np.subtract(allowed, speed, out=afford)
+        afford *= gain
+        np.maximum(speed, 0.0, out=distance)
+        root *= distance
+        afford -= root
+        np.minimum(afford, self._limit, out=afford)
+        np.maximum(afford, self._opposite, out=afford)
+        # What pushes a joint towards its stop is taken off; what pushes it away may be gone the next moment.
+        np.maximum(extra, 0.0, out=root)
+        np.minimum(root, self._limit, out=root)
+        afford -= root
+        np.negative(afford[count:], out=self.low)
+        np.negative(allowed[count:], out=self.speed_low)
+        if (self.low > self.high).any():  # between two stops that are both too near, neither wins
+            middle = 0.5 * (self.low + self.high)
+            np.copyto(self.low, middle, where=self.low > middle)
+            np.copyto(self.high, middle, where=self.high < middle)
 
 
 class Torques:
@@ -131,7 +149,7 @@ class Torques:
         self._kinematics = kinematics
         count = len(joints)
         self._index = np.flatnonzero(driven)
-        self._all = bool(driven.all())
+        self._looks = 0
         self._whole_inertia, self._whole_bias = np.zeros((count, count)), np.zeros(count)
         motors = [joints[i].servo.motor for i in self._index]
         gears = np.array([joints[i].gear for i in self._index])
@@ -143,26 +161,28 @@ class Torques:
         self.gravity: Floats = np.zeros(len(self._index))
         """N·m, the same without friction."""
 
+    def reset(self) -> None:
+        """The next look is at everything."""
+        self._looks = 0
+
     def look(self, q: Floats, v: Floats) -> None:
         """The arm's dynamics at (q, v)."""
-        self._kinematics.dynamics(q, v, self._whole_inertia, self._whole_bias)
         index = self._index
-        if self._all:
-            self.inertia = self._whole_inertia
-            speed = v
-            np.copyto(self.bias, self._whole_bias)
-        else:
+        renew = self._looks % _RENEWED == 0
+        self._looks += 1
+        self._kinematics.dynamics(q, v, self._whole_bias, self._whole_inertia if renew else None)
+        if renew:
             self.inertia = self._whole_inertia[index[:, None], index]
-            speed = v[index]
-            np.take(self._whole_bias, index, out=self.bias)
-        self.inverse: Floats = np.linalg.inv(self.inertia)
+            self._inverse: Floats = np.linalg.inv(self.inertia)
+        speed = v[index]
+        np.take(self._whole_bias, index, out=self.bias)
         np.copyto(self.gravity, self.bias)
         self.bias += self._viscous * speed
         self.bias += self._dry * np.maximum(np.minimum(speed / _FRICTION_SPEED, 1.0), -1.0)
 
     def accelerations(self, torque: Floats) -> Floats:
         """What these torques (N·m) make (rad/s²)."""
-        made: Floats = np.dot(self.inverse, torque - self.bias)
+        made: Floats = np.dot(self._inverse, torque - self.bias)
         return made
 
     def torques(self, acceleration: Floats) -> Floats:

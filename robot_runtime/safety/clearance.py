@@ -56,6 +56,9 @@ class Clearance:
         self._lever_rows: list[list[float]] = self._levers.tolist()
         count = self._levers.shape[1]
         self._left = np.full(len(self._pairs), -np.inf)  # m: at least this is left when all have braked
+        self._spare = -np.inf  # m, the least of them, with the margin to look ahead
+        self._longest = self._levers.max(axis=0, initial=0.0)
+        self._size_before = np.zeros(count)
         self._needed = np.zeros(len(self._pairs))  # m by levers, when it was looked at
         self._reference = np.zeros(count)
         self._need, self._work = np.zeros(len(self._pairs)), np.zeros(len(self._pairs))
@@ -70,6 +73,7 @@ class Clearance:
     def reset(self) -> None:
         """Forget how far things were."""
         self._left[:] = -np.inf
+        self._spare = -np.inf
         self._reference[:] = 0.0
 
     def stops(
@@ -112,9 +116,17 @@ class Clearance:
     def _near(self, q: Floats) -> list[int]:
         """Pairs of which little may be left when every joint has braked."""
         moved, work, need, left = self._moved, self._work, self._need, self._left
+        # First all pairs at once, each joint at the longest of its levers: mostly nothing is near.
         np.subtract(q, self._reference, out=moved)
         np.abs(moved, out=moved)
+        np.subtract(self._size, self._size_before, out=self._gradient)
+        np.maximum(self._gradient, 0.0, out=self._gradient)
+        self._gradient *= _GROWTH
+        self._gradient += moved
+        if self._spare - float(self._longest @ self._gradient) > _LOOK_AHEAD:
+            return []
         np.copyto(self._reference, q)
+        np.copyto(self._size_before, self._size)
         np.dot(self._levers, moved, out=work)
         np.subtract(left, work, out=left)
         np.dot(self._levers, self._size, out=need)
@@ -122,8 +134,10 @@ class Clearance:
         np.maximum(work, 0.0, out=work)
         np.multiply(work, _GROWTH, out=work)
         np.subtract(left, work, out=work)
-        if work.size == 0 or work.min() > _LOOK_AHEAD:
+        self._spare = float(work.min(initial=np.inf))
+        if self._spare > _LOOK_AHEAD:
             return []
+        self._spare = -np.inf
         indices: list[int] = np.flatnonzero(work <= _LOOK_AHEAD).tolist()
         return indices
 

@@ -67,6 +67,9 @@ _STALE_CYCLES = 3.0
 _LAG = 0.05
 """s: a gain is never above one by this and two cycles: what a sampled loop takes to answer."""
 
+SLOW = 4
+"""Cycles between two looks at what changes slowly: temperature and sag."""
+
 _POWERED = 1.0  # V: below this the servo's voltage is not known yet, and the nominal one stands in
 _ROUNDING = 1e-9  # of a joint's limits: a smaller change of a command is none
 _INTERVAL_MEMORY = 0.95  # of the longest recent cycle is remembered from one to the next
@@ -106,7 +109,7 @@ class Envelope:
         self._clearance = Clearance(kinematics, np.where(self._placed, SWING, 1.0), workspace)
         self._any_placed, self._all_placed = bool(self._placed.any()), bool(self._placed.all())
         self._goals = np.zeros(count)  # of positions, for their speed
-        self._sag = Sag(spec, kinematics, period)
+        self._sag = Sag(spec, kinematics, SLOW * period)
         self._stopping: set[int] = set()  # positioned joints that an emergency brakes
 
         self._driven: Flags = np.array([m in ("current", "pwm") for m in modes])
@@ -132,6 +135,7 @@ class Envelope:
         self._q, self._v = np.zeros(count), np.zeros(count)
         self._wanted = np.zeros(count)
         self._stamp = -np.inf
+        self._cool: Floats | None = None
         self._small = [_ROUNDING * _scale(j.mode, spec, i) for i, j in enumerate(joints)]
 
     @property
@@ -162,6 +166,7 @@ class Envelope:
         self._stamp, self._now, self._interval = -np.inf, now, self._period
         np.copyto(self.last, np.where(self._placed, state.q, 0.0))
         if len(self._index):
+            self._torques.reset()
             self._torques.look(state.q, np.zeros(len(state.q)))
             np.clip(self._torques.gravity, -self._limit, self._limit, out=self._torque)
             self.last[self._index] = self._torque
@@ -196,7 +201,7 @@ class Envelope:
             self._limit_positions(values, finite, state, share, why, obstacle)
         if not self._all_placed:
             gain = min(GAIN, 1.0 / (_LAG + 2.0 * self._interval))
-            self._barrier.close_in(low, high, gain, self._observer)
+            self._barrier.close_in(low, high, gain)
             if self._ramps:
                 self._limit_speeds(values, finite, state, now, share, why, obstacle)
             if len(self._index):
@@ -218,8 +223,9 @@ class Envelope:
         if self._all_placed:
             np.copyto(q, state.q)
         else:
-            if state.fresh.any():
-                self._stamp = max(self._stamp, float(state.stamp[state.fresh].max()))
+            newest = float(state.stamp.max())
+            if newest > self._stamp:
+                self._stamp = newest
             if self._stamp > -np.inf:
                 self._observer.look(state.q, self._stamp, state.fresh, now)
             barrier = self._barrier
@@ -241,18 +247,22 @@ class Envelope:
 
     def _cool_share(self, state: JointState) -> Floats | None:
         """Of torque and speed that the temperatures leave; None: all of it."""
+        if self.tally.cycles % SLOW:
+            return self._cool
+        self._cool = None
         share = (self._hottest - state.temperature) / DERATED
         if float(share.min()) >= 1.0:
             return None
-        cool: Floats = np.clip(share, _LEAST_SHARE, 1.0)
-        return cool
+        self._cool = np.clip(share, _LEAST_SHARE, 1.0)
+        return self._cool
 
     # -- by mode ------------------------------------------------------------------------------------------------------
 
     def _limit_positions(
         self, values: Floats, finite: Flags, state: JointState, share: Floats | None, why: list[int], obstacle: int
     ) -> None:
-        self._sag.look(state.q, self._at, self._v)
+        if self.tally.cycles % SLOW == 0:
+            self._sag.look(state.q, self._at, self._v)
         for i, track in self._tracks.items():
             if self.emergency:
                 self._stopping.add(i)
@@ -419,7 +429,7 @@ class Envelope:
     def _home_inertia(self, spec: ArmSpec) -> Floats:
         count = len(spec.joints)
         inertia, bias = np.zeros((count, count)), np.zeros(count)
-        self._kinematics.dynamics(np.array(spec.poses["home"]), np.zeros(count), inertia, bias)
+        self._kinematics.dynamics(np.array(spec.poses["home"]), np.zeros(count), bias, inertia)
         diagonal: Floats = np.diagonal(inertia)[self._index].copy()
         return diagonal
 

@@ -33,89 +33,99 @@ _KEPT = 64
 
 
 class Observer:
-    """Predicted position and velocity of all joints, by assumed delay: arrays of (delays x joints)."""
+    """Predicted position and velocity of all joints, by assumed delay."""
 
     def __init__(self, count: int) -> None:
         """Nothing known yet."""
         delays = len(DELAYS)
         self._delay = np.array(DELAYS)
-        self._q, self._v, self._d = (np.zeros((delays, count)) for _ in range(3))
-        self._error = np.zeros((delays, count))
+        self._state = np.zeros((3, delays, count))  # rad, rad/s, rad/s², when the encoders were last read
+        self._gains = np.zeros((3, 1, 1))
         self._times = np.zeros(2 * _KEPT)
-        self._speeds, self._rates = np.zeros((2 * _KEPT, count)), np.zeros((2 * _KEPT, count))
+        self._sent = np.zeros((2 * _KEPT, 2, count))  # rad/s sent up to that time, rad/s² from then on
         self._count = 1
         self._stamp = -math.inf
         self._begun = np.zeros((delays, count))  # speed commanded up to `stamp - delay`
-        self.position = np.zeros((delays, count))
-        """rad, when a command sent now takes effect."""
-        self.velocity = np.zeros((delays, count))
-        """rad/s, the same."""
-        self.disturbance = self._d
-        """rad/s², what accelerates the joints besides the commands."""
+        self._error, self._work = np.zeros((delays, count)), np.zeros((delays, count))
+        self.predicted = np.zeros((3, delays, count))
+        """rad, rad/s when a command sent now takes effect, and rad/s² that come from no command (3 x delays x joints)."""
 
     def reset(self, q: Floats, now: float) -> None:
         """The joints stand at `q` (rad), and nothing is on its way."""
-        self._q[:] = q
-        self._v[:] = self._d[:] = 0.0
-        self._times[0], self._speeds[0], self._rates[0] = now, 0.0, 0.0
-        self._count = 1
+        self._state[:] = 0.0
+        self._state[0] = q
+        np.copyto(self.predicted, self._state)
+        self._times[0] = -math.inf
+        self._times[1] = now
+        self._sent[:2] = 0.0
+        self._count = 2
         self._stamp = -math.inf
         self._begun[:] = 0.0
 
     def commanded(self, acceleration: Floats, now: float) -> None:
         """This acceleration (rad/s², by the model) was commanded at `now`, until the next one is."""
-        last = self._count - 1
         if self._count == 2 * _KEPT:
-            for kept in (self._times, self._speeds, self._rates):
-                kept[:_KEPT] = kept[_KEPT:]
+            self._times[:_KEPT] = self._times[_KEPT:]
+            self._sent[:_KEPT] = self._sent[_KEPT:]
             self._count = _KEPT
-            last = _KEPT - 1
         new = self._count
         self._times[new] = now
-        np.multiply(self._rates[last], now - self._times[last], out=self._speeds[new])
-        np.add(self._speeds[new], self._speeds[last], out=self._speeds[new])
-        self._rates[new] = acceleration
+        before, sent = self._sent[new - 1], self._sent[new]
+        np.multiply(before[1], now - self._times[new - 1], out=sent[0])
+        sent[0] += before[0]
+        sent[1] = acceleration
         self._count += 1
 
     def look(self, q: Floats, stamp: float, fresh: Flags, now: float) -> None:
         """Correct by what the encoders of the `fresh` joints said at `stamp`, and predict from there."""
-        seen = self._commanded_until(stamp - self._delay)
         if stamp > self._stamp:
-            self._correct(q, stamp, fresh, seen)
+            self._correct(q, stamp, fresh)
+        (place, speed, extra), (place_then, speed_then, _) = self._state, self.predicted
         ahead = (now + self._delay - self._stamp)[:, None]
         last = self._count - 1
-        sent = self._rates[last] * (now - self._times[last])
-        sent += self._speeds[last]
-        velocity = self.velocity
-        np.subtract(self._v, self._begun, out=velocity)
-        velocity += sent
-        velocity += self._d * ahead
-        np.add(self._v, self.velocity, out=self.position)
-        self.position *= 0.5 * ahead
-        self.position += self._q
+        sent = self._sent[last, 1] * (now - self._times[last])
+        sent += self._sent[last, 0]
+        np.copyto(self.predicted[2], extra)
+        np.multiply(extra, ahead, out=speed_then)
+        speed_then += speed
+        speed_then -= self._begun
+        speed_then += sent
+        np.add(speed, speed_then, out=place_then)
+        place_then *= 0.5 * ahead
+        place_then += place
 
-    def _correct(self, q: Floats, stamp: float, fresh: Flags, seen: Floats) -> None:
+    def _correct(self, q: Floats, stamp: float, fresh: Flags) -> None:
         passed = stamp - self._stamp
+        seen = self._commanded_until(stamp - self._delay)
+        place, speed, extra = self._state
         if math.isinf(passed):  # the first reading
-            self._q[:] = q
+            place[:] = q
         else:
-            before = self._v
-            after = before + (seen - self._begun) + self._d * passed
-            self._q += (0.5 * passed) * (before + after)
-            r = math.exp(-_BANDWIDTH * passed)
-            error = np.subtract(q, self._q, out=self._error)
+            gained, error = self._work, self._error
+            np.multiply(extra, passed, out=gained)
+            gained += seen
+            gained -= self._begun
+            np.multiply(gained, 0.5, out=error)
+            error += speed
+            error *= passed
+            place += error
+            speed += gained
+            np.subtract(q, place, out=error)
             if not fresh.all():
                 error *= fresh
-            self._q += (1.0 - r**3) * error
-            np.add(after, (1.5 * (1.0 - r) ** 2 * (1.0 + r) / passed) * error, out=self._v)
-            self._d += ((1.0 - r) ** 3 / passed**2) * error
+            r = math.exp(-_BANDWIDTH * passed)
+            gains = self._gains
+            gains[0], gains[1] = 1.0 - r**3, 1.5 * (1.0 - r) ** 2 * (1.0 + r) / passed
+            gains[2] = (1.0 - r) ** 3 / passed**2
+            self._state += gains * error
         self._stamp = stamp
-        self._begun[:] = seen
+        self._begun = seen
 
     def _commanded_until(self, times: Floats) -> Floats:
         """Speed that the commands sent before each of these times add up to (times x joints)."""
-        last = np.searchsorted(self._times[: self._count], times, side="right") - 1
-        np.maximum(last, 0, out=last)
-        since = np.maximum(times - self._times[last], 0.0)
-        speeds: Floats = self._speeds[last] + self._rates[last] * since[:, None]
+        last = self._times[1 : self._count].searchsorted(times, side="right")
+        sent = self._sent[last]
+        since = np.where(last > 0, times - self._times[last], 0.0)
+        speeds: Floats = sent[:, 1] * since[:, None]
+        speeds += sent[:, 0]
         return speeds

@@ -1,4 +1,8 @@
-"""Values that must stay below a limit, except for a while: many kinds and all joints at once."""
+"""Values that must stay below a limit, except for a while: many kinds and all joints at once.
+
+Time above a limit adds up, time below it counts back: what swings across its limit and is above it more often than not
+is found out too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from robot_runtime.arm.state import Flags, Floats
+
+_ROUNDING = 1e-9  # s
 
 
 class Windows:
@@ -19,7 +25,8 @@ class Windows:
         self.rows: tuple[Floats, ...] = tuple(self.values)
         self.over: Flags = np.zeros(self.limits.shape, dtype=bool)
         self._windows = np.array([[w] for w in windows])
-        self._since = np.full(self.limits.shape, np.inf)
+        self._spent = np.zeros(self.limits.shape)  # s above, less s below
+        self._then = np.zeros(self.limits.shape[1])  # s, when a joint was judged last
         self._pending = False
 
     def look(self) -> bool:
@@ -28,15 +35,15 @@ class Windows:
         return self._pending or bool(np.count_nonzero(self.over))
 
     def due(self, new: Flags, now: float) -> list[tuple[int, int]]:
-        """Row and joint of what has been above its limit (`over`) for its window.
+        """Row and joint of what is above its limit (`over`) and has been for its window.
 
         Only joints with new values are judged; an old value is no reason in either direction.
         """
-        over, since = self.over, self._since
-        np.copyto(since, np.inf, where=~over & new)
-        np.copyto(since, now, where=over & new & np.isinf(since))
-        self._pending = bool(np.isfinite(since).any())
-        if not self._pending:
-            return []
-        rows, joints = np.nonzero((now - since >= self._windows) & over & new)
+        over, spent = self.over, self._spent
+        passed = np.where(new, now - self._then, 0.0) if self._pending else np.zeros_like(self._then)
+        np.copyto(self._then, now, where=new if self._pending else True)
+        spent += np.where(over, passed, -passed)
+        np.maximum(spent, 0.0, out=spent)
+        self._pending = bool(np.count_nonzero(spent) or np.count_nonzero(over))
+        rows, joints = np.nonzero((spent >= self._windows - _ROUNDING) & over & new)
         return list(zip(rows.tolist(), joints.tolist(), strict=True))

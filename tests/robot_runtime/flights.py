@@ -25,8 +25,11 @@ from tests.robot_runtime.policy.networks import linear
 PERIOD = 1.5  # s, of the swing
 
 
-def swing_contract(spec: ArmSpec, size: float = 0.15) -> Contract:
-    """Every joint but a gripper swings by `size` (rad) about home; torque joints by a spring."""
+SIZE = 0.15  # rad
+
+
+def swing_contract(spec: ArmSpec, first: float = SIZE) -> Contract:
+    """Every joint but a gripper swings about home, the first by `first` (rad); torque joints by a spring."""
     joints = tuple(j.name for j in spec.joints if j.name != "gripper")
     home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
     torque = any(j.mode in ("current", "pwm") for j in spec.joints if j.name in joints)
@@ -39,7 +42,7 @@ def swing_contract(spec: ArmSpec, size: float = 0.15) -> Contract:
         action=Action(
             "position",
             joints,
-            scale=(size,),
+            scale=(first, *[SIZE] * (len(joints) - 1)),
             offset=tuple(home[name] for name in joints),
             stiffness=(4.0,) if torque else None,
             damping=(0.2,) if torque else None,
@@ -50,8 +53,8 @@ def swing_contract(spec: ArmSpec, size: float = 0.15) -> Contract:
     )
 
 
-def swing(folder: Path, spec: ArmSpec, size: float = 0.15) -> Policy:
-    contract = swing_contract(spec, size)
+def swing(folder: Path, spec: ArmSpec, first: float = SIZE) -> Policy:
+    contract = swing_contract(spec, first)
     weights = np.zeros((contract.observation_size, contract.action_size))
     weights[-2] = 1.0  # the sine of the phase
     path = linear(folder / "swing.onnx", weights, metadata={"contract": contract_to_json(contract)})
@@ -108,6 +111,7 @@ def fly_twin(
     recorder: FlightRecorder | None = None,
     port: Callable[[LockstepPort], Any] = lambda port: port,
     spec: ArmSpec | None = None,
+    first: float = SIZE,
     **orders: Any,
 ) -> Flown:
     spec = spec or load_arm(name)
@@ -115,7 +119,7 @@ def fly_twin(
     set_up_unboxed(Bus(LockstepPort(twin)), spec)
     for fault in faults:
         twin.inject(fault)
-    policy = swing(folder, spec)
+    policy = swing(folder, spec, first)
     script = script or Script()
     flown = Flown(Verdict.__new__(Verdict), None, twin, script)
     lower = np.array([j.limits.lower for j in spec.joints])

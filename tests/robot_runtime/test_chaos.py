@@ -18,7 +18,7 @@ from robot_runtime.safety.fault_kind import Ending, Stop, worst
 from robot_runtime.safety.faults import FAULTS
 from sim.twin import LockstepPort, Twin
 from sim.twin.faults import CATALOGUE
-from tests.robot_runtime.flights import Flown, Script, fly_twin
+from tests.robot_runtime.flights import SIZE, Flown, Script, fly_twin
 
 OMX, KOCH = "open-manipulator-x", "koch-v1.1"
 PHASES = (Phase.PREFLIGHT, Phase.START, Phase.RUN, Phase.STOP)
@@ -75,6 +75,8 @@ class Injection:
     onset: float = 0.0  # s from the injection until there is something to see
     phases: tuple[Phase, ...] = PHASES
     orders: tuple[tuple[str, Any], ...] = ()
+    first: float = SIZE  # rad, how far the first joint swings
+    after: float = 0.15  # s into the phase
 
 
 _FLYING = (Phase.START, Phase.RUN, Phase.STOP)
@@ -88,7 +90,16 @@ INJECTIONS = (
     Injection("garbage", (), "garbage:p=0.02"),
     Injection("servo-dead", ("lost-replies",), "servo-dead:servo=12"),
     Injection("servo-silent", ("lost-replies", "watchdog-tripped"), "servo-silent:servo=13,for=0.5"),
-    Injection("stuck-shaft", ("following-error", "stalled"), "stuck-shaft:servo=1", arm=KOCH, onset=0.6, phases=_RUN),
+    Injection(
+        "stuck-shaft",
+        ("following-error", "stalled"),
+        "stuck-shaft:servo=1",
+        KOCH,
+        onset=0.7,
+        phases=_RUN,
+        first=0.7,
+        after=0.5,
+    ),
     Injection("stuck-shaft", ("lowering-blocked",), "stuck-shaft:servo=12", phases=(Phase.STOP,)),
     Injection("hot", ("hardware-error", "torque-lost"), "hot:servo=12,celsius=77", onset=0.1),
     Injection("overload", ("hardware-error", "torque-lost"), "overload:servo=12"),
@@ -162,7 +173,7 @@ def _fly(folder: Path, injection: Injection, phase: Phase) -> Flown:
         ports.append(SlowPort(port))
         return ports[0]
 
-    script = Script(phase, after=0.15, request=injection.request)
+    script = Script(phase, after=injection.after, request=injection.request)
     script.act = lambda: _inject(injection, script, [ports[0]._port.twin], ports)
     return fly_twin(
         folder,
@@ -171,6 +182,7 @@ def _fly(folder: Path, injection: Injection, phase: Phase) -> Flown:
         script=script,
         faults=[injection.twin] if phase is Phase.PREFLIGHT else [],
         port=slow,
+        first=injection.first,
         **dict(injection.orders),
     )
 
@@ -208,7 +220,7 @@ def test_chaos(injection: Injection, phase: Phase, tmp_path: Path) -> None:
     if phase in (Phase.START, Phase.RUN):
         bound = first.bound.at(PERIOD, loop.arm.spec.bus.watchdog, SILENCE) + injection.onset
         reacted = next((t for t, stop in flown.stops if stop >= first.stop), loop.arm.bus.port.now())
-        began = flown.script.acted_at if injection.name != "target-silent" else flown.script.acted_at - 0.15
+        began = flown.script.acted_at if injection.name != "target-silent" else flown.script.acted_at - injection.after
         assert reacted - began <= bound + PERIOD, f"{reacted - began:.3f} s, bound {bound:.3f} s"
 
 

@@ -40,3 +40,13 @@ def test_old_values_are_no_reason_in_either_direction() -> None:
 def test_what_cannot_be_told_is_not_above() -> None:
     windows = Windows([[1.0, 1.0]], (0.0,))
     assert step(windows, [[np.nan, 0.0]], 0.0) == []
+
+
+def test_what_swings_across_its_limit_is_due_when_it_is_above_more_often_than_not() -> None:
+    mostly, seldom = Windows([[1.0, 1.0]], (0.2,)), Windows([[1.0, 1.0]], (0.2,))
+    for k in range(100):
+        now = 0.01 * k
+        if step(mostly, [[2.0 if k % 10 < 7 else 0.0, 0.0]], now):
+            break
+        assert step(seldom, [[2.0 if k % 10 < 4 else 0.0, 0.0]], now) == []
+    assert 0.2 < now < 0.9
