@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 
-.PHONY: help setup demo test test-slow lint format hw bench bench-lerobot bench-twin clean
+.PHONY: help setup setup-lab demo test test-slow lint format hw bench bench-lerobot bench-loop bench-envelope bench-twin clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -16,23 +16,28 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-setup: $(VENV)/ready    ## make .venv with what the runtime, the twin and the tests need
+$(VENV)/lab-ready: $(VENV)/ready
+	$(PIP) --editable '.[dev,lab]'
+	@touch $@
 
-demo: $(VENV)/ready     ## scan a twin and move it
+setup: $(VENV)/ready    ## make .venv with what the runtime and the twin need
+setup-lab: $(VENV)/lab-ready ## the same, and what training and the tests need (torch)
+
+demo: $(VENV)/ready     ## scan a twin, move it, fly a policy on it
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/ready     ## all fast tests (two cores, a few minutes)
+test: $(VENV)/lab-ready     ## all fast tests (two cores, a few minutes)
 	$(BIN)/pytest -n 2 tests hw_tests
 
-test-slow: $(VENV)/ready ## the long studies and the large fuzzing runs
+test-slow: $(VENV)/lab-ready ## the long studies and the large fuzzing runs
 	$(BIN)/pytest -n 2 -m slow tests
 
-lint: $(VENV)/ready     ## ruff and mypy, strict
+lint: $(VENV)/lab-ready     ## ruff and mypy, strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/ready   ## let ruff lay out the code
+format: $(VENV)/lab-ready   ## let ruff lay out the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 hw: $(VENV)/ready       ## hardware tests against the twin; ARGS="--port /dev/ttyUSB0 --arm NAME" for a real arm
@@ -49,6 +54,12 @@ bench: $(VENV)/ready    ## speed against peers, as ratios from one run
 
 bench-lerobot: $(VENV)/ready .venv-lerobot/ready ## the same with lerobot beside it (downloads torch)
 	LEROBOT_PYTHON=.venv-lerobot/bin/python $(BIN)/python benchmarks/bus.py --wire $(ARGS)
+
+bench-loop: $(VENV)/ready ## what a control cycle costs, how late it is, against peers
+	$(BIN)/python benchmarks/loop.py $(ARGS)
+
+bench-envelope: $(VENV)/ready ## what limiting a command costs
+	$(BIN)/python benchmarks/envelope.py $(ARGS)
 
 bench-twin: $(VENV)/ready ## how much faster than the clock the lock-step twin runs
 	$(BIN)/python benchmarks/twin.py $(ARGS)
