@@ -112,6 +112,8 @@ def fly_twin(
     port: Callable[[LockstepPort], Any] = lambda port: port,
     spec: ArmSpec | None = None,
     first: float = SIZE,
+    policy: Policy | None = None,
+    rate: float = 200.0,
     **orders: Any,
 ) -> Flown:
     spec = spec or load_arm(name)
@@ -119,7 +121,7 @@ def fly_twin(
     set_up_unboxed(Bus(LockstepPort(twin)), spec)
     for fault in faults:
         twin.inject(fault)
-    policy = swing(folder, spec, first)
+    policy = policy or swing(folder, spec, first)
     script = script or Script()
     flown = Flown(Verdict.__new__(Verdict), None, twin, script)
     lower = np.array([j.limits.lower for j in spec.joints])
@@ -138,7 +140,7 @@ def fly_twin(
         spec,
         policy,
         port(LockstepPort(twin)),
-        Orders(rate=200.0, duration=duration, **orders),
+        Orders(rate=rate, duration=duration, **orders),
         script,
         recorder or NullRecorder(layout_of(spec, policy.contract)),
         show_cycle=watch,
