@@ -59,7 +59,7 @@ class _Coupling:
 
     def steepest(self, limits: NDArray[np.float64]) -> float:
         """The steepest slope at any of these leader's angles (rad), a little more."""
-        return 1.1 * max(abs(self.slope(x)) for x in np.linspace(*limits, 50))
+        return 1.1 * max(abs(self.slope(x)) for x in np.linspace(limits[0], limits[1], 50))
 
 
 class Kinematics:
@@ -215,7 +215,10 @@ class Kinematics:
                     length += float(np.abs(model.jnt_range[joint]).max())
                 for coupling in self._couplings:
                     if coupling.dof == model.jnt_dofadr[joint]:
-                        reach[coupling.leader] = max(reach[coupling.leader], coupling.steepest(self._model.jnt_range[self._joints[coupling.leader]]))
+                        reach[coupling.leader] = max(
+                            reach[coupling.leader],
+                            coupling.steepest(self._model.jnt_range[self._joints[coupling.leader]]),
+                        )
             length += float(np.linalg.norm(model.body_pos[body]))
             body = int(model.body_parentid[body])
         return reach

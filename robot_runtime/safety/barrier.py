@@ -9,11 +9,11 @@ allowed is
 
     v_safe(d) = sqrt((B T)² + 2 B d) - B T        d = v T + v² / 2B: a reaction time T and braking at B, half the limit
 
-and h = v_safe(d) - v must not go negative: its rate is kept above -k h, so a <= k h - v v_safe'(d), and never beyond the
-acceleration limit. Inside the limits this stops a joint before its stop without touching it; outside, it leads it back
-at a crawl. Compared with viability by the model alone it needs no exact arm: an error of the model's acceleration by e
-moves the speed by e / k at most, and the observer takes most of e out. d and v are those of the moment when the command
-takes effect, at the worst of several delays (see observer.py).
+and h = v_safe(d) - v must not go negative: its rate is kept above -k h, so a <= k h - v v_safe'(d), and never beyond
+the acceleration limit. Inside the limits this stops a joint before its stop without touching it; outside, it leads it
+back at a crawl. Compared with viability by the model alone it needs no exact arm: an error of the model's
+acceleration by e moves the speed by e / k at most, and the observer takes most of e out. d and v are those of the
+moment when the command takes effect, at the worst of several delays (see observer.py).
 """
 
 from __future__ import annotations
@@ -33,25 +33,27 @@ SPEED_SHARE = 0.85
 """Of the speed limit that may be aimed at: what the worst delay, play in gears and a wrong model add stays below it."""
 
 GAIN = 15.0
-"""1/s: how fast a speed may close in on the allowed one. Four delays of 40 ms a turn of 1/k would be unstable; the worst of
-the observers leaves at most 10 ms of it unexplained."""
+"""1/s: how fast a speed may close in on the allowed one. Four delays of 40 ms a turn of 1/k would be unstable; the
+worst of the observers leaves at most 10 ms of it unexplained."""
 
 REACTION = 0.15
-"""s of travel kept in front of a stop besides the braking distance: more than two times 1 / GAIN, so that both levels of the
-barrier do not swing together."""
+"""s of travel kept in front of a stop besides the braking distance: more than two times 1 / GAIN, so that both levels
+of the barrier do not swing together."""
 
 RETURN_SPEED = 0.1
 """rad/s at which a joint outside its limits is led back."""
 
 VELOCITY_MODE = (0.45, 0.08, 0.6, 0.12)
-"""Speed share, braking share, reaction time (s) and distance from the stops (rad) of joints in velocity mode: the servo's own
-loop is a PI controller on a register that is 20 to 40 ms old, whose integral must be unwound before it turns round."""
+"""Speed share, braking share, reaction time (s) and distance from the stops (rad) of joints in velocity mode: the
+servo's own loop is a PI controller on a register that is 20 to 40 ms old, whose integral must be unwound before it
+turns round."""
 
 SURE_FRICTION = 0.5
 """Of the nominal dry friction: gears were seen from half to three times of it."""
 
 _RENEWED = 4
-"""Cycles between two looks at the inertia, which changes by little in them; gravity and Coriolis torques are always new."""
+"""Cycles between two looks at the inertia, which changes by little in them; gravity and Coriolis torques are always
+new."""
 
 _FRICTION_SPEED = 0.1  # rad/s over which dry friction turns its sign
 _DAMPING = 10.0  # 1/s: a joint that is told nothing usable is braked at this rate
@@ -173,7 +175,7 @@ class Torques:
         self._kinematics.dynamics(q, v, self._whole_bias, self._whole_inertia if renew else None)
         if renew:
             self.inertia = self._whole_inertia[index[:, None], index]
-            self._inverse: Floats = np.linalg.inv(self.inertia)
+            self._inverse = np.asarray(np.linalg.inv(self.inertia), dtype=np.float64)
         speed = v[index]
         np.take(self._whole_bias, index, out=self.bias)
         np.copyto(self.gravity, self.bias)

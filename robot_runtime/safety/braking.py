@@ -1,13 +1,14 @@
 """A command that can always still stop: one joint's position command under velocity, acceleration and jerk limits.
 
 The commands of a joint are a sequence p of positions, one a period T. Their differences are the state:
-v = (p - p before) / T, a = (v - v before) / T, and (a - a before) / T is the jerk. So what is promised here is what anyone
-can compute from the commands that were sent.
+v = (p - p before) / T, a = (v - v before) / T, and (a - a before) / T is the jerk. So what is promised here is what
+anyone can compute from the commands that were sent.
 
 Two laws make it safe, both kept by every command:
 
-- |v + a |a| / 2J| <= V: were the acceleration taken back to 0 as fast as the jerk limit allows, the speed would not pass
-  its limit. Taking it back keeps the sum, in these discrete steps too: T a' + a'² / 2J falls by J T² / 2 more than it must.
+- |v + a |a| / 2J| <= V: were the acceleration taken back to 0 as fast as the jerk limit allows, the speed would not
+  pass its limit. Taking it back keeps the sum, in these discrete steps too: T a' + a'² / 2J falls by J T² / 2 more
+  than it must.
 - From the new state the stopping law (`stopping`) comes to rest inside the position limits. It has no memory: what was
   simulated from the new state is, number for number, what the next period would do. So a command that is admitted
   leaves at least one that will be admitted, and no margin for rounding is needed.
@@ -38,8 +39,9 @@ _AT_REST = 1e-9
 _BISECTIONS = 8
 
 GENTLE_SHARE = 0.15
-"""Of the acceleration limit that is planned with where a stop is near. A servo's position loop swings beyond a command that
-brakes at B by about B / w² (w: its natural frequency, 15 to 30 rad/s in small servos): 0.1 rad at 60 rad/s²."""
+"""Of the acceleration limit that is planned with where a stop is near. A servo's position loop swings beyond a
+command that brakes at B by about B / w² (w: its natural frequency, 15 to 30 rad/s in small servos): 0.1 rad at 60
+rad/s²."""
 
 GENTLE_ZONE = 0.3
 """rad before a stop in which the acceleration planned with goes down to that."""
@@ -70,7 +72,9 @@ class Track:
 
     __slots__ = ("_high", "_low", "a", "acceleration", "high", "jerk", "low", "p", "period", "v", "velocity")
 
-    def __init__(self, low: float, high: float, velocity: float, acceleration: float, jerk: float, period: float) -> None:
+    def __init__(
+        self, low: float, high: float, velocity: float, acceleration: float, jerk: float, period: float
+    ) -> None:
         """Limits in rad, rad/s, rad/s², rad/s³; period in s."""
         self.low, self.high = low, high
         self.velocity, self.acceleration, self.jerk, self.period = velocity, acceleration, jerk, period
@@ -90,9 +94,14 @@ class Track:
         """How far the command goes on if it is stopped now (rad, with sign)."""
         return stop_distance(self.v, self.a, self.acceleration, self.jerk) + self.v * self.period
 
-    def stopping(self, v: float, a: float, jerk: float) -> float:
-        """The next acceleration of the quickest stop in whole periods from (v, a)."""
-        period = self.period
+    def _halt(self, v: float) -> float:
+        """The acceleration that takes most of the speed, the jerk being free: never further than `stopping` goes."""
+        wanted, limit = -v / self.period, self.acceleration
+        return -limit if wanted < -limit else min(wanted, limit)
+
+    def stopping(self, v: float, a: float) -> float:
+        """The next acceleration of the quickest jerk-limited stop in whole periods from (v, a)."""
+        period, jerk = self.period, self.jerk
         # The strongest braking that could end with v and a reaching 0 together.
         wanted = jerk * (sqrt(period * period + 2.0 * abs(v) / jerk) - period)
         if v > 0.0:
@@ -107,6 +116,12 @@ class Track:
         if not low <= p <= high:
             return False
         jerk, period = self.jerk, self.period
+        # Mostly the stops are far: the longest stop of any shape, by the mean of its two phases.
+        peak = abs(v) + a * a / (2.0 * _SURE * jerk)
+        time = 0.5 * (peak / (_SURE * self.acceleration) + self.acceleration / jerk) + abs(a) / (_SURE * jerk)
+        most = peak * (time + _SURE_PERIODS * period) + _SURE_PERIODS * period * period * abs(a) + _SURE_SLACK
+        if low <= p - most and p + most <= high:
+            return True
         end = stop_distance(v, a, _SURE * self.acceleration, _SURE * jerk)
         slack = _SURE_PERIODS * period * (abs(v) + abs(a) * period) + _SURE_SLACK
         turns = v * a < 0.0 and abs(v) < a * a / (2.0 * _SURE * jerk)
@@ -114,7 +129,7 @@ class Track:
         if low <= p + min(end, dip, 0.0) - slack and p + max(end, dip, 0.0) + slack <= high:
             return True
         for _ in range(_LONGEST_STOP):
-            a = self.stopping(v, a, jerk)
+            a = self.stopping(v, a)
             v += a * period
             p += v * period
             if not low <= p <= high:
@@ -149,7 +164,7 @@ class Track:
         if not least <= wanted <= most:
             wanted = self._approach(goal, speed, jerk, least, most)
         if not self._admit(wanted, min(low, p), max(high, p)):  # a stop that came too near: not further, at least
-            wanted = self.stopping(v, a, jerk)
+            wanted = self._halt(v) if emergency else self.stopping(v, a)
         self.a = wanted
         self.v = v + wanted * period
         self.p = p + self.v * period
@@ -196,7 +211,9 @@ class Track:
 
 
 class SpeedTrack:
-    """The command of one joint in velocity mode: `v` and `a` of the last command. |v + a |a| / 2J| stays inside the limit."""
+    """The command of one joint in velocity mode: `v` and `a` of the last command. |v + a |a| / 2J| stays inside the
+    limit.
+    """
 
     __slots__ = ("a", "acceleration", "jerk", "period", "v", "velocity")
 

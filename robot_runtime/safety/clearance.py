@@ -1,10 +1,11 @@
 """The table, the arm itself and a workspace box, turned into stops for the joints.
 
-A distance d that must not fall below a margin shrinks by sum(|g_i| x_i) when joint i goes x_i further, g being its gradient;
-while the joints turn by T in all, g_i changes by at most l_i T, l_i being the lever: the longest way from the joint's
-axis to what it moves. So what shrinks is at most sum(min(l_i, |g_i| + l_i T / 2) x_i). What every joint still needs to brake is set aside; what is left of d is shared out. Each joint gets a stop
-behind what it needs and its share, and brakes before it as it does before its own: so any mode keeps distances by the
-law that it keeps its limits by, whatever the other joints do, and nothing has to be solved.
+A distance d that must not fall below a margin shrinks by sum(|g_i| x_i) when joint i goes x_i further, g being its
+gradient; while the joints turn by T in all, g_i changes by at most l_i T, l_i being the lever: the longest way from
+the joint's axis to what it moves. So what shrinks is at most sum(min(l_i, |g_i| + l_i T / 2) x_i). What every joint
+still needs to brake is set aside; what is left of d is shared out. Each joint gets a stop behind what it needs and
+its share, and brakes before it as it does before its own: so any mode keeps distances by the law that it keeps its
+limits by, whatever the other joints do, and nothing has to be solved.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _LOOK_AHEAD = 0.012
 """m by which what is left of a pair's distance can shrink from one cycle to the next: closer pairs are looked at."""
 
 _GROWTH = 3.0
-"""Times the levers' share: how fast what is set aside for braking can grow with the braking angles, bending included."""
+"""Times the levers' share: how fast what is set aside for braking can grow with the braking angles, bending
+included."""
 
 _FLAT = 1e-12  # m²/rad²: no joint changes such a distance
 
@@ -103,7 +105,7 @@ class Clearance:
             if left <= need + _LOOK_AHEAD:
                 gradient = self._kinematics.gradient(pair, self._gradient)
                 left = self._share(left, gradient.tolist(), self._lever_rows[index], at, lowest, highest, low, high)
-                touched = touched or left <= 0.0
+                touched = True
             else:
                 left -= need
             self._left[index], self._needed[index] = left, need
@@ -141,9 +143,7 @@ class Clearance:
         indices: list[int] = np.flatnonzero(work <= _LOOK_AHEAD).tolist()
         return indices
 
-    def _keep_in_box(
-        self, box: Box, at: Floats, lowest: Floats, highest: Floats, low: Floats, high: Floats
-    ) -> bool:
+    def _keep_in_box(self, box: Box, at: Floats, lowest: Floats, highest: Floats, low: Floats, high: Floats) -> bool:
         need = float(self._tip_levers @ self._size) + _LOOK_AHEAD
         self._kinematics.tip_motion(self._tip, self._tip_jacobian)
         levers: list[float] = self._tip_levers.tolist()
@@ -153,7 +153,8 @@ class Clearance:
                 left = sign * (self._tip[axis] - side) - BOX_MARGIN
                 if left <= need:
                     gradient: list[float] = (sign * self._tip_jacobian[axis]).tolist()
-                    touched |= self._share(left, gradient, levers, at, lowest, highest, low, high) <= 0.0
+                    self._share(left, gradient, levers, at, lowest, highest, low, high)
+                    touched = True
         return touched
 
     def _share(

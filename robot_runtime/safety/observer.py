@@ -21,12 +21,12 @@ import numpy as np
 from robot_runtime.arm.state import Flags, Floats
 
 DELAYS = (0.002, 0.020, 0.040)
-"""s between a command and its effect as the encoder shows it, without the age of the reading. The wire alone takes 2 ms;
-0 to 30 ms were seen in servos, and up to 16 ms more pass in an adapter whose latency timer was never set down."""
+"""s between a command and its effect as the encoder shows it, without the age of the reading. The wire alone takes 2
+ms; 0 to 30 ms were seen in servos, and up to 16 ms more pass in an adapter whose latency timer was never set down."""
 
 _BANDWIDTH = 40.0
-"""rad/s of the correction: an encoder step of 0.0015 rad moves the speed by 0.03 rad/s, and a disturbance is known within
-about 75 ms."""
+"""rad/s of the correction: an encoder step of 0.0015 rad moves the speed by 0.03 rad/s, and a disturbance is known
+within about 75 ms."""
 
 _KEPT = 64
 """Commands remembered: more than 40 ms and a lost reply or two at 1 kHz."""
@@ -48,7 +48,8 @@ class Observer:
         self._begun = np.zeros((delays, count))  # speed commanded up to `stamp - delay`
         self._error, self._work = np.zeros((delays, count)), np.zeros((delays, count))
         self.predicted = np.zeros((3, delays, count))
-        """rad, rad/s when a command sent now takes effect, and rad/s² that come from no command (3 x delays x joints)."""
+        """rad, rad/s when a command sent now takes effect, and rad/s² that come from no command (3 x delays x
+        joints)."""
 
     def reset(self, q: Floats, now: float) -> None:
         """The joints stand at `q` (rad), and nothing is on its way."""
@@ -63,7 +64,7 @@ class Observer:
         self._begun[:] = 0.0
 
     def commanded(self, acceleration: Floats, now: float) -> None:
-        """This acceleration (rad/s², by the model) was commanded at `now`, until the next one is."""
+        """Remember that this acceleration (rad/s², by the model) was commanded at `now`, until the next one is."""
         if self._count == 2 * _KEPT:
             self._times[:_KEPT] = self._times[_KEPT:]
             self._sent[:_KEPT] = self._sent[_KEPT:]

@@ -2,7 +2,8 @@
 
 A command kept inside the limits would let such a joint hang outside. So commands stop that much earlier on the side to
 which the weight pulls. Two answers are taken, and the larger counts: what the model says (gravity over the stiffness of
-the loop, known before the joint gets there), and what is seen (the average difference beyond what a moving joint lags, which knows payload and wear).
+the loop, known before the joint gets there), and what is seen (the average difference beyond what a moving joint
+lags, which knows payload and wear).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from robot_runtime.arm.state import Floats
 from robot_runtime.spec import ArmSpec, JointSpec
 
 _POSITION_P = 1 / 256
-"""Output ticks (PWM, or current in current-based position mode) for a gain of 1 and an error of one position tick: as logs
-of a real XL330 show it. The manual's table says twice that, and so half the sag."""
+"""Output ticks (PWM, or current in current-based position mode) for a gain of 1 and an error of one position tick: as
+logs of a real XL330 show it. The manual's table says twice that, and so half the sag."""
 
 _HEAVIER = 2.0
 """Times the model's weight over the loop's stiffness: a payload and a weak motor that the model does not know."""

@@ -43,10 +43,9 @@ class Tally:
         self.cycles += 1
         self.now[:] = why
         for i, bits in enumerate(why):
-            while bits:
-                bit = bits & -bits
-                self.counts[i, bit.bit_length() - 1] += 1
-                bits ^= bit
+            if bits:
+                for reason in range(len(REASONS)):
+                    self.counts[i, reason] += bits >> reason & 1
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Joint -> reason -> cycles, reasons that occurred."""

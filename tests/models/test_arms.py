@@ -171,7 +171,7 @@ def test_limits_leave_a_margin_to_what_the_servo_can(arm: Shipped) -> None:
         assert 0.3 < limits["velocity"] * gear / figures["no_load_speed"] <= 0.8, joint["name"]
         assert 0 < limits["torque"] / gear / figures["stall_torque"] <= 0.5, joint["name"]
         assert 0.05 < limits["velocity"] / limits["acceleration"] < 0.5, "s to full speed"
-        assert limits["acceleration"] / limits["jerk"] == pytest.approx(0.05), "s to full acceleration"
+        assert 0.01 <= limits["acceleration"] / limits["jerk"] <= 0.05, "s to full acceleration"
 
 
 def test_the_torque_limit_holds_the_arm_anywhere(arm: Shipped) -> None:

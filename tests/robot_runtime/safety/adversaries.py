@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from robot_runtime.arm import JointCommand
 from robot_runtime.arm.scaling import POSITION_MODES
@@ -15,7 +16,9 @@ from robot_runtime.safety.envelope import Box, Envelope
 from robot_runtime.spec import ArmSpec, load_arm
 from tests.robot_runtime.arm.twins import PERIOD, TwinArm, start
 
-Want = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+Angles = NDArray[np.float64]
+
+Want = Callable[[int, Angles, Angles], Angles]
 """(cycle, true angles, true speeds) -> wanted commands, in the unit of each joint's mode."""
 
 _SPARE = 1.05  # times the slowest cycle seen
@@ -23,7 +26,7 @@ _SPARE = 1.05  # times the slowest cycle seen
 REACH = 3.0  # times a joint's limit that adversaries ask for
 
 
-def scales(spec: ArmSpec) -> tuple[np.ndarray, np.ndarray]:
+def scales(spec: ArmSpec) -> tuple[Angles, Angles]:
     """Middle and half-width of what adversaries ask for, in the unit of each joint's mode."""
     middle, width = [], []
     for joint in spec.joints:
@@ -48,10 +51,11 @@ def bang(spec: ArmSpec, draw: np.random.Generator) -> Want:
     middle, width = scales(spec)
     sign = draw.choice([-1.0, 1.0], len(middle))
 
-    def want(k: int, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+    def want(k: int, q: Angles, dq: Angles) -> Angles:
         flip = draw.random(len(sign)) < 1 / 40
         sign[flip] *= -1
-        return middle + width * sign
+        wanted: Angles = middle + width * sign
+        return wanted
 
     return want
 
@@ -62,10 +66,11 @@ def resonant(spec: ArmSpec, draw: np.random.Generator) -> Want:
     phase = draw.uniform(0, 2 * np.pi, len(middle))
     angle = 0.0
 
-    def want(k: int, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+    def want(k: int, q: Angles, dq: Angles) -> Angles:
         nonlocal angle
         angle += 2 * np.pi * PERIOD * 0.5 * 40 ** ((k % 2000) / 2000)  # 0.5 to 20 Hz
-        return middle + width * np.sign(np.sin(angle + phase))
+        wanted: Angles = middle + width * np.sign(np.sin(angle + phase))
+        return wanted
 
     return want
 
@@ -86,13 +91,14 @@ def outwards(spec: ArmSpec, draw: np.random.Generator) -> Want:
     sign = draw.choice([-1.0, 1.0], len(middle))
     waited = np.zeros(len(middle))
 
-    def want(k: int, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+    def want(k: int, q: Angles, dq: Angles) -> Angles:
         waited[:] += 1
         there = (np.where(sign > 0, upper - q, q - lower) < 0.05) | (waited > 400)
         there &= waited > 40
         sign[there] *= -1
         waited[there] = 0
-        return middle + width * sign
+        wanted: Angles = middle + width * sign
+        return wanted
 
     return want
 
@@ -103,7 +109,7 @@ def pumping(spec: ArmSpec, draw: np.random.Generator) -> Want:
     turn = 1.0
     delay = [np.zeros(len(middle))] * int(draw.integers(1, 12))
 
-    def want(k: int, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+    def want(k: int, q: Angles, dq: Angles) -> Angles:
         nonlocal turn
         delay.append(dq)
         if draw.random() < 1 / 100:
@@ -120,7 +126,7 @@ def useless(spec: ArmSpec, draw: np.random.Generator) -> Want:
     wild = bang(spec, draw)
     bad = np.array([np.nan, np.inf, -np.inf, 1e300, -1e300])
 
-    def want(k: int, q: np.ndarray, dq: np.ndarray) -> np.ndarray:
+    def want(k: int, q: Angles, dq: Angles) -> Angles:
         values = wild(k, q, dq)
         holes = draw.random(len(values)) < (0.5 if k // 100 % 2 else 0.02)
         values[holes] = draw.choice(bad, int(holes.sum()))
@@ -240,13 +246,14 @@ class Watch:
         self._is_current = np.array([j.mode == "current" for j in spec.joints])
         self._kinematics = type(rig.arm.kinematics)(spec)
         self.braked = 0
-        self._history: list[np.ndarray] = []
+        self._history: list[Angles] = []
 
     def reset(self) -> None:
         self._history = [self._envelope.last.copy()] * 4
 
-    def angles(self) -> np.ndarray:
-        return self._rig.truth - self._offset
+    def angles(self) -> Angles:
+        shown: Angles = self._rig.truth - self._offset
+        return shown
 
     def truth(self, k: int) -> None:
         worst, q = self._worst, self.angles()
@@ -267,7 +274,7 @@ class Watch:
                 tip = self._kinematics.tip_position(q)
                 worst.box = max(worst.box, float(np.max([np.subtract(box.low, tip), np.subtract(tip, box.high)])))
 
-    def commands(self, values: np.ndarray, k: int) -> None:
+    def commands(self, values: Angles, k: int) -> None:
         worst, limits, envelope = self._worst, self._limits, self._envelope
         assert np.isfinite(values).all()
         free = envelope.braking
@@ -287,16 +294,16 @@ class Watch:
             worst.note("acceleration", float((np.abs(first[-1]) / limits["acceleration"] - 1)[mask].max()), where)
             if (mask & ~free).any():
                 worst.note("jerk", float((np.abs(second[-1]) / limits["jerk"] - 1)[mask & ~free].max()), where)
-        driven = envelope._driven
-        if driven.any():
-            torque = envelope._torque
+        driven = envelope.torques.index
+        if driven.size:
+            torque = envelope.torques.torque
             worst.note("torque", float((np.abs(torque) / limits["torque"][driven] - 1).max()), where)
             if self._is_current.any():
                 worst.note("torque", float((np.abs(x[-1]) / limits["torque"] - 1)[self._is_current].max()), where)
             last = getattr(self, "_last_torque", None)
             still = ~free[driven]
             if last is not None and still.any():
-                rate = np.abs(torque - last) / self._period / envelope.torque_rate - 1
+                rate = np.abs(torque - last) / self._period / envelope.torques.rate - 1
                 worst.note("jerk", float(rate[still].max()), where)
             self._last_torque = torque.copy()
 

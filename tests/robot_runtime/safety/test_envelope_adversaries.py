@@ -1,0 +1,82 @@
+"""Adversaries on the twin, without mechanical stops or a table: what stops the arm is the envelope alone.
+
+Measured position is the encoder's, without its noise: what a gap calls an offset is what no encoder shows.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from robot_runtime.spec import load_arm
+from sim.twin.gap import SHIPPED
+from tests.robot_runtime.safety.adversaries import ADVERSARIES, Worst, edited, fly
+
+OUTSIDE = 0.02  # rad, measured position
+FASTER = 0.05  # share of the limit, true speed
+EXACT = 1e-9  # share of the limit, or rad: commands
+
+ARMS = ("open-manipulator-x", "koch-v1.1", "xl330-pendulum")
+MODES = ("", "current", "pwm", "velocity", "position")
+"""Of all joints; "": as the arm ships."""
+
+TORQUE_LIKE = ("current", "pwm")
+GAPS = ("none", "mild", "random:3", "random:7")
+
+
+def rig(folder: Path, name: str, mode: str) -> str | Path:
+    if mode and not all(mode in joint.servo.modes for joint in load_arm(name).joints):
+        pytest.skip(f"{name} has servos without that mode")
+    return edited(folder, name, mode) if mode else name
+
+
+def check(worst: Worst) -> None:
+    for what, value in worst.command.items():
+        assert value <= EXACT, (what, worst)
+    assert worst.position <= OUTSIDE, worst
+    assert worst.speed <= FASTER, worst
+
+
+@pytest.mark.parametrize("adversary", ["bang", "outwards", "useless"])
+@pytest.mark.parametrize("gap", ["none", "random:3"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ["open-manipulator-x", "koch-v1.1"])
+def test_nothing_is_exceeded(tmp_path: Path, name: str, mode: str, gap: str, adversary: str) -> None:
+    check(fly(rig(tmp_path, name, mode), adversary, gap=gap, cycles=500))
+
+
+@pytest.mark.parametrize("adversary", sorted(ADVERSARIES))
+def test_nothing_is_exceeded_on_the_smallest_rig(adversary: str) -> None:
+    check(fly("xl330-pendulum", adversary, gap="mild", cycles=800))
+
+
+@pytest.mark.parametrize("name", ["open-manipulator-x", "xl330-pendulum"])
+def test_nothing_is_exceeded_on_a_tired_arm(name: str) -> None:
+    check(fly(name, "outwards", gap="harsh", cycles=500))
+
+
+def quick_adapter(folder: Path) -> str:
+    """The harsh gap behind an adapter whose latency timer was set, as preflight demands."""
+    file = folder / "harsh-quick.toml"
+    file.write_text((SHIPPED / "harsh.toml").read_text().replace("latency_timer = 0.016", "latency_timer = 0.001"))
+    return str(file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adversary", sorted(ADVERSARIES))
+@pytest.mark.parametrize("gap", [*GAPS, *(f"random:{seed}" for seed in range(20, 26))])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", ARMS)
+def test_nothing_is_exceeded_for_long(tmp_path: Path, name: str, mode: str, gap: str, adversary: str) -> None:
+    check(fly(rig(tmp_path, name, mode), adversary, gap=gap, cycles=1200, seed=5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adversary", sorted(ADVERSARIES))
+@pytest.mark.parametrize("mode", TORQUE_LIKE)
+@pytest.mark.parametrize("name", ARMS)
+def test_nothing_is_exceeded_on_a_tired_arm_in_torque_modes(
+    tmp_path: Path, name: str, mode: str, adversary: str
+) -> None:
+    path = rig(tmp_path, name, mode)
+    for gap in ("harsh", quick_adapter(tmp_path)):
+        check(fly(path, adversary, gap=gap, cycles=1500, seed=6))

@@ -1,0 +1,117 @@
+"""Stops that keep the table and the arm itself at a distance."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot_runtime.arm.kinematics import Kinematics
+from robot_runtime.arm.state import JointState
+from robot_runtime.safety.clearance import MARGIN, Box, Clearance
+from robot_runtime.safety.envelope import Envelope, Why
+from robot_runtime.spec import load_arm, shipped_arms
+
+PERIOD = 0.005
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+def test_gradients_and_levers_are_right(name: str) -> None:
+    spec = load_arm(name)
+    kinematics = Kinematics(spec)
+    lower, upper = (np.array([getattr(j.limits, end) for j in spec.joints]) for end in ("lower", "upper"))
+    levers, gradient = kinematics.levers(), np.zeros(len(spec.joints))
+    draw, step, compared = np.random.default_rng(1), 1e-5, 0
+    for q in draw.uniform(lower, upper, (15, len(spec.joints))):
+        for k, pair in enumerate(kinematics.pairs):
+            kinematics.place(q)
+            if not 1e-3 < kinematics.distance(pair, 0.4) < 0.4:
+                continue
+            kinematics.gradient(pair, gradient)
+            numeric = np.zeros(len(q))
+            for i in range(len(q)):
+                ends = []
+                for sign in (1, -1):
+                    moved = q.copy()
+                    moved[i] += sign * step
+                    kinematics.place(moved)
+                    ends.append(kinematics.distance(pair, 0.4))
+                numeric[i] = (ends[0] - ends[1]) / (2 * step)
+            assert (np.abs(numeric) <= levers[k] + 1e-4).all()
+            compared += 1
+            if np.abs(numeric - gradient).max() > 1e-4:  # where the nearest points jump there is none
+                assert np.median(np.abs(numeric - gradient)) < 1e-3
+    assert compared > 10
+
+
+def fly(spec: Any, kinematics: Kinematics, box: Box | None, cycles: int) -> tuple[float, float, Envelope]:
+    """An ideal arm that follows at once, led astray; the least distance and how far the tip left the box."""
+    state, now = JointState(len(spec.joints)), 1.0
+    state.q[:] = spec.poses["home"]
+    state.fresh[:] = True
+    state.stamp[:] = now
+    envelope = Envelope(spec, kinematics, PERIOD, workspace=box)
+    envelope.reset(state, now)
+    draw = np.random.default_rng(2)
+    lower, upper = (np.array([getattr(j.limits, end) for j in spec.joints]) for end in ("lower", "upper"))
+    goal, nearest, outside = state.q.copy(), np.inf, -np.inf
+    for k in range(cycles):
+        now += PERIOD
+        if k % 80 == 0:
+            goal = draw.uniform(lower, upper)
+        values = goal.copy()
+        state.stamp[:] = now
+        envelope.limit(values, state, now)
+        state.q[:] = values
+        found = kinematics.clearance(state.q, 0.2)
+        nearest = min(nearest, found.distance if found else 0.2)
+        tip = kinematics.tip_position(state.q)
+        if box is not None:
+            outside = max(outside, float(np.max([np.subtract(box.low, tip), np.subtract(tip, box.high)])))
+    return nearest, outside, envelope
+
+
+def test_commands_keep_away_from_the_table_and_the_arm() -> None:
+    spec = load_arm("koch-v1.1")
+    nearest, _, envelope = fly(spec, Kinematics(spec), None, 3000)
+    assert nearest > 0.8 * MARGIN
+    assert envelope.counts.sum(axis=0)[list(Why).index(Why.CLEARANCE)] > 0
+
+
+def test_the_tip_stays_in_its_box() -> None:
+    spec = load_arm("koch-v1.1")
+    kinematics = Kinematics(spec)
+    tip = kinematics.tip_position(np.array(spec.poses["home"]))
+    box = Box(tuple(tip - 0.06), tuple(tip + 0.06))
+    _, outside, envelope = fly(spec, kinematics, box, 3000)
+    assert outside < 0.0
+    assert envelope.counts.sum(axis=0)[list(Why).index(Why.WORKSPACE)] > 0
+
+
+def test_inside_the_margin_a_joint_may_only_leave() -> None:
+    spec = load_arm("koch-v1.1")
+    kinematics = Kinematics(spec)
+    q = np.array(spec.poses["home"])
+    while True:  # down onto the table
+        q[3] += 0.002
+        found = kinematics.clearance(q, 0.2)
+        if found is not None and found.distance < 0.003:
+            break
+    clearance = Clearance(kinematics, np.ones(len(q)), None)
+    low, high = np.full(len(q), -3.0), np.full(len(q), 3.0)
+    assert clearance.stops(q, q, q, q, low, high) == (True, False)
+    assert high[3] == q[3]
+    assert low[3] == -3.0
+
+
+def test_what_is_far_is_not_looked_at() -> None:
+    spec = load_arm("koch-v1.1")
+    kinematics = Kinematics(spec)
+    q = np.array(spec.poses["home"])
+    clearance = Clearance(kinematics, np.ones(len(q)), None)
+    low, high = np.full(len(q), -3.0), np.full(len(q), 3.0)
+    clearance.stops(q, q, q, q, low, high)
+    looked: list[object] = []
+    kinematics.distance = lambda pair, within: looked.append(pair) or 1.0  # type: ignore[method-assign,func-returns-value]
+    for _ in range(50):
+        clearance.stops(q, q, q, q, low, high)
+    assert not looked
