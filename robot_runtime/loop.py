@@ -6,7 +6,9 @@ same bytes through this loop make the same commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from robot_runtime.arm.state import Floats
 from robot_runtime.bus import BusError, PortError
 from robot_runtime.bus.timing import HOST_MARGIN
 from robot_runtime.flight.recorder import FlightRecorder, Level
-from robot_runtime.flying import Inputs, InputSource, Phase, Source
+from robot_runtime.flying import Inputs, InputSource, Phase, Request, Source, SourceFlag
 from robot_runtime.realtime import Histogram, Pacer
 from robot_runtime.safety.envelope import Envelope
 from robot_runtime.safety.fault_kind import Stop
@@ -31,6 +33,14 @@ SETTLE = 0.3
 
 _READ_SHARE = 0.7
 """Of the period after which lost replies are not asked for again: what remains is for acting and writing."""
+
+OFF_PATIENCE, OFF_PAUSE = 2.0, 0.05
+"""s for servos to confirm that their torque is off, and between two attempts."""
+
+_NOT_FINITE, _TARGETS_ENDED = int(SourceFlag.NOT_FINITE), int(Request.TARGETS_ENDED)
+"""Plain numbers: flags cost a microsecond an operation."""
+
+_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGQUIT}
 
 SECTIONS = ("read", "act", "limit", "write", "slack", "lateness")
 """What is timed every cycle."""
@@ -57,7 +67,8 @@ class Loop:
     ) -> None:
         """`duration` (s) of the policy's part; None: until somebody stops it. `readonly`: look, compute, send nothing.
 
-        `every_cycle` is called at the end of each, for displays.
+        `every_cycle` is called at the end of each, for displays; it may not ask the port for anything, or a replay
+        would miss it.
         """
         self.arm, self.source, self.envelope, self.monitor, self.stopping = arm, source, envelope, monitor, stopping
         self.inputs, self.recorder = inputs, recorder
@@ -87,6 +98,9 @@ class Loop:
         self._moves: list[Move] = []
         self._since = 0.0
         self._flags = 0
+        self._waits = False
+        self._sent = np.full_like(self.command, np.nan) if readonly else self.command
+        """For the monitor: what nobody sent, nobody needs to follow."""
         self._row = recorder.row
         self._told = 0
         self._bind()
@@ -112,13 +126,13 @@ class Loop:
         """
         arm = self.arm
         if not self.readonly:
-            arm.torque_on()
+            with _undisturbed():
+                arm.torque_on()
         now = self._now()
         arm.read(now + self.period)
         self.envelope.reset(arm.state, now)
         self.pacer = Pacer(arm.bus.port, self.period)
-        if not self.readonly:
-            arm.capture_hold(self._everyone)
+        arm.capture_hold(self._everyone)
         self.go_to_start()
 
     def go_to_start(self) -> None:
@@ -133,48 +147,77 @@ class Loop:
         self._enter(Phase.START, now)
 
     def end(self) -> None:
-        """Torque off, whatever happened."""
-        if self.arm.torque_is_expected:
+        """Torque off, whatever happened; a servo that does not confirm it is a fault of its own."""
+        with _undisturbed():
+            if self.arm.torque_is_expected:
+                self._switch_off()
+            self._tell_faults()
+            self._enter(Phase.ENDED, self._now())
+
+    def _switch_off(self) -> None:
+        port = self.arm.bus.port
+        tried_until = self._now() + OFF_PATIENCE
+        while True:
             try:
                 self.arm.torque_off()
-            except (BusError, PortError) as error:
-                self.recorder.event(str(error), Level.ERROR, at=self._now())
-        self._tell_faults()
-        self._enter(Phase.ENDED, self._now())
+            except BusError as error:
+                if isinstance(error, PortError) or self._now() >= tried_until:
+                    self.monitor.torque_stays(error, self._now())
+                    return
+                port.sleep_until(self._now() + OFF_PAUSE)
+            else:
+                return
 
     # -- one cycle -----------------------------------------------------------------------------------------------------
 
     def cycle(self) -> bool:
         """Wait for the next cycle and run it; False: it was the last one."""
+        try:
+            return self._cycle()
+        except Exception as error:
+            if self.broken is not None:  # the stop itself breaks: `end` switches off
+                raise
+            # Whatever broke, the arm is lowered before anybody hears of it.
+            self.broken = error
+            now = self._now()
+            self._begin_stop(self.monitor.software_failed(error, now), now)
+            return True
+
+    def _cycle(self) -> bool:
         arm, pacer, now, row, inputs = self.arm, self.pacer, self._now, self._row, self.inputs
         pacer.wait()
         begin = now()
-        self._input_source.sample(inputs, begin)
+        row["begin"][0], row["due"][0], row["lateness"][0] = begin, pacer.due, pacer.lateness
+        row["cycle"][0], row["skipped"][0] = pacer.cycle, pacer.skipped
+        self._sample(begin)
         try:
             missing = arm.read(max(pacer.due + _READ_SHARE * self.period, begin + self._reading))
         except PortError as error:
             return self._lost(error)
         read = now()
         late = pacer.lateness + pacer.skipped * self.period
-        wanted = self.monitor.look(arm.state, missing, inputs, self._flags, late, pacer.skipped, self.command, read)
+        wanted = self.monitor.look(arm.state, missing, inputs, self._flags, late, pacer.skipped, self._sent, read)
         if wanted > self.stop:
             self._begin_stop(wanted, read)
         acts = self._intend(read)
         acted = now()
-        np.copyto(self._send, self._intent)
-        self.envelope.limit(self._send, arm.state, acted)
-        np.copyto(self.command, self._send)
+        np.copyto(self.command, self._intent)
+        self.envelope.limit(self.command, arm.state, acted)
+        if not self.envelope.wanted_was_finite:
+            self._flags |= _NOT_FINITE
         limited = now()
-        if not self.readonly and not self.stopping.let_go:
+        if self.stopping.let_go:
+            self.command[:] = np.nan
+        elif not self.readonly:
+            np.copyto(self._send, self.command)
             try:
                 arm.send(self._send)
             except PortError as error:
                 return self._lost(error)
         written = now()
 
-        row["begin"][0], row["read"][0], row["acted"][0], row["limited"][0] = begin, read, acted, limited
-        row["written"][0], row["due"][0], row["lateness"][0] = written, pacer.due, pacer.lateness
-        row["cycle"][0], row["skipped"][0], row["acts"][0] = pacer.cycle, pacer.skipped, acts
+        row["read"][0], row["acted"][0], row["limited"][0], row["written"][0] = read, acted, limited, written
+        row["acts"][0] = acts
         self._record(missing)
         times = self.times
         times["read"].add(read - begin)
@@ -187,6 +230,15 @@ class Loop:
             self._every_cycle(self)
         return not (self.stopping.let_go or self.stopping.done or (self.readonly and self.phase is Phase.STOP))
 
+    def _sample(self, now: float) -> None:
+        """Requests and targets. That no more targets come ends a flight that has no other end, once it runs."""
+        inputs = self.inputs
+        self._input_source.sample(inputs, now)
+        if inputs.request & _TARGETS_ENDED and (self.duration is not None or self.phase is not Phase.RUN):
+            inputs.request &= ~_TARGETS_ENDED
+            if inputs.target_stamp > -np.inf:
+                inputs.target_stamp = now  # the last one holds, and nobody is silent
+
     def _intend(self, now: float) -> bool:
         """What every joint should do, into `_intent`; returns whether the source acted."""
         if self.phase is Phase.START and self._start(now):
@@ -195,7 +247,7 @@ class Loop:
             )
             if missed:
                 self._begin_stop(missed, now)
-            else:
+            elif self._has_target(now):
                 self._begin_run(now)
         if self.phase is Phase.RUN:
             self.run_time = now - self._since
@@ -205,6 +257,16 @@ class Loop:
             self._begin_stop(Stop.LOWER, now)
         if self.phase is Phase.STOP:
             self.stopping.intend(self.arm.state, now, self._intent, self.command)
+        return False
+
+    def _has_target(self, now: float) -> bool:
+        """Whether there is one, if the policy wants one; without, the arm waits at the start pose."""
+        if self.inputs.target_size == 0 or self.inputs.target_stamp > -np.inf:
+            return True
+        if not self._waits:
+            self._waits = True
+            self.monitor.follow_targets(now)
+            self.recorder.event("waiting for a first target", at=now)
         return False
 
     def _start(self, now: float) -> bool:
@@ -227,12 +289,7 @@ class Loop:
         if acts:  # after skipped cycles: at once, then in its old rhythm
             late = (self.pacer.cycle - self._next_action) // self._per_action
             self._next_action += (late + 1) * self._per_action
-        try:
-            self._flags = self.source.intend(self.arm.state, self.inputs.target, now, acts, self._intent)
-        except Exception as error:  # noqa: BLE001 (whatever broke, the arm is lowered before anybody hears of it)
-            self.broken = error
-            self._begin_stop(self.monitor.software_failed(error, now), now)
-            self.stopping.intend(self.arm.state, now, self._intent, self.command)
+        self._flags = self.source.intend(self.arm.state, self.inputs.target, now, acts, self._intent)
         return acts
 
     # -- from phase to phase -------------------------------------------------------------------------------------------
@@ -261,7 +318,9 @@ class Loop:
         """The port is gone: nothing more can be said to the arm; its servos stop by themselves."""
         now = self._now()
         self.stop = self.monitor.port_gone(error, now)
-        self._record(self._row["missing"][0])
+        for name in ("read", "acted", "limited", "written"):
+            self._row[name][0] = np.nan
+        self._record((1 << len(self.command)) - 1)
         return False
 
     # -- telling -------------------------------------------------------------------------------------------------------
@@ -292,3 +351,13 @@ class Loop:
         for fault in self.monitor.seen[self._told :]:
             self.recorder.event(fault.text, Level.ERROR, fault.kind.name, at=fault.time)
         self._told = len(self.monitor.seen)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait: half a torque-off is worse than a late one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

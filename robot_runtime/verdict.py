@@ -8,6 +8,7 @@ from typing import Any
 
 from robot_runtime.loop import Loop
 from robot_runtime.safety.fault_kind import Ending, Fault, worst
+from robot_runtime.safety.faults import TORQUE_STAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,18 @@ def verdict(loop: Loop) -> Verdict:
     if loop.completed and not faults:
         text = f"completed: {loop.run_time:.1f} s"
         return Verdict(Ending.COMPLETED, text, outcome, faults, loop.run_time, figures)
+    if any(f.kind is TORQUE_STAYS for f in faults):
+        outcome = f"{outcome}, but TORQUE MAY STILL BE ON: cut the power before you reach into the arm"
     decisive = worst(faults)
     if decisive is None:
         return Verdict(Ending.ASKED, "ended before the policy was done", outcome, faults, loop.run_time, figures)
     ending = next(
         (f.kind.ending for f in (decisive, *faults) if f.kind.ending is not Ending.COMPLETED), Ending.COMPLETED
     )
-    return Verdict(ending, decisive.text, outcome, faults, loop.run_time, figures, loop.broken)
+    text = decisive.text
+    if ending is Ending.COMPLETED and loop.run_time == 0.0:
+        ending, text = Ending.POLICY, f"{text}, before the policy had begun"
+    return Verdict(ending, text, outcome, faults, loop.run_time, figures, loop.broken)
 
 
 def _figures(loop: Loop) -> dict[str, Any]:

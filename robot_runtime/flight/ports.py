@@ -137,8 +137,8 @@ class RecordingPort:
         raise error
 
 
-class ReplayError(Exception):
-    """The recording cannot be followed any further."""
+class ReplayError(BaseException):
+    """The recording cannot be followed any further. No `Exception`: nothing on the way may take it for a fault."""
 
 
 class ReplayEndedError(ReplayError):

@@ -40,9 +40,10 @@ _STILL_CYCLES = 3
 _BRAKE_TIME = 1.0
 """s after which a brake that does not come to rest becomes a hold all the same: it may be pushed."""
 
-_SETTLE_TIME = 1.0
+_SETTLE_TIME = 3.0
 _ARRIVED = 0.1
-"""s to settle at the rest pose before the torque goes off, and rad that count as having arrived."""
+"""s to settle at the rest pose, at most, before the torque goes off, and rad that count as having arrived. A held torque
+joint creeps into place against its friction."""
 
 _SILENT = 0.05
 """s without an answer after which a joint is left out of a lowering that begins now."""

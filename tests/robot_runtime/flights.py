@@ -11,7 +11,7 @@ import numpy as np
 
 from robot_runtime.bus import Bus
 from robot_runtime.flight.recorder import FlightRecorder, NullRecorder
-from robot_runtime.flying import Inputs, Phase
+from robot_runtime.flying import Inputs, InputSource, Phase
 from robot_runtime.loop import Loop
 from robot_runtime.policy import Action, Contract, Term, contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
@@ -114,6 +114,7 @@ def fly_twin(
     first: float = SIZE,
     policy: Policy | None = None,
     rate: float = 200.0,
+    inputs: InputSource | None = None,
     **orders: Any,
 ) -> Flown:
     spec = spec or load_arm(name)
@@ -141,7 +142,7 @@ def fly_twin(
         policy,
         port(LockstepPort(twin)),
         Orders(rate=rate, duration=duration, **orders),
-        script,
+        inputs or script,
         recorder or NullRecorder(layout_of(spec, policy.contract)),
         show_cycle=watch,
     )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robot_runtime.flying import Phase
+from robot_runtime.arm import JointState
+from robot_runtime.arm.state import Floats
+from robot_runtime.flying import Inputs, Phase, Request
+from robot_runtime.policy import Target, Term, contract_to_json
+from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.spec import load_arm
-from tests.robot_runtime.flights import Script, fly_twin
+from sim.twin import LockstepPort
+from tests.robot_runtime.flights import Script, fly_twin, swing_contract
+from tests.robot_runtime.policy.networks import linear
 
 
 @pytest.mark.parametrize("name", ["open-manipulator-x", "koch-v1.1", "xl330-pendulum"])
@@ -37,8 +44,160 @@ def test_nothing_moves_and_nothing_is_sent_in_a_readonly_flight(tmp_path: Path) 
 
 def test_a_start_pose_that_is_not_reached_ends_the_flight(tmp_path: Path) -> None:
     script = Script(Phase.START, after=0.2)
-    script.act = lambda: script.loop is not None and setattr(script.loop, "_moves", [])
+
+    def cut_short() -> None:
+        assert script.loop is not None
+        script.loop._moves = []
+
+    script.act = cut_short
     flown = fly_twin(tmp_path, script=script)
     assert next(f.kind.name for f in flown.verdict.faults) == "start-missed"
     assert flown.verdict.ending is Ending.MOTION
     assert flown.verdict.seconds == 0.0
+
+
+def test_torque_that_stays_on_is_told(tmp_path: Path) -> None:
+    script = Script(Phase.RUN, after=0.2, request=Request.ESTOP)
+
+    def deafen() -> None:
+        assert script.loop is not None
+        port = script.loop.arm.bus.port
+        assert isinstance(port, LockstepPort)
+        port.twin.inject("servo-silent:servo=12,for=60")
+
+    script.act = deafen
+    flown = fly_twin(tmp_path, script=script)
+    assert "torque-stays" in [f.kind.name for f in flown.verdict.faults]
+    assert "TORQUE MAY STILL BE ON" in flown.verdict.outcome
+    assert "joint2" in flown.verdict.faults[-1].text
+    assert flown.verdict.exit_code != 0
+
+
+class Failing:
+    """Inputs that break once."""
+
+    def __init__(self, script: Script, error: Exception) -> None:
+        self._script, self._error = script, error
+
+    def begin(self, now: float) -> None:
+        self._script.begin(now)
+
+    def sample(self, inputs: Inputs, now: float) -> None:
+        self._script.sample(inputs, now)
+        if self._script.acted_at < np.inf and self._error.args:
+            error, self._error = self._error, Exception()
+            raise error
+
+
+def test_whatever_breaks_the_arm_is_lowered_first(tmp_path: Path) -> None:
+    script = Script(Phase.RUN, after=0.2)
+    flown = fly_twin(tmp_path, script=script, inputs=Failing(script, ValueError("a line that nobody expected")))
+    assert [f.kind.name for f in flown.verdict.faults] == ["software-failed"]
+    assert isinstance(flown.verdict.error, ValueError)
+    assert "lowered to rest" in flown.verdict.outcome
+    assert not any(flown.twin.drives.torque_on)
+
+
+def test_nan_that_nobody_owned_up_to_is_seen(tmp_path: Path) -> None:
+    script = Script(Phase.RUN, after=0.2)
+
+    def break_source() -> None:
+        assert script.loop is not None
+        intend = script.loop.source.intend
+
+        def silent(state: JointState, target: Floats, now: float, acts: bool, values: Floats) -> int:
+            intend(state, target, now, acts, values)
+            values[1] = np.nan
+            return 0
+
+        script.loop.source.intend = silent  # type: ignore[method-assign]
+
+    script.act = break_source
+    flown = fly_twin(tmp_path, script=script)
+    assert [f.kind.name for f in flown.verdict.faults] == ["policy-not-finite"]
+
+
+class Targets:
+    """A stream of targets that begins late and ends."""
+
+    def __init__(self, first: float, last: float) -> None:
+        self._first, self._last = first, last
+
+    def begin(self, now: float) -> None:
+        pass
+
+    def sample(self, inputs: Inputs, now: float) -> None:
+        if self._first <= now < self._last:
+            inputs.target[:] = 0.1
+            inputs.target_stamp = now
+        if now >= self._last:
+            inputs.request |= Request.TARGETS_ENDED
+
+
+def with_target(folder: Path) -> Policy:
+    spec = load_arm("xl330-pendulum")
+    contract = replace(swing_contract(spec), target=Target("custom", 1))
+    contract = replace(contract, observation=(*contract.observation, Term("target", 1)))
+    weights = np.zeros((contract.observation_size, 1))
+    path = linear(folder / "policy.onnx", weights, metadata={"contract": contract_to_json(contract)})
+    return load_policy(path, spec)
+
+
+def test_the_policy_does_not_begin_before_there_is_a_target(tmp_path: Path) -> None:
+    script = Script(Phase.RUN, after=0.0)
+    targets = Targets(9.0, 99.0)
+
+    class Both(Targets):
+        def sample(self, inputs: Inputs, now: float) -> None:
+            script.sample(inputs, now)
+            targets.sample(inputs, now)
+
+    flown = fly_twin(tmp_path, "xl330-pendulum", policy=with_target(tmp_path), script=script, inputs=Both(0, 0))
+    assert flown.verdict.ending is Ending.COMPLETED
+    assert script.acted_at >= 9.0
+
+
+def test_a_flight_without_any_target_ends(tmp_path: Path) -> None:
+    policy = with_target(tmp_path)
+    flown = fly_twin(
+        tmp_path, "xl330-pendulum", policy=policy, inputs=Targets(99.0, 100.0), target_silence=0.5, hold_for=0.5
+    )
+    assert [f.kind.name for f in flown.verdict.faults] == ["target-silent"]
+    assert flown.verdict.seconds == 0.0
+
+
+@pytest.mark.parametrize(
+    ("duration", "ending", "seconds"), [(1.0, Ending.COMPLETED, 1.0), (None, Ending.COMPLETED, 2.0)]
+)
+def test_the_end_of_the_targets_ends_a_flight_without_a_duration(
+    duration: float | None, ending: Ending, seconds: float, tmp_path: Path
+) -> None:
+    policy, script = with_target(tmp_path), Script()
+    at = 0.0 if duration else np.inf
+
+    class Ends(Targets):
+        def begin(self, now: float) -> None:
+            nonlocal at
+            at = min(at, now + 2.0)
+
+        def sample(self, inputs: Inputs, now: float) -> None:
+            inputs.target_stamp = max(inputs.target_stamp, 0.0)
+            if now >= at:
+                inputs.request |= Request.TARGETS_ENDED
+
+    flown = fly_twin(
+        tmp_path,
+        "xl330-pendulum",
+        policy=policy,
+        script=script,
+        inputs=Ends(0, 0),
+        duration=duration,
+        target_silence=0.5 if duration else None,
+    )
+    assert flown.verdict.ending is ending, flown.verdict.text
+    assert flown.verdict.seconds == pytest.approx(seconds, abs=0.02)
+
+
+def test_a_readonly_flight_of_a_position_arm_does_not_miss_what_was_never_sent(tmp_path: Path) -> None:
+    flown = fly_twin(tmp_path, "koch-v1.1", readonly=True, duration=2.0)
+    assert flown.verdict.ending is Ending.COMPLETED, flown.verdict.text
