@@ -6,16 +6,21 @@ pseudo-terminal itself takes comes on top of that, so `head_start` lets replies 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import time
 import tty
+from collections.abc import Callable
+from functools import lru_cache
 from multiprocessing import Event, Process
 from multiprocessing.synchronize import Event as EventType
 
 from robot_runtime.bus.packets import BROADCAST, HEADER, STATUS, Instruction, crc16, stuff
 
 _BITS = 10
+Answer = Callable[[bytes], bytes]
+"""Request -> reply."""
 
 
 def _status(servo_id: int, parameters: bytes) -> bytes:
@@ -32,6 +37,7 @@ def _fast_status(ids: bytes, data: bytes) -> bytes:
     return head
 
 
+@lru_cache(1000)
 def _reply(request: bytes) -> bytes:
     """What servos would answer: registers hold the low byte of their address."""
     kind, parameters = request[7], request[8:-2]
@@ -48,10 +54,21 @@ def _reply(request: bytes) -> bytes:
     return b""
 
 
-def _serve(master: int, baudrate: int | None, head_start: float, stop: EventType) -> None:
+def _canned() -> Answer:
+    return _reply
+
+
+def _serve(
+    master: int,
+    baudrate: int | None,
+    head_start: float,
+    stop: EventType,
+    make_answer: Callable[[], Answer],
+    blocks: bool,
+) -> None:
+    answer = make_answer()
     gc.disable()
-    os.set_blocking(master, baudrate is None)
-    known: dict[bytes, bytes] = {}
+    os.set_blocking(master, blocks)
     pending = b""
     line_free = 0.0
     byte_time = _BITS / baudrate if baudrate else 0.0
@@ -64,12 +81,9 @@ def _serve(master: int, baudrate: int | None, head_start: float, stop: EventType
             return
         while len(pending) >= 7 and len(pending) >= (size := 7 + int.from_bytes(pending[5:7], "little")):
             request, pending = pending[:size], pending[size:]
-            if request not in known:
-                if len(known) > 1000:
-                    known.clear()
-                known[request] = _reply(request)
-            reply = known[request]
-            line_free = max(time.perf_counter(), line_free) + (size + len(reply)) * byte_time
+            line_free = max(time.perf_counter(), line_free)
+            reply = answer(request)
+            line_free += (size + len(reply)) * byte_time
             if reply:
                 while baudrate and time.perf_counter() < line_free - head_start:
                     pass
@@ -79,14 +93,27 @@ def _serve(master: int, baudrate: int | None, head_start: float, stop: EventType
 class CannedBus:
     """Runs the responder in a process of its own; `port` is where to connect."""
 
-    def __init__(self, baudrate: int | None = None, head_start: float = 0.0) -> None:
+    def __init__(
+        self,
+        baudrate: int | None = None,
+        head_start: float = 0.0,
+        make_answer: Callable[[], Answer] = _canned,
+        priority: int = 0,
+    ) -> None:
+        """`make_answer` is called in the process; `priority`: of SCHED_FIFO, where the system allows it;
+        it then sleeps between requests, because the system stops those who never do.
+        """
         self._master, self._slave = os.openpty()
         tty.setraw(self._master)
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
         self._stop = Event()
-        self._process = Process(target=_serve, args=(self._master, baudrate, head_start, self._stop), daemon=True)
+        arguments = (self._master, baudrate, head_start, self._stop, make_answer, baudrate is None or priority > 0)
+        self._process = Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
+        if priority:
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(self._process.pid or 0, os.SCHED_FIFO, os.sched_param(priority))
 
     def __enter__(self) -> CannedBus:
         return self

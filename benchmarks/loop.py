@@ -1,7 +1,9 @@
-"""The control loop: how punctual its cycles begin, against its peers in the same run.
+"""The control loop: how punctual its cycles begin, against its peers in the same run; what a cycle costs; how many are
+late with the wire's time; how long it takes to start.
 
-    python benchmarks/loop.py            a table
-    python benchmarks/loop.py --json     the same for machines
+    python benchmarks/loop.py                  tables
+    python benchmarks/loop.py --json           the same for machines
+    python benchmarks/loop.py --only cost      one of them: pacing, cost, wire, start
     python benchmarks/loop.py --spins    what watching the clock before a deadline brings, and costs
 
 The peers take turns, so that a busy moment hits them alike. lerobot is measured when LEROBOT_PYTHON names an
@@ -26,10 +28,11 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
+from benchmarks import loop_cost, loop_start, loop_wire
 from robot_runtime.bus import SerialPort
 from robot_runtime.realtime import Pacer, RealTime, Settings
 
-RATE, SECONDS, ROUNDS = 500.0, 2.0, 8
+RATE, SECONDS, ROUNDS = 500.0, 1.0, 4
 """Cycles a second; of each peer in each round."""
 
 QUANTILES = {"median": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
@@ -166,17 +169,27 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=RATE, metavar="HZ", help="cycles a second")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each peer in each round")
     parser.add_argument("--spins", action="store_true", help="compare spins instead")
+    parser.add_argument("--only", action="append", choices=("pacing", "cost", "wire", "start"), help="only this")
     options = parser.parse_args()
     if options.spins:
         rows = spins(options.rate, options.seconds)
         for name, row in rows.items():
             print(f"{name:28}" + "  ".join(f"{key} {value:8.1f}" for key, value in row.items()))
         return
-    report = {"pacing": pacing(options.rate, options.seconds)}
+    parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
+        "pacing": (lambda: pacing(options.rate, options.seconds), show_pacing),
+        "cost": (loop_cost.costs, loop_cost.show_costs),
+        "wire": (loop_wire.wires, loop_wire.show_wires),
+        "start": (loop_start.starts, loop_start.show_starts),
+    }
+    report = {}
+    for name in options.only or parts:
+        measure, show = parts[name]
+        report[name] = measure()
+        if not options.json:
+            show(report[name])
     if options.json:
         print(json.dumps(report, indent=2))
-        return
-    show_pacing(report["pacing"])
 
 
 if __name__ == "__main__":

@@ -98,14 +98,14 @@ def recorder_watcher(recorder: FlightRecorder) -> Callable[[], int]:
     return lambda: _RECORDER_TROUBLES.get(recorder.status(), 0)
 
 
-def layout_of(spec: ArmSpec, contract: Contract | None) -> CycleLayout:
-    """What one cycle of such a flight is in the recording."""
+def layout_of(spec: ArmSpec, contract: Contract | None, *, target: int | None = None) -> CycleLayout:
+    """What one cycle of such a flight is in the recording. `target`: numbers of it, where no contract says how many."""
     return CycleLayout(
         joints=spec.joint_names,
         modes=tuple(j.mode for j in spec.joints),
         observation=contract.observation_size if contract else 0,
         action=contract.action_size if contract else 0,
-        target=target_size(contract),
+        target=target_size(contract) if target is None else target,
         reasons=tuple(str(why.name).lower().replace("_", "-") for why in Why),
     )
 
@@ -141,7 +141,9 @@ def fly(
     try:
         if not show_checks(checks) or arm is None:
             wrong = "; ".join(f"{c.name}: {c.found}" for c in checks if c.ok is False)
-            return Verdict(Ending.PREFLIGHT, f"not started: {wrong or 'only the preflight was asked for'}")
+            if not wrong:
+                return Verdict(Ending.COMPLETED, "nothing stands against a flight; only the checks were asked for")
+            return Verdict(Ending.PREFLIGHT, f"not started: {wrong}")
         pilot = PolicyPilot(policy, arm, orders.period)
         loop = make_loop(
             arm, pilot, Inputs(target_size(policy.contract)), input_source, recorder, orders, show_cycle=show_cycle

@@ -29,6 +29,7 @@ from robot_runtime.servos import ServoDataError, UnknownServoError
 from robot_runtime.setup.apply import HIGHEST_ID
 from robot_runtime.setup.errors import ArmFileError, RefusedError, SetupError, UndoFileError
 from robot_runtime.spec import ArmSpecError
+from robot_runtime.twin_process import TwinStartError
 
 
 class ExitCode(IntEnum):
@@ -75,6 +76,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (UnknownServoError, ExitCode.USAGE),
     (UsageError, ExitCode.USAGE),
     (PolicyError, ExitCode.USAGE),
+    (TwinStartError, ExitCode.USAGE),  # its own words say what was wrong with its arm, gap or fault
     (SetupError, ExitCode.SERVOS),
     (BusError, ExitCode.SERVOS),
     (ArmError, ExitCode.SERVOS),
@@ -165,24 +167,19 @@ class Screen:
         """The one object that a machine reads."""
         if not self.as_json:
             return
-        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-        try:
-            sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=not unicode) + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _silence(sys.stdout)
+        _write_json(data, indent=2)
 
     def line(self, data: Mapping[str, Any]) -> None:
         """One of several objects that a machine reads, each on a line of its own."""
-        sys.stdout.write(json.dumps(data) + "\n")
-        sys.stdout.flush()
+        if self.as_json:
+            _write_json(data)
 
     def failure(self, error: BaseException, code: ExitCode) -> None:
         """An error, and what was done before it, for whoever is listening."""
         text = "interrupted" if isinstance(error, KeyboardInterrupt) else message(error)
         done, keys = self.aftermath()
         if self.as_json:
-            self.result({"error": {"type": type(error).__name__, "message": text, "exit_code": int(code)}, **keys})
+            self.line({"error": {"type": type(error).__name__, "message": text, "exit_code": int(code)}, **keys})
             return
         self.err.print(text if isinstance(error, KeyboardInterrupt) else f"error: {text}", markup=False)
         if done:
@@ -298,6 +295,15 @@ def servo_id(text: str) -> int:
 def count(number: int, thing: str) -> str:
     """As people say it: 1 servo, 2 servos."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _write_json(data: Mapping[str, Any], indent: int | None = None) -> None:
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    try:
+        sys.stdout.write(json.dumps(data, indent=indent, ensure_ascii=not unicode) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
 
 
 def _silence(stream: IO[str]) -> None:

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, comma
 from robot_runtime.flight.contents import attach_arm, attach_policy
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import NullRecorder, Recorder
+from robot_runtime.flying import Inputs
 from robot_runtime.live import Live, about
 from robot_runtime.operator_inputs import Operator
-from robot_runtime.policy.explain import explain, render
 from robot_runtime.policy.load import Policy, arm_named, load_policy
 from robot_runtime.policy.targets import TargetSource, target_source
 from robot_runtime.realtime import PRIORITY, RealTime
@@ -54,7 +53,8 @@ _ENDINGS = """exit codes:
   13   a joint did not move as it was told
   14   the policy, or what it was fed with
   15   the computer could not keep its time
-  16   the flight could not be recorded"""
+  16   the flight could not be recorded
+  130  interrupted before anything was touched"""
 
 TWIN_PRIORITY = PRIORITY - 10
 """Below the loop: while it spins, the twin runs on another core or waits."""
@@ -131,8 +131,10 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
     spec = load_arm(args.arm or arm_named(args.policy, args.contract))
     policy = load_policy(args.policy, spec, args.contract)
     if args.explain:
+        from robot_runtime.policy.explain import explain, render  # noqa: PLC0415 (a flight starts sooner without)
+
         understood = explain(policy, spec)
-        screen.result(understood)
+        screen.line(understood)
         screen.out.print(render(understood))
         return ExitCode.FINE
     targets = target_source(args.target, policy.contract.target)
@@ -172,7 +174,7 @@ def _fly(
         port.spin = realtime.spin(orders.period)
         operator = stack.enter_context(
             Operator(
-                keys=not args.json,
+                keys=not args.json and not (args.target == "-" and sys.stdin.isatty()),  # what is typed is targets
                 estop=_estop(args.estop),
                 watchers=(recorder_watcher(recorder),),
             )
@@ -180,9 +182,13 @@ def _fly(
 
         def show_checks(checks: list[Check]) -> bool:
             recorder.metadata("preflight", {"checks": as_data(checks)})
-            fine = passed(checks)
-            _show_checks(checks, screen, fine=fine and not args.preflight_only)
-            return fine and not args.preflight_only
+            goes_on = passed(checks) and not args.preflight_only
+            _show_checks(checks, screen, briefly=goes_on)
+            asked = Inputs(0)
+            operator.sample(asked, port.now())
+            if asked.request:
+                raise KeyboardInterrupt  # nothing has been touched yet
+            return goes_on
 
         verdict = fly(
             spec,
@@ -244,7 +250,7 @@ def _port(args: argparse.Namespace, spec: ArmSpec, screen: Screen) -> Iterator[S
 def _recorder(args: argparse.Namespace, spec: ArmSpec, policy: Policy, orders: Orders) -> Iterator[NullRecorder]:
     """The recorder, with everything in it that a replay needs."""
     layout = layout_of(spec, policy.contract)
-    if args.no_record:
+    if args.no_record or args.preflight_only:
         yield NullRecorder(layout)
         return
     args.record.mkdir(parents=True, exist_ok=True)
@@ -256,6 +262,8 @@ def _recorder(args: argparse.Namespace, spec: ArmSpec, policy: Policy, orders: O
 
 
 def _versions() -> dict[str, Any]:
+    from importlib.metadata import version  # noqa: PLC0415 (20 ms that only a recording needs)
+
     packages = {name: version(name) for name in ("robot-runtime", "numpy", "onnxruntime", "mujoco-core")}
     return {**packages, "python": platform.python_version(), "system": platform.platform()}
 
@@ -271,11 +279,11 @@ def _estop(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdigit() else text
 
 
-def _show_checks(checks: list[Check], screen: Screen, *, fine: bool) -> None:
+def _show_checks(checks: list[Check], screen: Screen, *, briefly: bool) -> None:
     if screen.as_json:
         screen.line({"preflight": as_data(checks)})
         return
-    if fine:
+    if briefly:
         doubts = [check for check in checks if check.ok is None]
         screen.say(f"preflight: {len(checks) - len(doubts)} checks passed")
         for check in doubts:
@@ -292,8 +300,9 @@ def _tell(verdict: Verdict, recorder: NullRecorder, screen: Screen) -> None:
     screen.say(f"{verdict.text}")
     if verdict.outcome:
         screen.say(f"the arm: {verdict.outcome}")
-    for fault in verdict.faults[1:]:
-        screen.say(f"then: {fault.text}")
+    for fault in verdict.faults:
+        if fault.text != verdict.text:
+            screen.say(f"also: {fault.text}")
     if isinstance(recorder, Recorder):
         screen.say(f"recorded in {recorder.path}: 'robot-report {recorder.path}' shows it")
 

@@ -6,9 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from robot_runtime.flight.reader import Flight, FlightError
 from robot_runtime.flight.recorder import FlightRecorder
 from robot_runtime.flight.summary import plain
 from robot_runtime.policy.contract import Contract
@@ -16,6 +15,9 @@ from robot_runtime.policy.contract_json import contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.policy.onnx_data import files_of
 from robot_runtime.spec import ArmSpec, load_arm
+
+if TYPE_CHECKING:
+    from robot_runtime.flight.reader import Flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ def belongings(flight: Flight, folder: Path) -> Belongings:
         FlightError: it carries no policy.
         ArmSpecError, PolicyError: what it carries cannot be used.
     """
+    from robot_runtime.flight.reader import FlightError  # noqa: PLC0415 (a flight starts sooner without the reader)
+
     if "policy" not in flight.metadata:
         raise FlightError(f"{flight.path}: it carries no policy, so it cannot be flown again")
     flight.extract(folder)

@@ -1,0 +1,213 @@
+"""robot-run from a terminal or a script: what it says and how it ends. Flights are on the lock-step twin."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot_runtime.bus import Bus
+from robot_runtime.cli import run
+from robot_runtime.flight.reader import read_flight
+from robot_runtime.policy import PolicyFileError
+from robot_runtime.realtime import Settings
+from robot_runtime.setup.unboxed import set_up_unboxed
+from robot_runtime.spec import load_arm
+from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.cli.conftest import Desk, Ended
+from tests.robot_runtime.flights import swing
+from tests.robot_runtime.policy.networks import linear
+
+ARM = "xl330-pendulum"
+
+
+class Bench(LockstepPort):
+    """The only port; somebody may press Ctrl-C at a moment of its clock."""
+
+    latency_timer = None
+    spin = 0.0
+    ctrl_c_at = np.inf  # s
+
+    def now(self) -> float:
+        if super().now() >= self.ctrl_c_at:
+            self.ctrl_c_at = np.inf
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().now()
+
+
+@dataclass
+class Pendulum:
+    """A twin, and what will happen to who flies it."""
+
+    twin: Twin
+    ctrl_c_after: float = np.inf  # s from opening the port
+
+    def open(self, _name: str, baudrate: int) -> Bench:
+        port = Bench(self.twin)
+        port.set_baudrate(baudrate)
+        port.ctrl_c_at = port.now() + self.ctrl_c_after
+        return port
+
+    def torque(self) -> int:
+        joint = load_arm(ARM).joints[0]
+        return Bus(LockstepPort(self.twin)).read(joint.servo_id, joint.servo.register("torque_enable"))
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> str:
+    return str(swing(tmp_path, load_arm(ARM)).network.file.path)
+
+
+@pytest.fixture
+def pendulum(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Pendulum:
+    """It is set up, and its flights are in no hurry."""
+    found = Pendulum(desk.put(Twin.load(ARM)))
+    set_up_unboxed(Bus(LockstepPort(found.twin)), load_arm(ARM))
+    monkeypatch.setattr(run, "SerialPort", found.open)
+    monkeypatch.setattr(run, "RealTimeSettings", partial(Settings, priority=0, lock_memory=False))
+    return found
+
+
+def lines(ended: Ended) -> list[Any]:
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def test_explain_says_what_was_understood_and_nothing_moves(desk: Desk, policy: str) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--explain")
+    assert ended.code == 0
+    assert "joint_position" in ended.out
+    ended = desk.run(run.main, "--policy", policy, "--explain", "--json")
+    assert len(lines(ended)) == 1
+
+
+def test_only_the_checks(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--preflight-only")
+    assert ended.code == 0
+    assert "nothing stands against a flight" in ended.out
+    assert not Path("flights").exists()
+    assert lines(desk.run(run.main, "--policy", policy, "--preflight-only", "--json"))[-1]["exit_code"] == 0
+
+
+def test_servos_from_the_box_are_refused_with_what_to_do(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    pendulum.twin = Twin.load(ARM)
+    ended = desk.run(run.main, "--policy", policy, "--no-record")
+    assert ended.code == 5
+    assert "robot-setup arm" in " ".join(ended.out.split())
+
+
+def test_a_whole_flight_for_a_program(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--duration", "0.5", "--json")
+    first, last = lines(ended)
+    assert ended.err == ""
+    assert all(check["ok"] is not False for check in first["preflight"])
+    assert (ended.code, last["verdict"], last["exit_code"]) == (0, "completed", 0)
+    flight = read_flight(Path(last["recording"]))
+    assert flight.verdict is not None
+    assert not flight.truncated
+
+
+def test_a_whole_flight_for_people(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--duration", "0.5", "--record", "there")
+    assert ended.code == 0
+    assert "checks passed" in ended.out
+    assert "completed: 0.5 s" in ended.out
+    assert "robot-report there/xl330-pendulum_" in ended.out
+
+
+def test_readonly_sends_nothing(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--duration", "0.5", "--readonly", "--no-record", "--json")
+    assert ended.code == 0
+    assert lines(ended)[-1]["outcome"] == "nothing was sent"
+    assert pendulum.torque() == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("unplugged:at=5", 11), ("overload:servo=pendulum,at=5", 12)],
+)
+def test_a_code_for_each_class_of_ending(desk: Desk, pendulum: Pendulum, policy: str, fault: str, code: int) -> None:
+    pendulum.twin.inject(fault)
+    ended = desk.run(run.main, "--policy", policy, "--duration", "5", "--no-record", "--json")
+    verdict = lines(ended)[-1]
+    assert (ended.code, verdict["exit_code"]) == (code, code), verdict
+    assert verdict["faults"]
+
+
+def test_ctrl_c_ends_a_flight_in_order(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    pendulum.ctrl_c_after = 5.0
+    ended = desk.run(run.main, "--policy", policy, "--no-record")
+    assert ended.code == 10
+    assert "lowered to rest" in ended.out
+    assert pendulum.torque() == 0
+
+
+def test_ctrl_c_during_the_checks_touches_nothing(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    pendulum.ctrl_c_after = 0.01
+    ended = desk.run(run.main, "--policy", policy, "--no-record", "--json")
+    assert ended.code == 130
+    assert lines(ended)[-1]["error"]["exit_code"] == 130
+
+
+def test_a_rate_that_the_policy_does_not_divide(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--rate", "175", "--no-record")
+    assert ended.code == 2
+    assert "--rate 150 or --rate 200" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--target", "0.1,0.2"], "takes no target"),
+        (["--arm", "koch-v1.1"], "koch-v1.1 has no joint pendulum"),
+        (["--arm", "nobody"], "nobody"),
+        (["--gap", "mild"], "leave --port out"),
+        (["--duration", "-1"], "not a number above 0"),
+        (["--workspace", "1,2"], "6 numbers"),
+        (["--estop", "nowhere"], "emergency stop"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    desk: Desk, pendulum: Pendulum, policy: str, arguments: list[str], told: str
+) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--no-record", *arguments)
+    assert ended.code == 2
+    assert told in ended.err
+    assert "Traceback" not in ended.err
+    as_json = desk.run(run.main, "--policy", policy, "--no-record", "--json", *arguments)
+    assert lines(as_json)[-1]["error"]["exit_code"] == 2
+    assert as_json.err == ""
+
+
+def test_policies_that_are_none(desk: Desk, tmp_path: Path) -> None:
+    assert desk.run(run.main, "--policy", "nothing.onnx", "--arm", ARM).code == 2
+    (tmp_path / "junk.onnx").write_bytes(b"no network")
+    assert desk.run(run.main, "--policy", "junk.onnx", "--arm", ARM).code == 2
+    linear(tmp_path / "mute.onnx", np.zeros((4, 1)))
+    ended = desk.run(run.main, "--policy", "mute.onnx", "--arm", ARM)
+    assert ended.code == 2
+    assert "policy.toml" in ended.err or ".toml" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_no_such_port(desk: Desk, policy: str) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--no-record")
+    assert ended.code == 3
+    assert "bench" in ended.err
+
+
+def test_debug_shows_where(desk: Desk) -> None:
+    with pytest.raises(PolicyFileError):
+        desk.run(run.main, "--policy", "nothing.onnx", "--arm", ARM, "--debug")
+
+
+def test_without_a_port_the_twin_is_started(desk: Desk, policy: str) -> None:
+    assert run.main(["--policy", policy, "--preflight-only", "--json"]) == 0
+    assert run.main(["--policy", policy, "--fault", "nonsense"]) == 2
+    assert "nonsense" in desk.capsys.readouterr().err
