@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from robot_runtime.flight.ring import RecorderStatus
 from robot_runtime.loop import Loop
 from robot_runtime.safety.fault_kind import Ending, Fault, worst
 from robot_runtime.safety.faults import TORQUE_STAYS
@@ -27,6 +28,14 @@ class Verdict:
     def exit_code(self) -> int:
         """For the shell."""
         return int(self.ending)
+
+    def recorded(self, status: RecorderStatus) -> Verdict:
+        """The same, once it is known what became of the recording."""
+        if status is RecorderStatus.FINE:
+            return self
+        text = f"{self.text}; the recording is not complete ({status.name.lower().replace('_', ' ')})"
+        ending = Ending.RECORDING if self.ending is Ending.COMPLETED else self.ending
+        return replace(self, ending=ending, text=text)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""

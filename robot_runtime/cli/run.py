@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import platform
 import sys
@@ -142,9 +143,10 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
     with ExitStack() as stack:
         port = stack.enter_context(_port(args, spec, screen))
         recorder = stack.enter_context(_recorder(args, spec, policy, orders))
-        verdict = _fly(args, screen, spec, policy, orders, targets, recorder, port)
+        verdict = _fly(args, screen, spec, policy, orders, targets, recorder, port, stack)
         recorder.metadata("verdict", verdict.as_json())
-    _tell(verdict, recorder, screen)
+        verdict = verdict.recorded(recorder.close())
+        _tell(verdict, recorder, screen)
     if args.debug and verdict.error is not None:
         raise verdict.error
     return verdict.ending
@@ -159,8 +161,9 @@ def _fly(
     targets: TargetSource,
     recorder: NullRecorder,
     port: SerialPort,
+    until: ExitStack,
 ) -> Verdict:
-    """From here on signals, keys and the emergency stop are requests; whatever happens, they are given back."""
+    """From here on signals, keys and the emergency stop are requests, `until` the verdict is told."""
     path = str(recorder.path) if isinstance(recorder, Recorder) else ""
     size = target_size(policy.contract)
     with ExitStack() as stack:
@@ -172,7 +175,7 @@ def _fly(
         realtime = stack.enter_context(RealTime())
         facts = realtime.enter(RealTimeSettings(cores=args.cores))
         port.spin = realtime.spin(orders.period)
-        operator = stack.enter_context(
+        operator = until.enter_context(
             Operator(
                 keys=not args.json and not (args.target == "-" and sys.stdin.isatty()),  # what is typed is targets
                 estop=_estop(args.estop),
@@ -254,7 +257,9 @@ def _recorder(args: argparse.Namespace, spec: ArmSpec, policy: Policy, orders: O
         yield NullRecorder(layout)
         return
     args.record.mkdir(parents=True, exist_ok=True)
-    path = args.record / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S.mcap")
+    name = time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
+    paths = (args.record / f"{name}{f'_{k}' if k else ''}.mcap" for k in itertools.count())
+    path = next(path for path in paths if not path.exists())
     with Recorder(path, layout, {"flight": {"command": sys.argv}, "versions": _versions()}) as recorder:
         attach_arm(recorder, spec)
         attach_policy(recorder, policy.network.file.path, policy.contract, orders.as_json())
