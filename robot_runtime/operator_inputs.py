@@ -7,6 +7,7 @@ Nothing is done here but noticing. Handlers count, files are looked at every few
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import select
 import signal
@@ -21,12 +22,18 @@ from typing import Any, Self
 from robot_runtime.flying import Inputs, Request
 
 LOOK_EVERY = 0.010
-"""s between two looks at keys, emergency stop, parent and watchers: the bound within which they are noticed, besides
-the cycle. Signals are noticed every cycle."""
+"""s between two looks at keys, parent and watchers: the bound within which they are noticed, besides the cycle.
+Signals and the emergency stop are noticed every cycle."""
 
 SECOND_REQUEST = 0.8
 """s of quiet between two requests to stop, from which the later one means: let go. A key that is held repeats itself
 after 0.25 to 0.66 s and faster then (Linux console, X11), and must not drop the arm."""
+
+PRESS_GAP = 0.15
+"""s: arrivals further apart are presses of their own; a held key repeats itself every 0.03 to 0.1 s."""
+
+PRESSES = 3
+"""Presses of Ctrl-C, however quick, from which it means: let go. A held key makes two: itself, and its first repeat."""
 
 _PATIENCE = 5
 """Signals that the loop may leave unseen before one of them breaks it off: it hangs."""
@@ -34,9 +41,14 @@ _PATIENCE = 5
 _SIGNALS = {
     signal.SIGINT: Request.CTRL_C,
     signal.SIGTSTP: Request.CTRL_C,  # Ctrl-Z would freeze the program with the arm in mid-air
+    signal.SIGQUIT: Request.CTRL_C,  # Ctrl-\ would end it on the spot
     signal.SIGTERM: Request.SIGTERM,
     signal.SIGHUP: Request.SIGHUP,
 }
+
+_ASKS_AGAIN = {Request.CTRL_C: float(PRESSES), Request.SIGTERM: math.inf}
+"""Said again, these mean: let go; each by itself, after the quiet or by so many presses. Whoever ends a session sends
+SIGHUP and SIGTERM and means one stop, and the space bar means to stand still however often it is hit."""
 
 _IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
 """They would freeze a program in the background that touches its terminal."""
@@ -72,17 +84,23 @@ class Operator:
         estop: int | str | Path | None = None,
         watchers: Sequence[Watcher] = (),
         parent: bool = True,
+        typed: int | None = None,
     ) -> None:
-        """`keys`: the space bar stops. `parent`: the end of the program that started this one stops."""
-        self._keys, self._estop_name, self._watchers = keys, estop, tuple(watchers)
+        """`keys`: the space bar stops. `parent`: the end of the program that started this one stops.
+
+        `typed`: a descriptor that somebody else reads; if it is a terminal, what is typed is theirs, and no key stops.
+        """
+        self._keys = keys and not (typed is not None and os.isatty(typed))
+        self._estop_name, self._watchers = estop, tuple(watchers)
         self._parent = os.getppid() if parent else None
         self._bits = 0  # a plain number: flags cost a microsecond an operation
         self._arrived = dict.fromkeys(_SIGNALS, 0)  # counted by the handler
         self._seen = dict.fromkeys(_SIGNALS, 0)  # told to the loop
         self._unseen = 0
-        self._last_request: float | None = None
-        self._next_look = -float("inf")
+        self._asked = {request: _Asked(presses) for request, presses in _ASKS_AGAIN.items()}
+        self._next_look = -math.inf
         self._poll = select.poll()
+        self._estop_poll = select.poll()
         self._terminal: int | None = None
         self._estop: int | None = None
         self._value_file: int | None = None
@@ -129,9 +147,11 @@ class Operator:
         """Add what was requested to `inputs.request`; `now` is the port's clock (s)."""
         if self._unseen:
             self._take_signals(now)
+        if self._estop is not None or self._value_file is not None:
+            self._look_at_estop()
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY
-            self._look(now)
+            self._look()
         inputs.request |= self._bits
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
@@ -148,26 +168,28 @@ class Operator:
                 self._request(request, now)
 
     def _request(self, request: Request, now: float) -> None:
-        if self._last_request is not None and now - self._last_request >= SECOND_REQUEST:
+        asked = self._asked.get(request)
+        if asked is not None and asked.again(now):
             self._bits |= int(Request.LET_GO)
-        self._last_request = now
         self._bits |= int(request)
 
-    def _look(self, now: float) -> None:
-        for fd, _ in self._poll.poll(0):
-            if fd == self._estop:
-                self._bits |= int(Request.ESTOP)
-                self._poll.unregister(fd)  # it has said what it can say
-            else:
-                self._take_keys(fd, now)
+    def _look_at_estop(self) -> None:
+        """Microseconds, so every cycle."""
+        if self._estop is not None and self._estop_poll.poll(0):
+            self._bits |= int(Request.ESTOP)
+            self._estop = None  # it has said what it can say
         if self._value_file is not None and not _released(self._value_file):
             self._bits |= int(Request.ESTOP)
+
+    def _look(self) -> None:
+        for fd, _ in self._poll.poll(0):
+            self._take_keys(fd)
         if self._parent is not None and os.getppid() != self._parent:
             self._bits |= int(Request.PARENT_GONE)
         for watcher in self._watchers:
             self._bits |= int(watcher())
 
-    def _take_keys(self, fd: int, now: float) -> None:
+    def _take_keys(self, fd: int) -> None:
         try:
             typed = os.read(fd, 64)
         except OSError:
@@ -175,7 +197,7 @@ class Operator:
         if not typed:  # the terminal has gone, or this program is in the background now
             self._poll.unregister(fd)
         elif b" " in typed:
-            self._request(Request.SPACE, now)
+            self._bits |= int(Request.SPACE)
 
     def _handle(self, number: signal.Signals, handler: Any) -> None:
         before = signal.signal(number, handler)
@@ -208,13 +230,29 @@ class Operator:
             self._undo.append(lambda: os.close(fd))
         if not stat.S_ISREG(kind):
             self._estop = fd
-            self._poll.register(fd, select.POLLIN | select.POLLPRI)
+            self._estop_poll.register(fd, select.POLLIN | select.POLLPRI)
             return
         self._value_file = fd
         if not _released(fd):
             raise EstopError(
                 0, "the emergency stop is pressed, or its wire is broken: its file does not say 1", str(name)
             )
+
+
+class _Asked:
+    """How often one kind of stop was asked for, and when."""
+
+    def __init__(self, enough: float) -> None:
+        self._enough = enough
+        self._last = -math.inf
+        self._presses = 0
+
+    def again(self, now: float) -> bool:
+        """It is asked for now; whether that means: let go."""
+        quiet = now - self._last
+        self._last = now
+        self._presses += quiet > PRESS_GAP
+        return (self._presses > 1 and quiet >= SECOND_REQUEST) or self._presses >= self._enough
 
 
 def disk_watcher(folder: Path, least: int) -> Watcher:

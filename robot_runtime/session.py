@@ -136,7 +136,16 @@ def fly(
         ArmError, BusError: torque could not be switched on; it is off.
     """
     arm, checks = preflight(
-        spec, port, orders.period, contract=policy.contract, facts=facts, timer=timer, recording=recording
+        spec,
+        port,
+        orders.period,
+        contract=policy.contract,
+        facts=facts,
+        timer=timer,
+        recording=recording,
+        recorder=recorder,
+        box=Box(*orders.box) if orders.box else None,
+        torque=not orders.readonly,
     )
     try:
         if not show_checks(checks) or arm is None:

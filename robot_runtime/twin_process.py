@@ -24,7 +24,11 @@ class TwinStartError(RuntimeError):
 
 
 class TwinProcess:
-    """A running `robot-twin`; `port` is where to connect."""
+    """A running `robot-twin`; `port` is where to connect.
+
+    Keys typed on this terminal do not reach it (it has a session of its own): the arm must not vanish while Ctrl-C
+    lowers it. It ends with this program, however that ends.
+    """
 
     def __init__(self, arm: str, arguments: Sequence[str] = ()) -> None:
         """Start a twin of this arm (a shipped name or a path), with further arguments of `robot-twin`.
@@ -33,10 +37,12 @@ class TwinProcess:
             TwinStartError: it ended before it had a port.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sim.twin.cli", "--arm", arm, *arguments],
+            [sys.executable, "-m", "sim.twin.cli", "--arm", arm, "--stop-at-eof", *arguments],
+            stdin=subprocess.PIPE,  # never written to: its end tells the twin that nobody is left
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         self.port = self._process.stdout.readline().strip()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.spec import ArmSpec, ArmSpecError
+
+Angles = Sequence[float] | NDArray[np.float64]
+"""One value a joint."""
 
 _POLYNOMIAL = 5  # coefficients of a joint equality in MuJoCo
 _TOUCHING = 1e-9  # m
@@ -30,8 +34,11 @@ class Pair:
     first: str
     second: str
     geoms: tuple[int, int]
-    bodies: tuple[int, int]
+    moves: NDArray[np.float64]
+    """By degree of freedom of the model: 1 where it moves the second geom alone, -1 the first alone, else 0."""
     distance: float = np.inf  # m
+    segment: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
+    """m: the points of both that are nearest to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,11 @@ class _Coupling:
     leader_home: float
     home: float
     coefficients: tuple[float, ...]
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether its slope is always the same."""
+        return len(self.coefficients) <= 2
 
     def position(self, leader: float) -> float:
         x, value = leader - self.leader_home, 0.0
@@ -77,41 +89,44 @@ class Kinematics:
             raise ArmSpecError(f"{spec.mjcf}: {error}") from error
         model = self._model
         self._data = mujoco.MjData(model)
+        # Arrays that every call touches are fetched once: an access through the binding costs as much as the
+        # arithmetic, and so does an index array where a slice would do.
         joint_ids = [self._id(mujoco.mjtObj.mjOBJ_JOINT, name, spec, "joint") for name in spec.joint_names]
         self._joints = np.array(joint_ids)
-        self._qpos = np.array([model.jnt_qposadr[j] for j in joint_ids])
+        self._qpos = _run_of(np.array([model.jnt_qposadr[j] for j in joint_ids]))
         self._dof = np.array([model.jnt_dofadr[j] for j in joint_ids])
+        roots = {int(model.body_rootid[model.jnt_bodyid[j]]) for j in joint_ids}
+        if len(roots) != 1:
+            raise ArmSpecError(f"{spec.mjcf}: {spec.path.name} names joints of {len(roots)} trees of bodies, not of 1")
+        self._middle = self._data.subtree_com[roots.pop()]  # m, what MuJoCo relates the joints' axes to
+        self._axes = self._data.cdof
         self._tip = self._id(mujoco.mjtObj.mjOBJ_SITE, spec.tip, spec, "site")
         self._couplings = _couplings(model, joint_ids)
         self._pairs = _collision_pairs(model)
         self._bias = np.zeros(model.nv)
         self._jacobian = np.zeros((3, model.nv))
-        self._other_jacobian = np.zeros((3, model.nv))
-        self._segment = np.zeros(6)
         self._full = np.zeros((model.nv, model.nv))
         # Gravity is asked for at rest; what moves has a working state of its own.
         self._moving = mujoco.MjData(model)
-        # Arrays that every call touches, fetched once: each access through the binding costs as much as the arithmetic.
         self._angles = self._data.qpos
         self._moving_angles, self._moving_speeds = self._moving.qpos, self._moving.qvel
         self._fold = np.zeros((model.nv, len(joint_ids)))
         self._fold[self._dof, np.arange(len(joint_ids))] = 1.0
+        for coupling in self._couplings:
+            self._fold[coupling.dof, coupling.leader] = coupling.slope(0.0)
         self.pairs: tuple[Pair, ...] = tuple(self._pair(*geoms) for geoms in self._pairs)
 
-    def gravity(self, q: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.float64]:
+    def gravity(self, q: Angles, out: NDArray[np.float64]) -> NDArray[np.float64]:
         """Joint torques (N·m) that hold the arm still at `q` (rad) against gravity, into `out`."""
         self._place(q)
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_rne(self._model, self._data, 0, self._bias)
-        np.take(self._bias, self._dof, out=out)
-        for coupling in self._couplings:
-            out[coupling.leader] += self._bias[coupling.dof] * coupling.slope(float(q[coupling.leader]))
-        return out
+        return np.dot(self._bias, self._fold, out=out)
 
     def dynamics(
         self,
-        q: NDArray[np.float64],
-        dq: NDArray[np.float64],
+        q: Angles,
+        dq: Angles,
         bias: NDArray[np.float64],
         inertia: NDArray[np.float64] | None = None,
     ) -> None:
@@ -120,16 +135,8 @@ class Kinematics:
         `bias` (gravity, Coriolis and centrifugal torques) and, if given, `inertia` (joints x joints, kg·m²) are filled.
         """
         model, data = self._model, self._moving
-        angles, speeds = self._moving_angles, self._moving_speeds
-        angles[self._qpos] = q
-        speeds[self._dof] = dq
-        for coupling in self._couplings:
-            leader = coupling.leader
-            angle = float(q[leader])
-            slope = coupling.slope(angle)
-            angles[coupling.qpos] = coupling.position(angle)
-            speeds[coupling.dof] = slope * dq[leader]
-            self._fold[coupling.dof, leader] = slope
+        self._set(self._moving_angles, q)
+        np.dot(self._fold, dq, out=self._moving_speeds)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_comVel(model, data)
@@ -141,29 +148,42 @@ class Kinematics:
             mujoco.mj_fullM(model, data, self._full)
             np.dot(fold.T, np.dot(self._full, fold), out=inertia)
 
-    def place(self, q: NDArray[np.float64]) -> None:
-        """Put the arm at `q` (rad) for the calls that follow: `separation`, `tip_motion`."""
+    def place(self, q: Angles) -> None:
+        """Put the arm at `q` (rad) for the calls that follow: `distance`, `gradients`, `tip_motion`."""
         self._place(q)
         mujoco.mj_comPos(self._model, self._data)
 
     def distance(self, pair: Pair, within: float) -> float:
         """Distance of a pair (m) where the arm was placed, negative when they overlap; `within` when it is more."""
-        pair.distance = mujoco.mj_geomDistance(self._model, self._data, *pair.geoms, within, self._segment)
+        first, second = pair.geoms
+        pair.distance = mujoco.mj_geomDistance(self._model, self._data, first, second, within, pair.segment)
         return pair.distance
 
-    def gradient(self, pair: Pair, out: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How the distance of the pair that was measured last changes with each joint (m/rad), into `out`."""
-        model, data, segment = self._model, self._data, self._segment
-        way = segment[3:] - segment[:3]
-        if abs(pair.distance) < _TOUCHING:  # no direction to be had from the points: the bodies' middles give one
-            way = data.geom_xpos[pair.geoms[1]] - data.geom_xpos[pair.geoms[0]]
-            way = way / max(float(np.linalg.norm(way)), _TOUCHING)
+    def gradients(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+        """How the distances of pairs that were measured last change with each joint (pairs x joints, m/rad).
+
+        A unit force along the line between the nearest points makes a torque about each joint's axis; that is it.
+        """
+        middle = self._middle.tolist()
+        forces = [self._force(pair, *middle) for pair in pairs]
+        torques = np.dot(forces, self._axes.T)
+        torques *= [pair.moves for pair in pairs]
+        gradients: NDArray[np.float64] = np.dot(torques, self._fold)
+        return gradients
+
+    def _force(
+        self, pair: Pair, middle_x: float, middle_y: float, middle_z: float
+    ) -> tuple[float, float, float, float, float, float]:
+        """Torque about the middle, and direction, of a unit force from the first nearest point to the second."""
+        x, y, z, to_x, to_y, to_z = pair.segment.tolist()
+        if abs(pair.distance) < _TOUCHING:  # no direction to be had from the points: the geoms' middles give one
+            first, second = pair.geoms
+            way = self._data.geom_xpos[second] - self._data.geom_xpos[first]
+            dx, dy, dz = (way / max(float(np.linalg.norm(way)), _TOUCHING)).tolist()
         else:
-            way = way / pair.distance
-        mujoco.mj_jac(model, data, self._jacobian, None, segment[:3], pair.bodies[0])
-        mujoco.mj_jac(model, data, self._other_jacobian, None, segment[3:], pair.bodies[1])
-        np.subtract(self._other_jacobian, self._jacobian, out=self._jacobian)
-        return np.matmul(way @ self._jacobian, self._fold, out=out)
+            dx, dy, dz = (to_x - x) / pair.distance, (to_y - y) / pair.distance, (to_z - z) / pair.distance
+        x, y, z = x - middle_x, y - middle_y, z - middle_z
+        return y * dz - z * dy, z * dx - x * dz, x * dy - y * dx, dx, dy, dz
 
     def tip_motion(self, position: NDArray[np.float64], jacobian: NDArray[np.float64]) -> None:
         """The tip (m) where the arm was placed, and how it moves with each joint (3 x joints, m/rad), into both."""
@@ -252,12 +272,17 @@ class Kinematics:
             return None
         return Clearance(closest, self._geom_name(pair[0]), self._geom_name(pair[1]))
 
-    def _place(self, q: NDArray[np.float64]) -> None:
-        angles = self._angles
+    def _place(self, q: Angles) -> None:
+        self._set(self._angles, q)
+        mujoco.mj_kinematics(self._model, self._data)
+
+    def _set(self, angles: NDArray[np.float64], q: Angles) -> None:
         angles[self._qpos] = q
         for coupling in self._couplings:
-            angles[coupling.qpos] = coupling.position(float(q[coupling.leader]))
-        mujoco.mj_kinematics(self._model, self._data)
+            leader = float(q[coupling.leader])
+            angles[coupling.qpos] = coupling.position(leader)
+            if not coupling.is_straight:
+                self._fold[coupling.dof, coupling.leader] = coupling.slope(leader)
 
     def _id(self, kind: mujoco.mjtObj, name: str, spec: ArmSpec, what: str) -> int:
         found = mujoco.mj_name2id(self._model, kind, name)
@@ -266,8 +291,17 @@ class Kinematics:
         return int(found)
 
     def _pair(self, first: int, second: int) -> Pair:
-        bodies = int(self._model.geom_bodyid[first]), int(self._model.geom_bodyid[second])
-        return Pair(self._geom_name(first), self._geom_name(second), (first, second), bodies)
+        moves = self._moved_by(second) - self._moved_by(first)
+        return Pair(self._geom_name(first), self._geom_name(second), (first, second), moves)
+
+    def _moved_by(self, geom: int) -> NDArray[np.float64]:
+        """1 for each degree of freedom that moves a geom."""
+        model, moved = self._model, np.zeros(self._model.nv)
+        body = int(model.geom_bodyid[geom])
+        while body:
+            moved[int(model.body_dofadr[body]) :][: int(model.body_dofnum[body])] = 1.0
+            body = int(model.body_parentid[body])
+        return moved
 
     def _geom_name(self, geom: int) -> str:
         body = int(self._model.geom_bodyid[geom])
@@ -275,6 +309,12 @@ class Kinematics:
             mujoco.mj_id2name(self._model, mujoco.mjtObj.mjOBJ_GEOM, geom)
             or mujoco.mj_id2name(self._model, mujoco.mjtObj.mjOBJ_BODY, body)
         )
+
+
+def _run_of(addresses: NDArray[np.int_]) -> slice | NDArray[np.int_]:
+    """The same addresses, as a slice if they are in a row."""
+    first, count = int(addresses[0]), len(addresses)
+    return slice(first, first + count) if np.array_equal(addresses, first + np.arange(count)) else addresses
 
 
 def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, ...]:
@@ -291,7 +331,7 @@ def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, 
                 leader=joint_ids.index(leader),
                 leader_home=float(model.qpos0[model.jnt_qposadr[leader]]),
                 home=float(model.qpos0[model.jnt_qposadr[follower]]),
-                coefficients=tuple(float(c) for c in model.eq_data[i][:_POLYNOMIAL]),
+                coefficients=tuple(np.trim_zeros(model.eq_data[i][:_POLYNOMIAL], "b").tolist()),
             )
         )
     return tuple(found)

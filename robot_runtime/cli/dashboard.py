@@ -221,7 +221,7 @@ def _mend_terminal() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Show the flight behind a file descriptor."""
-    for number in (signal.SIGINT, signal.SIGTSTP, signal.SIGTTOU):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU):
         signal.signal(number, signal.SIG_IGN)  # they are for the flight; what it says of them is still to be shown
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, range(os.cpu_count() or 1))  # not on the loop's core

@@ -100,7 +100,9 @@ def _show(flight: Flight, result: ReplayResult, same: bool, screen: Screen) -> N
     for what in flight.damage:
         screen.say(f"the file is damaged: {what}")
     done = f"{result.cycles} of {count(result.recorded, 'cycle')}, {count(result.packets, 'packet')}"
-    if result.identical:
+    if not result.recorded:
+        screen.say("nothing to compare: the recording has no cycle in it")
+    elif result.identical:
         screen.say(f"the same, bit for bit: {done}")
     else:
         screen.say(f"{'the same within the tolerance' if same else 'NOT the same'}: {done}")

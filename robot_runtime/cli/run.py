@@ -17,7 +17,7 @@ from robot_runtime.bus import Bus, SerialPort
 from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, run
 from robot_runtime.flight.contents import attach_arm, attach_policy
 from robot_runtime.flight.ports import RecordingPort
-from robot_runtime.flight.recorder import NullRecorder, Recorder
+from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
 from robot_runtime.flying import Inputs
 from robot_runtime.live import Live, about
 from robot_runtime.operator_inputs import Operator
@@ -25,7 +25,8 @@ from robot_runtime.policy.load import Policy, arm_named, load_policy
 from robot_runtime.policy.targets import TargetSource, target_source
 from robot_runtime.realtime import PRIORITY, RealTime
 from robot_runtime.realtime import Settings as RealTimeSettings
-from robot_runtime.safety.fault_kind import Ending
+from robot_runtime.safety.fault_kind import Ending, Fault
+from robot_runtime.safety.monitor import requested
 from robot_runtime.safety.preflight import Check, Recording, as_data, passed, table
 from robot_runtime.safety.stopping import HOLD_FOR
 from robot_runtime.session import Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
@@ -54,8 +55,7 @@ _ENDINGS = """exit codes:
   13   a joint did not move as it was told
   14   the policy, or what it was fed with
   15   the computer could not keep its time
-  16   the flight could not be recorded
-  130  interrupted before anything was touched"""
+  16   the flight could not be recorded"""
 
 TWIN_PRIORITY = PRIORITY - 10
 """Below the loop: while it spins, the twin runs on another core or waits."""
@@ -177,11 +177,14 @@ def _fly(
         port.spin = realtime.spin(orders.period)
         operator = until.enter_context(
             Operator(
-                keys=not args.json and not (args.target == "-" and sys.stdin.isatty()),  # what is typed is targets
+                keys=not args.json,
+                typed=targets.descriptor,
                 estop=_estop(args.estop),
                 watchers=(recorder_watcher(recorder),),
             )
         )
+
+        stopped: list[Fault] = []
 
         def show_checks(checks: list[Check]) -> bool:
             recorder.metadata("preflight", {"checks": as_data(checks)})
@@ -189,10 +192,15 @@ def _fly(
             _show_checks(checks, screen, briefly=goes_on)
             asked = Inputs(0)
             operator.sample(asked, port.now())
-            if asked.request:
-                raise KeyboardInterrupt  # nothing has been touched yet
-            return goes_on
+            stopped.extend(requested(asked.request, port.now()))
+            return goes_on and not stopped
 
+        def tell_target(text: str) -> None:
+            recorder.event(text, Level.WARNING, "target")
+            if live is not None:
+                live.say(text)
+
+        targets.tell = tell_target
         verdict = fly(
             spec,
             policy,
@@ -206,6 +214,8 @@ def _fly(
             show_checks=show_checks,
             show_cycle=live,
         )
+        if stopped:
+            verdict = Verdict(stopped[0].kind.ending, f"not started: {stopped[0].text}")
         if live is not None:
             live.close(verdict.text)
         return verdict

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robot_runtime.flight.recorder import FlightRecorder
+from robot_runtime.flight.mjcf_files import mjcf_files
+from robot_runtime.flight.recorder import FlightRecorder, Level
 from robot_runtime.flight.summary import plain
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.contract_json import contract_to_json
@@ -30,10 +31,19 @@ class Belongings:
 
 
 def attach_arm(recorder: FlightRecorder, spec: ArmSpec) -> None:
-    """The arm file and its MJCF (not the meshes that one may name)."""
+    """The arm file, its MJCF and what that one names; or an event that says which of them a replay will lack."""
     recorder.metadata("arm", {"name": spec.name, "file": str(spec.path), "digest": spec.digest})
     recorder.attach("arm/arm.toml", spec.path)
-    recorder.attach(f"arm/{os.path.relpath(spec.mjcf, spec.path.parent)}", spec.mjcf)
+    for file in mjcf_files(spec.mjcf):
+        name = os.path.normpath(f"arm/{os.path.relpath(file, spec.path.parent)}")
+        if name.startswith(("../", "policy/")):
+            recorder.event(
+                f"the recording does not carry {file}, which lies too far from {spec.path} for it: robot-replay and "
+                "clips will not work; keep the model beside the arm file",
+                Level.WARNING,
+            )
+        else:
+            recorder.attach(name, file)
 
 
 def attach_policy(recorder: FlightRecorder, network: Path, contract: Contract, orders: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from robot_runtime.arm.state import Floats
 from robot_runtime.bus.port import Port
-from robot_runtime.flight.ports import Divergence, ReplayDivergedError, ReplayEndedError, ReplayPort
+from robot_runtime.flight.ports import Divergence, ReplayEndedError, ReplayError, ReplayPort
 from robot_runtime.flight.reader import Flight
 from robot_runtime.flight.recorder import FlightRecorder, NullRecorder
 from robot_runtime.flying import Inputs, InputSource
@@ -110,14 +110,23 @@ class ReplayResult:
 
     @property
     def identical(self) -> bool:
-        """Every command of every recorded cycle is the same, bit for bit, and every packet."""
+        """Every command of every recorded cycle is the same, bit for bit, and every packet; and there are cycles."""
         return self.agrees(0.0) and not self.divergences
 
     def agrees(self, tolerance: float) -> bool:
         """No command of any recorded cycle is further off than this, in the unit of its joint's mode."""
         command = self.differences.get("command")
         near = command is None or (command.worst <= tolerance and tolerance > 0.0)
-        return near and not self.diverged and self.cycles == self.recorded
+        return near and not self.diverged and self.cycles == self.recorded > 0
+
+
+def _first(error: BaseException) -> BaseException:
+    """What ended the replay: cleaning up goes wrong too then, and raises over it."""
+    first, context = error, error.__context__
+    while context is not None:
+        first = context if isinstance(context, ReplayError) else first
+        context = context.__context__
+    return first
 
 
 def replay(flight: Flight, fly: Fly) -> ReplayResult:
@@ -132,10 +141,12 @@ def replay(flight: Flight, fly: Fly) -> ReplayResult:
     ended = diverged = ""
     try:
         fly(port, ReplayInputs(flight), recorder)
-    except ReplayEndedError as error:
-        ended = str(error)
-    except ReplayDivergedError as error:
-        diverged = str(error)
+    except ReplayError as error:
+        first = _first(error)
+        if isinstance(first, ReplayEndedError):
+            ended = str(first)
+        else:
+            diverged = str(first)
     return ReplayResult(
         recorder.cycles, len(flight), recorder.differences, port.writes, port.divergences, ended, diverged
     )

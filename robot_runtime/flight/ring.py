@@ -11,6 +11,9 @@ from enum import IntEnum
 _PAGE = 4096
 """Bytes in front of the ring for the words that both sides look at."""
 
+DISK_TOLD = 0.55
+"""s until the taking side says that a disk is nearly full, at most, while that disk still takes what it is given."""
+
 _HEAD, _TAIL, _LOST, _STATUS, _ERRNO, _BEAT = range(6)
 """Words of 8 bytes, each written by one side: HEAD and LOST by the one who puts, the others by the one who takes."""
 

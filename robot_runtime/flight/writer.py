@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from robot_runtime.flight.flight_file import FlightFile
-from robot_runtime.flight.ring import Frame, RecorderStatus, Ring
+from robot_runtime.flight.ring import DISK_TOLD, Frame, RecorderStatus, Ring
 
 _LOOK = 0.01
 """s between looks into the ring."""
@@ -25,7 +25,7 @@ _LOOK = 0.01
 _FLUSH = 0.03
 """s: what was taken is in the file at most so much later; with two looks before it, 50 ms after it happened."""
 
-_CHECK_DISK = 0.5
+_CHECK_DISK = DISK_TOLD - _FLUSH - 2 * _LOOK
 """s between questions how much room there is."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

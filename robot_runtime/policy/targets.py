@@ -1,7 +1,7 @@
 """Where targets come from: fixed numbers, a file, lines on a descriptor, or a program. Each writes into `Inputs`.
 
 A target that cannot be (wrong size, not finite, outside the range that the policy was trained for) is refused: with an
-error where it is known before the flight, else it is ignored, counted, and its reason kept in `problem`.
+error where it is known before the flight, else it is ignored, counted, and the first of each kind is told.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ Numbers = tuple[float, ...]
 _CHUNK = 1 << 16
 """Bytes taken from a stream in one cycle at most, and the longest line."""
 
+_SHOWN = 80
+"""Characters of what cannot be a target, in messages."""
+
 _LINES = 16
 """Lines read in one cycle at most, the newest: a sender faster than the loop must not slow it down."""
 
@@ -38,19 +41,17 @@ def checked(values: Any, target: Target) -> Numbers:
     Raises:
         TargetError: they are not numbers, too few or many, not finite, or outside the target's range.
     """
-    if not isinstance(values, Sequence) or not all(
-        isinstance(v, int | float) and not isinstance(v, bool) for v in values
-    ):
-        raise TargetError(f"expected {target.size} numbers, found {values!r}")
+    if not isinstance(values, Sequence) or not all(map(_is_number, values)):
+        raise TargetFormError(f"expected {target.size} numbers, found {_shown(values)}")
     if len(values) != target.size:
-        raise TargetError(f"expected {target.size} numbers ({_what(target)}), found {len(values)}")
-    if not all(-1e300 < v < 1e300 for v in values):  # false for nan too; and no integer beyond all floats
-        raise TargetError(f"expected finite numbers, found {list(values)}")
+        raise TargetFormError(f"expected {target.size} numbers ({_what(target)}), found {len(values)}")
+    if not all(map(_is_finite, values)):
+        raise TargetFiniteError(f"expected finite numbers, found {_shown(values)}")
     numbers = tuple(float(v) for v in values)
     low, high = target.low or (-math.inf,) * target.size, target.high or (math.inf,) * target.size
     for i, (a, v, b) in enumerate(zip(low, numbers, high, strict=True)):
         if not a <= v <= b:
-            raise TargetError(f"number {i + 1} ({v:g}) is outside {a:g} to {b:g}, the range of the training")
+            raise TargetRangeError(f"number {i + 1} ({v:g}) is outside {a:g} to {b:g}, the range of the training")
     return numbers
 
 
@@ -69,6 +70,8 @@ def target_source(text: str | None, target: Target | None) -> TargetSource:
             raise TargetError(f"this policy wants a target: --target {','.join(['N'] * target.size)} ({_what(target)})")
         return FixedTarget(target.default, target)
     if text == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise TargetError("--target -: standard input is closed; feed targets into it, or name a file")
         return StreamTarget(sys.stdin.fileno(), target)
     path = Path(text)
     if path.suffix in (".csv", ".jsonl"):
@@ -82,8 +85,23 @@ def target_source(text: str | None, target: Target | None) -> TargetSource:
     return FixedTarget(values, target)
 
 
+class TargetFormError(TargetError):
+    """No numbers, or too few or many."""
+
+
+class TargetFiniteError(TargetError):
+    """NaN, infinity, or a number beyond all floats."""
+
+
+class TargetRangeError(TargetError):
+    """Outside the range that the policy was trained for."""
+
+
 class TargetSource:
-    """No target; base of those that have one."""
+    """No target; base of those that have one.
+
+    Until the first target, `Inputs.target_stamp` is -inf: there is nothing yet that a policy could be given.
+    """
 
     def __init__(self, target: Target | None) -> None:
         """What targets are."""
@@ -92,12 +110,27 @@ class TargetSource:
         """Targets that were refused."""
         self.problem = ""
         """What was wrong with the last of them."""
+        self.tell: Callable[[str], object] = lambda _: None
+        """Called in the loop with the first problem of each kind: set it to what shows or records it."""
+        self._told: set[str] = set()
 
     def begin(self, now: float) -> None:
         """The policy begins to run now (s, the port's clock): times in a file count from here."""
 
+    @property
+    def descriptor(self) -> int | None:
+        """From which targets are read, if they are: an operator must not read the same terminal."""
+        return None
+
     def sample(self, inputs: Inputs, now: float) -> None:
         """Update `inputs.target`, `inputs.target_stamp`, and Request.TARGETS_ENDED in `inputs.request`."""
+
+    def _ignore(self, kind: str, problem: str) -> None:
+        self.ignored += 1
+        self.problem = problem
+        if kind not in self._told:
+            self._told.add(kind)
+            self.tell(f"a target was ignored, and so is every other like it: {problem}")
 
 
 class FixedTarget(TargetSource):
@@ -140,8 +173,8 @@ class FileTarget(TargetSource):
                 self._values.append(checked(values, target))
             except TargetError as error:
                 raise TargetError(f"{path}:{line}: {error}") from error
-            if not isinstance(time, int | float) or not math.isfinite(time):
-                raise TargetError(f"{path}:{line}: expected a time in seconds, found {time!r}")
+            if not (_is_number(time) and _is_finite(time)):
+                raise TargetError(f"{path}:{line}: expected a time in seconds, found {_shown(time)}")
             if self._times and time <= self._times[-1]:
                 raise TargetError(f"{path}:{line}: times must ascend; {time} follows {self._times[-1]}")
             self._times.append(float(time))
@@ -172,14 +205,27 @@ class StreamTarget(TargetSource):
     """
 
     def __init__(self, descriptor: int, target: Target) -> None:
-        """Read from this descriptor; its flags are left alone, for it may be somebody's terminal."""
+        """Read from this descriptor; its flags are left alone, for it may be somebody's terminal.
+
+        Raises:
+            TargetError: it is not open.
+        """
         super().__init__(target)
+        try:
+            os.fstat(descriptor)
+        except OSError as error:
+            raise TargetError(f"targets cannot be read from descriptor {descriptor}: {error.strerror}") from error
         self._contract = target
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
         self._rest = b""
         self._ended = False
+
+    @property
+    def descriptor(self) -> int:
+        """From which targets are read."""
+        return self._descriptor
 
     def sample(self, inputs: Inputs, now: float) -> None:
         """Take what has arrived."""
@@ -200,7 +246,7 @@ class StreamTarget(TargetSource):
             data = b"\n"  # what was being written is a line too
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _CHUNK:
-            self._ignore("a line without an end")
+            self._ignore("endless", "a line without an end")
             self._rest = b""
         for line in lines[-_LINES:]:
             self._take(line, inputs, now)
@@ -213,16 +259,12 @@ class StreamTarget(TargetSource):
         try:
             data = json.loads(line)
             inputs.target[:] = checked(data.get("target") if isinstance(data, dict) else data, self._contract)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._ignore(f"not JSON: {line[:80]!r} ({error})")
         except TargetError as error:
-            self._ignore(str(error))
+            self._ignore(type(error).__name__, str(error))
+        except (ValueError, RecursionError) as error:  # besides no JSON: no UTF-8, thousands of digits, or of brackets
+            self._ignore("not JSON", f"not JSON: {line[:80]!r} ({error})")
         else:
             inputs.target_stamp = now
-
-    def _ignore(self, problem: str) -> None:
-        self.ignored += 1
-        self.problem = problem
 
 
 class LiveTarget(TargetSource):
@@ -261,6 +303,24 @@ class LiveTarget(TargetSource):
             inputs.request |= Request.TARGETS_ENDED
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: float) -> bool:
+    """False for nan too, and for integers beyond all floats."""
+    return -1e300 < value < 1e300
+
+
+def _shown(value: Any) -> str:
+    """For a message, whatever it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write integers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def _what(target: Target) -> str:
     """What its numbers are, for messages."""
     kinds = {"tip_position": "x, y, z of the tip in m", "joint_position": "rad: " + ", ".join(target.joints)}
@@ -279,13 +339,15 @@ def _read(path: Path) -> list[tuple[int, Any, list[Any]]]:
 
 def _csv(path: Path, lines: list[str]) -> list[tuple[int, Any, list[Any]]]:
     rows: list[tuple[int, Any, list[Any]]] = []
-    for number, row in enumerate(csv.reader(lines), start=1):
+    for number, line in enumerate(lines, start=1):
+        row: list[str] = []
         try:
+            row = next(csv.reader([line]), [])
             time, *values = (float(cell) for cell in row)
-        except ValueError as error:
-            if not row or number == 1:
+        except (ValueError, csv.Error) as error:
+            if not line.strip() or number == 1:
                 continue  # a header, or an empty line
-            raise TargetError(f"{path}:{number}: expected numbers, found {row}") from error
+            raise TargetError(f"{path}:{number}: expected numbers, found {_shown(row)}") from error
         rows.append((number, time, values))
     return rows
 
@@ -297,7 +359,7 @@ def _json_lines(path: Path, lines: list[str]) -> list[tuple[int, Any, list[Any]]
             continue
         try:
             data = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise TargetError(f"{path}:{number}: not JSON: {error}") from error
         if not isinstance(data, dict) or not {"time", "target"} <= set(data):
             raise TargetError(f'{path}:{number}: expected {{"time": s, "target": [...]}}, found {line[:80]}')

@@ -18,10 +18,13 @@ moment when the command takes effect, at the worst of several delays (see observ
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import sqrt
+from operator import add, sub
+
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.state import Flags, Floats
 from robot_runtime.safety.observer import Observer
 from robot_runtime.spec import JointSpec
 
@@ -59,141 +62,144 @@ _FRICTION_SPEED = 0.1  # rad/s over which dry friction turns its sign
 _DAMPING = 10.0  # 1/s: a joint that is told nothing usable is braked at this rate
 
 
-class Barrier:
-    """The accelerations that joints can afford, and the worst of what the observer says of them.
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What one joint may do, the same both ways."""
 
-    Both sides of all joints are worked out at once: arrays of 2 x joints, upwards first; downwards is seen mirrored.
-    """
+    limit: float  # rad/s²
+    fastest: float  # rad/s
+    brake: float  # rad/s², planned with
+    reaction: float  # s
+    apart: float  # rad kept from stops
+
+
+class Barrier:
+    """The accelerations that joints can afford, and the worst of what the observer says of them."""
 
     def __init__(self, joints: tuple[JointSpec, ...]) -> None:
         """Limits of all joints of the arm, whatever their mode."""
-        count = self._count = len(joints)
-        modes = [VELOCITY_MODE if j.mode == "velocity" else (SPEED_SHARE, BRAKING_SHARE, REACTION, 0.0) for j in joints]
-        columns = (np.tile(column, 2) for column in zip(*modes, strict=True))
-        speed, braking, self._reaction, self._apart = columns
-        self._limit = np.tile([j.limits.acceleration for j in joints], 2)
-        self._opposite = -self._limit
-        self._fastest = speed * np.tile([j.limits.velocity for j in joints], 2)
-        brake = braking * self._limit
-        self._twice, self._brake, self._half = 2.0 * brake, brake, 0.5 / brake
-        self._head = brake * self._reaction
-        self._square = self._head**2
-        self._worst = np.zeros((3, 2 * count))
-        self._stops, self._distance, self._root = (np.zeros(2 * count) for _ in range(3))
-        self._speed, self._afford, self._way = (np.zeros(2 * count) for _ in range(3))
-        self.fastest: Floats = self._fastest[:count]
-        self.q_high, self.v_high = self._worst[0, :count], self._worst[1, :count]
-        self.q_low, self.v_low = np.zeros(count), np.zeros(count)
-        self.speed_high, self.high = self._speed[:count], self._afford[:count]
-        self.speed_low, self.low = np.zeros(count), np.zeros(count)
+        self._bounds = [_bounds(j) for j in joints]
+        zeros = [0.0] * len(joints)
+        self.fastest: list[float] = [b.fastest for b in self._bounds]
+        """rad/s that may be aimed at."""
+        self.q_low, self.q_high, self.v_low, self.v_high = zeros, zeros, zeros, zeros
+        """rad, rad/s: between what the observers believe."""
+        self._push_low, self._push_high = zeros, zeros  # rad/s² that come from no command
+        self.speed_low, self.speed_high = zeros[:], zeros[:]
+        """rad/s that leave time to brake."""
+        self.low, self.high = zeros[:], zeros[:]
+        """rad/s² that joints can afford."""
 
     def look(self, observer: Observer) -> None:
         """Take the worst of what the observers believe."""
-        count, worst = self._count, self._worst
-        np.maximum.reduce(observer.predicted, axis=1, out=worst[:, :count])
-        mirrored = worst[:, count:]
-        np.minimum.reduce(observer.predicted, axis=1, out=mirrored)
-        np.copyto(self.q_low, mirrored[0])
-        np.copyto(self.v_low, mirrored[1])
-        np.negative(mirrored, out=mirrored)
+        self.q_low, self.v_low, self._push_low = observer.least
+        self.q_high, self.v_high, self._push_high = observer.most
 
-    def stopping_distances(self, up: Floats, down: Floats) -> None:
-        """How far beyond their places the joints go before they stand (rad, not negative), into `up` and `down`."""
-        way, speed = self._way, np.maximum(self._worst[1], 0.0)
-        np.multiply(speed, self._half, out=way)
-        way += self._reaction
-        way *= speed
-        np.copyto(up, way[: self._count])
-        np.copyto(down, way[self._count :])
+    def stopping_places(self) -> tuple[list[float], list[float]]:
+        """Between where the joints stand, at the worst, when they are stopped now (rad)."""
+        lowest, highest = [], []
+        for b, low, high, down, up in zip(self._bounds, self.q_low, self.q_high, self.v_low, self.v_high, strict=True):
+            lowest.append(low + down * (b.reaction - 0.5 * down / b.brake) if down < 0.0 else low)
+            highest.append(high + up * (b.reaction + 0.5 * up / b.brake) if up > 0.0 else high)
+        return lowest, highest
 
-    def close_in(self, low: Floats, high: Floats, gain: float) -> None:
-        """The speeds and accelerations that keep every joint inside low..high (rad), into `speed_*`, `low`, `high`."""
-        count, (place, speed, extra) = self._count, self._worst
-        distance, root, allowed, afford = self._distance, self._root, self._speed, self._afford
-        distance[:count] = high
-        np.negative(low, out=distance[count:])
-        distance -= place
-        np.subtract(distance, self._apart, out=root)
-        np.maximum(root, 0.0, out=root)
-        root *= self._twice
-        root += self._square
-        np.sqrt(root, out=root)
-        np.subtract(root, self._head, out=allowed)
-        np.divide(self._brake, root, out=root)
-        root *= allowed < self._fastest  # how steeply the allowed speed falls
-        np.minimum(allowed, self._fastest, out=allowed)
-        if distance.min() < 0.0:
-            np.copyto(allowed, np.maximum(distance / self._reaction, -RETURN_SPEED), where=distance < 0.0)
-        np.subtract(allowed, speed, out=afford)
-        afford *= gain
-        np.maximum(speed, 0.0, out=distance)
-        root *= distance
-        afford -= root
-        np.minimum(afford, self._limit, out=afford)
-        np.maximum(afford, self._opposite, out=afford)
-        # What pushes a joint towards its stop is taken off; what pushes it away may be gone the next moment.
-        np.maximum(extra, 0.0, out=root)
-        np.minimum(root, self._limit, out=root)
-        afford -= root
-        np.negative(afford[count:], out=self.low)
-        np.negative(allowed[count:], out=self.speed_low)
-        if (self.low > self.high).any():  # between two stops that are both too near, neither wins
-            middle = 0.5 * (self.low + self.high)
-            np.copyto(self.low, middle, where=self.low > middle)
-            np.copyto(self.high, middle, where=self.high < middle)
+    def close_in(self, low: list[float], high: list[float], gain: float) -> None:
+        """The speeds and accelerations that keep every joint inside low..high (rad), into `speed_*`, `low`, `high`.
+
+        Downwards is upwards, seen mirrored.
+        """
+        for i, b in enumerate(self._bounds):
+            self.speed_high[i], most = _afford(high[i] - self.q_high[i], self.v_high[i], self._push_high[i], gain, b)
+            speed, least = _afford(self.q_low[i] - low[i], -self.v_low[i], -self._push_low[i], gain, b)
+            self.speed_low[i] = -speed
+            if most < -least:  # between two stops that are both too near, neither wins
+                most = 0.5 * (most - least)
+                least = -most
+            self.low[i], self.high[i] = -least, most
+
+
+def _bounds(joint: JointSpec) -> _Bounds:
+    servo_brakes = joint.mode == "velocity"
+    speed, braking, reaction, apart = VELOCITY_MODE if servo_brakes else (SPEED_SHARE, BRAKING_SHARE, REACTION, 0.0)
+    limit = joint.limits.acceleration
+    return _Bounds(limit, speed * joint.limits.velocity, braking * limit, reaction, apart)
+
+
+def _afford(distance: float, speed: float, push: float, gain: float, b: _Bounds) -> tuple[float, float]:
+    """The speed (rad/s) and the acceleration (rad/s²) that a joint can afford towards a stop at `distance` (rad).
+
+    It moves there at `speed`, and is pushed there by `push` (rad/s²).
+    """
+    free, head = distance - b.apart, b.brake * b.reaction
+    root = sqrt(head * head + 2.0 * b.brake * free) if free > 0.0 else head
+    allowed, steepness = root - head, b.brake / root
+    if allowed >= b.fastest:
+        allowed, steepness = b.fastest, 0.0
+    if distance < 0.0:
+        allowed = max(distance / b.reaction, -RETURN_SPEED)
+    afford = gain * (allowed - speed)
+    if speed > 0.0:
+        afford -= speed * steepness
+    limit = b.limit
+    afford = limit if afford > limit else -limit if afford < -limit else afford
+    # What pushes a joint towards its stop is taken off; what pushes it away may be gone the next moment.
+    if push > 0.0:
+        afford -= push if push < limit else limit
+    return allowed, afford
 
 
 class Torques:
     """The torques of the joints that are driven by torque or PWM, as the model of the whole arm sees them."""
 
-    def __init__(self, kinematics: Kinematics, joints: tuple[JointSpec, ...], driven: Flags) -> None:
-        """`driven`: which joints these are; the others are taken as not accelerating."""
+    def __init__(self, kinematics: Kinematics, joints: tuple[JointSpec, ...], index: list[int]) -> None:
+        """`index`: which joints these are; the others are taken as not accelerating."""
         self._kinematics = kinematics
         count = len(joints)
-        self._index = np.flatnonzero(driven)
+        self._index = index
         self._looks = 0
         self._whole_inertia, self._whole_bias = np.zeros((count, count)), np.zeros(count)
-        motors = [joints[i].servo.motor for i in self._index]
-        gears = np.array([joints[i].gear for i in self._index])
-        self._dry = SURE_FRICTION * gears * [m.coulomb_friction for m in motors]
-        self._viscous = SURE_FRICTION * gears**2 * [m.viscous_friction for m in motors]
-        self.inertia: Floats = np.zeros((0, 0))
-        self.bias: Floats = np.zeros(len(self._index))
+        motors = [(joints[i].servo.motor, joints[i].gear) for i in index]
+        self._dry = [SURE_FRICTION * gear * motor.coulomb_friction for motor, gear in motors]
+        self._viscous = [SURE_FRICTION * gear**2 * motor.viscous_friction for motor, gear in motors]
+        self._block = np.ix_(index, index)
+        self._inertia = self._inverse = np.zeros((0, 0))
+        self.bias: list[float] = [0.0] * len(index)
         """N·m that carries the arm, overcomes sure friction and bends its path."""
-        self.gravity: Floats = np.zeros(len(self._index))
+        self.gravity: list[float] = [0.0] * len(index)
         """N·m, the same without friction."""
 
     def reset(self) -> None:
         """The next look is at everything."""
         self._looks = 0
 
-    def look(self, q: Floats, v: Floats) -> None:
+    def look(self, q: list[float], v: list[float]) -> None:
         """The arm's dynamics at (q, v)."""
         index = self._index
         renew = self._looks % _RENEWED == 0
         self._looks += 1
         self._kinematics.dynamics(q, v, self._whole_bias, self._whole_inertia if renew else None)
         if renew:
-            self.inertia = self._whole_inertia[index[:, None], index]
-            self._inverse = np.asarray(np.linalg.inv(self.inertia), dtype=np.float64)
-        speed = v[index]
-        np.take(self._whole_bias, index, out=self.bias)
-        np.copyto(self.gravity, self.bias)
-        self.bias += self._viscous * speed
-        self.bias += self._dry * np.maximum(np.minimum(speed / _FRICTION_SPEED, 1.0), -1.0)
+            self._inertia = self._whole_inertia[self._block]
+            self._inverse = np.asarray(np.linalg.inv(self._inertia), dtype=np.float64)
+        carried = self._whole_bias.tolist()
+        self.gravity = [carried[i] for i in index]
+        self.bias = []
+        for i, gravity, dry, viscous in zip(index, self.gravity, self._dry, self._viscous, strict=True):
+            turned = v[i] / _FRICTION_SPEED
+            turned = 1.0 if turned > 1.0 else max(turned, -1.0)
+            self.bias.append(gravity + viscous * v[i] + dry * turned)
 
-    def accelerations(self, torque: Floats) -> Floats:
+    def accelerations(self, torque: list[float]) -> list[float]:
         """What these torques (N·m) make (rad/s²)."""
-        made: Floats = np.dot(self._inverse, torque - self.bias)
+        made: list[float] = np.dot(self._inverse, list(map(sub, torque, self.bias))).tolist()
         return made
 
-    def torques(self, acceleration: Floats) -> Floats:
+    def torques(self, acceleration: list[float]) -> list[float]:
         """What makes these accelerations."""
-        needed: Floats = np.dot(self.inertia, acceleration) + self.bias
-        return needed
+        needed: list[float] = np.dot(self._inertia, acceleration).tolist()
+        return list(map(add, needed, self.bias))
 
 
-def damping(v: Floats) -> Floats:
+def damping(v: list[float]) -> list[float]:
     """The accelerations (rad/s²) that bring joints to rest which are told nothing usable."""
-    slowing: Floats = -_DAMPING * v
-    return slowing
+    return [-_DAMPING * x for x in v]

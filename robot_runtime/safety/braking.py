@@ -33,6 +33,9 @@ _SURE_SLACK = 1e-6  # rad
 _LONGEST_STOP = 100_000
 """Periods; a stop that takes longer has no place in any arm, and is treated as leaving the limits."""
 
+_LOOKS = 4
+"""Simulated periods between two looks at whether the rest of a stop is sure."""
+
 _AT_REST = 1e-9
 """rad/s and, over a period, rad/s²: what is left moves a joint by nothing that could be measured."""
 
@@ -49,10 +52,12 @@ GENTLE_ZONE = 0.3
 
 def stop_distance(v: float, a: float, acceleration: float, jerk: float) -> float:
     """How far the quickest jerk-limited stop from (v, a) ends from here (rad, with sign), in continuous time."""
-    if v + a * abs(a) / (2.0 * jerk) < 0.0:
+    peak = v + a * abs(a) / (2.0 * jerk)
+    if peak < 0.0:
         return -stop_distance(-v, -a, acceleration, jerk)
     # Where the acceleration passes 0, now or before, the stop is a symmetric S of speed `peak`.
-    peak = v + a * a / (2.0 * jerk)
+    if a < 0.0:
+        peak = v + a * a / (2.0 * jerk)
     if peak * jerk >= acceleration * acceleration:
         whole = 0.5 * peak * (peak / acceleration + acceleration / jerk)
     else:
@@ -115,6 +120,21 @@ class Track:
         """Whether the stopping law, from this state, never leaves low..high."""
         if not low <= p <= high:
             return False
+        period = self.period
+        for step in range(_LONGEST_STOP):
+            if step % _LOOKS == 0 and self._surely_stays(p, v, a, low, high):
+                return True
+            a = self.stopping(v, a)
+            v += a * period
+            p += v * period
+            if not low <= p <= high:
+                return False
+            if abs(v) < _AT_REST and abs(a) * period < _AT_REST:
+                return True
+        return False
+
+    def _surely_stays(self, p: float, v: float, a: float, low: float, high: float) -> bool:
+        """The same without simulation, never the bolder of the two."""
         jerk, period = self.jerk, self.period
         # Mostly the stops are far: the longest stop of any shape, by the mean of its two phases.
         peak = abs(v) + a * a / (2.0 * _SURE * jerk)
@@ -126,17 +146,7 @@ class Track:
         slack = _SURE_PERIODS * period * (abs(v) + abs(a) * period) + _SURE_SLACK
         turns = v * a < 0.0 and abs(v) < a * a / (2.0 * _SURE * jerk)
         dip = copysign(2.0 * v * v / abs(a), v) if turns else 0.0  # it turns back within this, before it ends
-        if low <= p + min(end, dip, 0.0) - slack and p + max(end, dip, 0.0) + slack <= high:
-            return True
-        for _ in range(_LONGEST_STOP):
-            a = self.stopping(v, a)
-            v += a * period
-            p += v * period
-            if not low <= p <= high:
-                return False
-            if abs(v) < _AT_REST and abs(a) * period < _AT_REST:
-                return True
-        return False
+        return low <= p + min(end, dip, 0.0) - slack and p + max(end, dip, 0.0) + slack <= high
 
     def advance(
         self, goal: float, speed: float, velocity: float, low: float, high: float, *, emergency: bool = False
@@ -147,22 +157,26 @@ class Track:
         inside the joint's own: as long as it can, the command stops before them; the joint's own limits it keeps
         always. `emergency` frees the jerk, for braking.
         """
-        p, v, a, period = self.p, self.v, self.a, self.period
-        jerk = 2.0 * self.acceleration / period if emergency else self.jerk
+        p, v, a, period, limit = self.p, self.v, self.a, self.period, self.acceleration
+        jerk = 2.0 * limit / period if emergency else self.jerk
         low, high = max(low, self._low), min(high, self._high)
-        gentle = GENTLE_SHARE * self.acceleration
-        strong = self.acceleration * min(max(min(high - p, p - low) / GENTLE_ZONE, GENTLE_SHARE), 1.0)
-        most = max(min(a + jerk * period, strong), a - jerk * period)
-        least = min(max(a - jerk * period, -strong), most)
-        upwards = min(velocity, _gentle_speed(high - p, gentle, jerk))
-        downwards = min(velocity, _gentle_speed(p - low, gentle, jerk))
-        least = max(least, self._towards_velocity(-downwards - v, jerk, least, most))
-        most = min(most, self._towards_velocity(upwards - v, jerk, least, most))
         goal = low if goal < low else min(goal, high)
+        up, down, gentle = high - p, p - low, GENTLE_SHARE * limit
+        near = (up if up < down else down) / GENTLE_ZONE
+        strong = limit * (1.0 if near > 1.0 else max(near, GENTLE_SHARE))
+        step = jerk * period
+        most = max(min(a + step, strong), a - step)
+        least = min(max(a - step, -strong), most)
+        upwards = min(velocity, _gentle_speed(up, gentle, jerk))
+        downwards = min(velocity, _gentle_speed(down, gentle, jerk))
 
         wanted = ((goal - p) / period - v) / period
-        if not least <= wanted <= most:
-            wanted = self._approach(goal, speed, jerk, least, most)
+        landing = v + wanted * (period + abs(wanted) / (2.0 * jerk))  # the speed, once the acceleration is taken back
+        if not (least <= wanted <= most and -downwards <= landing <= upwards):
+            least = max(least, self._towards_velocity(-downwards - v, jerk, least, most))
+            most = min(most, self._towards_velocity(upwards - v, jerk, least, most))
+            if not least <= wanted <= most:
+                wanted = self._approach(goal, speed, jerk, least, most)
         if not self._admit(wanted, min(low, p), max(high, p)):  # a stop that came too near: not further, at least
             wanted = self._halt(v) if emergency else self.stopping(v, a)
         self.a = wanted
@@ -205,9 +219,9 @@ class Track:
         return 0.5 * (least + most)
 
     def _ends_at(self, a: float, speed: float, jerk: float) -> float:
-        v = self.v + a * self.period
-        stop = stop_distance(v - speed, a, _PLAN_SHARE * self.acceleration, _PLAN_SHARE * jerk)
-        return self.p + v * self.period + stop - speed * self.period
+        relative = self.v + a * self.period - speed
+        stop = stop_distance(relative, a, _PLAN_SHARE * self.acceleration, _PLAN_SHARE * jerk)
+        return self.p + relative * self.period + stop
 
 
 class SpeedTrack:

@@ -10,12 +10,11 @@ limits by, whatever the other joints do, and nothing has to be solved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.state import Floats
 
 MARGIN = 0.005
 """m between the arm and the table or itself. The shipped arms rest 6 to 13 mm from what they could touch; nearer than
@@ -27,6 +26,9 @@ _FAR = 0.3  # m: distances are not measured beyond
 
 _LOOK_AHEAD = 0.012
 """m by which what is left of a pair's distance can shrink from one cycle to the next: closer pairs are looked at."""
+
+_WATCHED = 0.004
+"""m beyond that in which pairs are measured every cycle: sooner than working out again which pairs are close."""
 
 _GROWTH = 3.0
 """Times the levers' share: how fast what is set aside for braking can grow with the braking angles, bending
@@ -43,150 +45,183 @@ class Box:
     high: tuple[float, float, float]  # m
 
 
+@dataclass(slots=True, eq=False)
+class _Reach:
+    """Where the joints are and how far they go, one entry a joint (rad), and the stops that are moved."""
+
+    at: list[float]  # where their commands are
+    lowest: list[float]
+    highest: list[float]
+    up: list[float]  # what braking takes upwards, with swing
+    down: list[float]
+    low: list[float]  # where they must stop
+    high: list[float]
+    braking: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The longer of the two ways."""
+        self.braking = list(map(max, self.up, self.down))
+
+
 class Clearance:
     """Stops that keep distances. Pairs that no joint can bring together before it has braked cost nothing."""
 
-    def __init__(self, kinematics: Kinematics, swing: Floats, workspace: Box | None) -> None:
+    def __init__(self, kinematics: Kinematics, swing: list[float], workspace: Box | None) -> None:
         """Which pairs there are, and how fast each joint can bring them together.
 
         `swing`: times as far as planned that each joint may go before it stands.
         """
-        self._swing = swing
         self._kinematics = kinematics
-        self._levers = kinematics.levers()
+        self._swing = swing
         self._pairs = kinematics.pairs
-        self._lever_rows: list[list[float]] = self._levers.tolist()
-        count = self._levers.shape[1]
-        self._left = np.full(len(self._pairs), -np.inf)  # m: at least this is left when all have braked
-        self._spare = -np.inf  # m, the least of them, with the margin to look ahead
-        self._longest = self._levers.max(axis=0, initial=0.0)
-        self._size_before = np.zeros(count)
-        self._needed = np.zeros(len(self._pairs))  # m by levers, when it was looked at
-        self._reference = np.zeros(count)
-        self._need, self._work = np.zeros(len(self._pairs)), np.zeros(len(self._pairs))
-        self._moved, self._gradient, self._size = np.zeros(count), np.zeros(count), np.zeros(count)
-        self._up, self._down = np.zeros(count), np.zeros(count)
-        self._tip, self._tip_jacobian = np.zeros(3), np.zeros((3, count))
+        levers = kinematics.levers()
+        self._levers = [_moving(row) for row in levers.tolist()]
+        pairs, joints = levers.shape
+        # What is left of a distance when all have braked shrinks, at most, by these times what grows of the joints'
+        # places, their negatives, and what braking takes upwards and downwards (pairs x 4 joints, m/rad).
+        self._shrinks = np.hstack((levers, levers, _GROWTH * levers, _GROWTH * levers))
+        self._most: list[float] = self._shrinks.max(axis=0, initial=0.0).tolist()
+        self._left = np.zeros(pairs)  # m of each pair when it was measured last
+        self._seen = np.zeros((pairs, 4 * joints))  # rad, what may grow, then
+        self._close: list[int] = []  # pairs to measure in every cycle
+        self._spare = -np.inf  # m, the least that was left of any other when they were sorted out
+        self._sorted = [0.0] * (4 * joints)  # rad, what may grow, then
         self._box = workspace
-        self._tip_levers = kinematics.tip_levers()
+        self._tip, self._tip_jacobian = np.zeros(3), np.zeros((3, joints))
+        self._tip_levers = _moving(kinematics.tip_levers().tolist())
         self.nearest = _FAR
         """m, the smallest distance measured in the last cycle; at most 0.3."""
+        self.reset()
 
     def reset(self) -> None:
         """Forget how far things were."""
         self._left[:] = -np.inf
         self._spare = -np.inf
-        self._reference[:] = 0.0
 
     def stops(
-        self, q: Floats, at: Floats, lowest: Floats, highest: Floats, low: Floats, high: Floats
+        self,
+        q: list[float],
+        at: list[float],
+        lowest: list[float],
+        highest: list[float],
+        low: list[float],
+        high: list[float],
     ) -> tuple[bool, bool]:
         """Move `low` and `high` (rad) inwards to where the joints must stop; says whether a pair, the box, did so.
 
         `q`: where the joints are. `at`: where their commands are, which no stop takes back. `lowest`, `highest`: how
         far they go before they can stand. All in rad.
         """
-        up, down = self._up, self._down
-        np.maximum(self._swing * (highest - q), 0.0, out=up)
-        np.maximum(self._swing * (q - lowest), 0.0, out=down)
-        np.maximum(up, down, out=self._size)
-        near = self._near(q)
-        placed = False
+        up = [swing * (most - x) if most > x else 0.0 for swing, most, x in zip(self._swing, highest, q, strict=True)]
+        down = [
+            swing * (x - least) if x > least else 0.0 for swing, least, x in zip(self._swing, lowest, q, strict=True)
+        ]
+        now = [*q, *[-x for x in q], *up, *down]
+        spare = self._spare
+        for x, before, most in zip(now, self._sorted, self._most, strict=True):
+            if x > before:
+                spare -= most * (x - before)
+        if spare <= _LOOK_AHEAD:
+            self._sort_out(now)
         self.nearest = _FAR
-        touched = boxed = False
-        for index in near:
-            if not placed:
-                self._kinematics.place(q)
-                placed = True
-            pair = self._pairs[index]
-            distance = self._kinematics.distance(pair, _FAR)
-            self.nearest = min(self.nearest, distance)
-            left, need = distance - MARGIN, float(self._need[index])
-            if left <= need + _LOOK_AHEAD:
-                gradient = self._kinematics.gradient(pair, self._gradient)
-                left = self._share(left, gradient.tolist(), self._lever_rows[index], at, lowest, highest, low, high)
-                touched = True
-            else:
-                left -= need
-            self._left[index], self._needed[index] = left, need
-        if self._box is not None:
-            if not placed:
-                self._kinematics.place(q)
-            boxed = self._keep_in_box(self._box, at, lowest, highest, low, high)
+        if not self._close and self._box is None:
+            return False, False
+        reach = _Reach(at, lowest, highest, up, down, low, high)
+        self._kinematics.place(q)
+        touched = bool(self._close) and self._keep_apart(now, reach)
+        boxed = self._box is not None and self._keep_in_box(self._box, reach)
         return touched, boxed
 
-    def _near(self, q: Floats) -> list[int]:
-        """Pairs of which little may be left when every joint has braked."""
-        moved, work, need, left = self._moved, self._work, self._need, self._left
-        # First all pairs at once, each joint at the longest of its levers: mostly nothing is near.
-        np.subtract(q, self._reference, out=moved)
-        np.abs(moved, out=moved)
-        np.subtract(self._size, self._size_before, out=self._gradient)
-        np.maximum(self._gradient, 0.0, out=self._gradient)
-        self._gradient *= _GROWTH
-        self._gradient += moved
-        if self._spare - float(self._longest @ self._gradient) > _LOOK_AHEAD:
-            return []
-        np.copyto(self._reference, q)
-        np.copyto(self._size_before, self._size)
-        np.dot(self._levers, moved, out=work)
-        np.subtract(left, work, out=left)
-        np.dot(self._levers, self._size, out=need)
-        np.subtract(need, self._needed, out=work)
-        np.maximum(work, 0.0, out=work)
-        np.multiply(work, _GROWTH, out=work)
-        np.subtract(left, work, out=work)
-        self._spare = float(work.min(initial=np.inf))
-        if self._spare > _LOOK_AHEAD:
-            return []
-        self._spare = -np.inf
-        indices: list[int] = np.flatnonzero(work <= _LOOK_AHEAD).tolist()
-        return indices
+    def _sort_out(self, now: list[float]) -> None:
+        """Which pairs are close from now on, and the least that is left of the others."""
+        grown = now - self._seen
+        shrunk = np.einsum("ij,ij->i", self._shrinks, np.maximum(grown, 0.0, out=grown))
+        lefts: list[float] = (self._left - shrunk).tolist()
+        self._close = [index for index, left in enumerate(lefts) if left <= _LOOK_AHEAD + _WATCHED]
+        self._spare = min([left for left in lefts if left > _LOOK_AHEAD + _WATCHED], default=np.inf)
+        self._sorted = now
 
-    def _keep_in_box(self, box: Box, at: Floats, lowest: Floats, highest: Floats, low: Floats, high: Floats) -> bool:
-        need = float(self._tip_levers @ self._size) + _LOOK_AHEAD
-        self._kinematics.tip_motion(self._tip, self._tip_jacobian)
-        levers: list[float] = self._tip_levers.tolist()
+    def _keep_apart(self, now: list[float], reach: _Reach) -> bool:
+        """Measure the close pairs, and share out what little is left of their distances."""
+        near: list[int] = []
+        braking = reach.braking
+        distances: list[float] = []
+        for index in self._close:
+            distance = self._kinematics.distance(self._pairs[index], _FAR)
+            self.nearest = min(self.nearest, distance)
+            left = distance - MARGIN - sum([lever * braking[i] for i, lever in self._levers[index]])
+            if left <= _LOOK_AHEAD:  # by levers; gradients know more
+                near.append(index)
+                distances.append(distance)
+            else:
+                self._note(index, left)
+        self._seen[self._close] = now
         touched = False
-        for axis in range(3):
-            for side, sign in ((box.low[axis], 1.0), (box.high[axis], -1.0)):
-                left = sign * (self._tip[axis] - side) - BOX_MARGIN
-                if left <= need:
-                    gradient: list[float] = (sign * self._tip_jacobian[axis]).tolist()
-                    self._share(left, gradient, levers, at, lowest, highest, low, high)
-                    touched = True
+        if near:
+            gradients = self._kinematics.gradients([self._pairs[index] for index in near]).tolist()
+            for index, distance, gradient in zip(near, distances, gradients, strict=True):
+                left = _share(distance - MARGIN, gradient, self._levers[index], reach)
+                touched = touched or left <= _LOOK_AHEAD
+                self._note(index, left)
         return touched
 
-    def _share(
-        self,
-        left: float,
-        gradient: list[float],
-        levers: list[float],
-        at: Floats,
-        lowest: Floats,
-        highest: Floats,
-        low: Floats,
-        high: Floats,
-    ) -> float:
-        """Stops behind what each joint needs of the distance `left` and its share of the rest; returns the rest (m)."""
-        up, down = self._up.tolist(), self._down.tolist()
-        turn = 0.5 * sum(max(u, d) for u, d, lever in zip(up, down, levers, strict=True) if lever > 0.0)
-        square = 0.0
-        worst = []
-        for slope, lever, u, d in zip(gradient, levers, up, down, strict=True):
-            size, bend = abs(slope), lever * turn
-            most = min(size + bend, lever)
-            closing, opening = (d, u) if slope > 0.0 else (u, d)
-            left -= most * closing + max(bend - size, 0.0) * opening
-            square += most * most
-            worst.append(most)
-        if square < _FLAT:
-            return np.inf
-        share = left / square
-        for i, (slope, most) in enumerate(zip(gradient, worst, strict=True)):
-            if most > 0.0:
-                if slope > 0.0:
-                    low[i] = max(low[i], min(lowest[i] - share * most, at[i]))
-                else:
-                    high[i] = min(high[i], max(highest[i] + share * most, at[i]))
+    def _note(self, index: int, left: float) -> None:
+        """What is left of a pair (m); if it is no longer close, the next cycle finds out which ones are."""
+        self._left[index] = left
+        if left > _LOOK_AHEAD + _WATCHED:
+            self._spare = -np.inf
+
+    def _keep_in_box(self, box: Box, reach: _Reach) -> bool:
+        need = sum([lever * reach.braking[i] for i, lever in self._tip_levers]) + _LOOK_AHEAD
+        self._kinematics.tip_motion(self._tip, self._tip_jacobian)
+        touched = False
+        for axis, place in enumerate(self._tip.tolist()):
+            for side, sign in ((box.low[axis], 1.0), (box.high[axis], -1.0)):
+                left = sign * (place - side) - BOX_MARGIN
+                if left <= need:
+                    gradient: list[float] = (sign * self._tip_jacobian[axis]).tolist()
+                    left = _share(left, gradient, self._tip_levers, reach)
+                    touched = touched or left <= _LOOK_AHEAD
+        return touched
+
+
+def _moving(levers: list[float]) -> list[tuple[int, float]]:
+    """The joints that have one, with it."""
+    return [(i, lever) for i, lever in enumerate(levers) if lever > 0.0]
+
+
+def _share(left: float, gradient: list[float], levers: list[tuple[int, float]], reach: _Reach) -> float:
+    """What is left of the distance `left` (m) when all joints have braked. If little, each joint gets a stop behind
+    what it needs itself and its share of that. `levers`: of the joints that change the distance.
+    """
+    up, down, braking = reach.up, reach.down, reach.braking
+    turn = 0.5 * sum([braking[i] for i, _ in levers])
+    square = 0.0
+    shares = []
+    for i, lever in levers:
+        slope, bend = gradient[i], lever * turn
+        if slope > 0.0:
+            size, closing, opening = slope, down[i], up[i]
+        else:
+            size, closing, opening = -slope, up[i], down[i]
+        most = size + bend if size + bend < lever else lever
+        left -= most * closing
+        if bend > size:
+            left -= (bend - size) * opening
+        square += most * most
+        shares.append((i, slope, most))
+    if square < _FLAT:
+        return np.inf
+    if left > _LOOK_AHEAD:
         return left
+    low, high, at = reach.low, reach.high, reach.at
+    for i, slope, most in shares:
+        if slope > 0.0:
+            stop = reach.lowest[i] - left / square * most
+            if stop > low[i]:
+                low[i] = max(low[i], min(stop, at[i]))
+        else:
+            stop = reach.highest[i] + left / square * most
+            if stop < high[i]:
+                high[i] = min(high[i], max(stop, at[i]))
+    return left

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from robot_runtime.arm.state import Flags, Floats, JointState
+from robot_runtime.arm.state import JointState
 
 DERATED = 10.0
 """°C below a joint's temperature limit in which torque (position and velocity modes: speed) goes down to nothing."""
@@ -21,25 +21,39 @@ ROUNDING = 1e-9
 
 @dataclass(slots=True, eq=False)
 class Cycle:
-    """One cycle, all joints in the order of the spec."""
+    """One cycle. Lists have an entry a joint, in the order of the spec; the numbers are few, and lists the quickest."""
 
-    number: int
     period: float  # s
-    values: Floats  # wanted, in the unit of each joint's mode; limited in place
-    finite: Flags
-    sound: bool  # all of them are finite
-    state: JointState
-    now: float  # s
     stale: float  # s, age from which a reading is of no use
-    cool: Floats | None  # share of torque and speed that the temperatures leave; None: all of it
-    emergency: bool
-    q: Floats  # rad, where the joints are, as far as is known
-    v: Floats  # rad/s
-    low: Floats  # rad, where they must stop
-    high: Floats
-    lower: Floats  # rad, their own limits
-    upper: Floats
-    obstacle: int  # bits of Why: what else than joint limits moved the stops
-    braking: Flags  # set by the stages: what was free of the jerk limit, because it brakes
-    made: Floats  # rad/s², set by the stages: what was commanded, where it is known
-    why: list[int]  # bits of Why, added to by the stages
+    lower: list[float]  # rad, the joints' own limits
+    upper: list[float]
+    number: int = 0
+    state: JointState = field(init=False)
+    now: float = 0.0  # s
+    emergency: bool = False
+    sound: bool = True  # all that is wanted is finite
+    cool: list[float] | None = None  # share of torque and speed that the temperatures leave; None: all of it
+    obstacle: int = 0  # bits of Why: what else than joint limits moved the stops
+    stamps: list[float] = field(init=False)  # s, when each joint was read last
+    finite: list[bool] = field(init=False)
+    values: list[float] = field(init=False)  # wanted, in the unit of each joint's mode; limited in place by the stages
+    q: list[float] = field(init=False)  # rad, where the joints are, as far as is known
+    v: list[float] = field(init=False)  # rad/s
+    at: list[float] = field(init=False)  # rad, where their commands are
+    lowest: list[float] = field(init=False)  # rad, where they stand at the worst when they are stopped now
+    highest: list[float] = field(init=False)
+    low: list[float] = field(init=False)  # rad, where they must stop
+    high: list[float] = field(init=False)
+    braking: list[bool] = field(init=False)  # set by the stages: what was free of the jerk limit, because it brakes
+    made: list[float] = field(init=False)  # rad/s², set by the stages: what was commanded, where it is known
+    why: list[int] = field(init=False)  # bits of Why, added to by the stages
+
+
+def between(values: list[float], low: list[float], high: list[float]) -> list[float]:
+    """The values, moved inside low..high."""
+    return [least if x < least else most if x > most else x for x, least, most in zip(values, low, high, strict=True)]
+
+
+def within(values: list[float], limit: list[float]) -> list[float]:
+    """The values, moved inside -limit..limit."""
+    return [-most if x < -most else most if x > most else x for x, most in zip(values, limit, strict=True)]

@@ -20,6 +20,8 @@ No clock is read and nothing is drawn: the same calls give the same commands.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,12 +29,12 @@ from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.state import Flags, Floats, JointState
 from robot_runtime.safety.barrier import GAIN, Barrier
 from robot_runtime.safety.clearance import Box, Clearance
-from robot_runtime.safety.cycle import DERATED, LEAST_SHARE, ROUNDING, SLOW, Cycle
+from robot_runtime.safety.cycle import DERATED, LEAST_SHARE, ROUNDING, SLOW, Cycle, within
 from robot_runtime.safety.observer import Observer
 from robot_runtime.safety.servo_stages import PositionStage, SpeedStage
 from robot_runtime.safety.torque_stage import TorqueStage
 from robot_runtime.safety.why import Tally, Why
-from robot_runtime.spec import ArmSpec
+from robot_runtime.spec import ArmSpec, JointSpec
 
 __all__ = ["Box", "Envelope", "Why"]
 
@@ -53,6 +55,8 @@ PLAUSIBLE = 3.0
 """Times the limits: speeds and accelerations that the model is asked about. A broken encoder must not drive it mad."""
 
 
+_NOT_FINITE, _CLEARANCE, _WORKSPACE = Why.NOT_FINITE.value, Why.CLEARANCE.value, Why.WORKSPACE.value
+
 _HUGE = 1e6  # in any unit: nobody wants that much, and arithmetic stays finite
 _INTERVAL_MEMORY = 0.95  # of the longest recent cycle is remembered from one to the next
 
@@ -67,37 +71,36 @@ class Envelope:
         self.emergency = False
         """Set by what stops the arm: jerk is free until the joints stand."""
         self.wanted_was_finite = True
-        self.last: Floats = np.zeros(count)
-        """What was let through last, in the unit of each joint's mode."""
-        self.braking: Flags = np.zeros(count, dtype=bool)
-        """Joints whose last command was free of the jerk limit, because it brakes."""
         self.tally = Tally(spec.joint_names)
-        self._stale = max(_STALE, _STALE_CYCLES * period)
-        self._period, self._interval, self._now = period, period, -np.inf
+        self._last = [0.0] * count
+        self._period = self._interval = period
         self._observer = Observer(count)
         self._barrier = Barrier(joints)
-
-        self._lower = np.array([j.limits.lower for j in joints])
-        self._upper = np.array([j.limits.upper for j in joints])
+        self._lower, self._upper = [j.limits.lower for j in joints], [j.limits.upper for j in joints]
         self._hottest = np.array([j.limits.temperature for j in joints])
-        self._fastest = PLAUSIBLE * np.array([j.limits.velocity for j in joints])
-        self._most = PLAUSIBLE * np.array([j.limits.acceleration for j in joints])
+        self._fastest = [PLAUSIBLE * j.limits.velocity for j in joints]
+        self._most = [PLAUSIBLE * j.limits.acceleration for j in joints]
+        self._small = [ROUNDING * _scale(j) for j in joints]
         self._positions = PositionStage(spec, kinematics, period)
         self._speeds = SpeedStage(spec, self._barrier, period)
         self.torques = TorqueStage(spec, kinematics, self._barrier)
         """The joints in torque and PWM modes: their last torques, and how fast these may change."""
         placed = self._positions.placed
-        self._all_placed = bool(placed.all())
-        self._clearance = Clearance(kinematics, np.where(placed, SWING, 1.0), workspace)
+        self._all_placed = all(placed)
+        self._clearance = Clearance(kinematics, [SWING if own else 1.0 for own in placed], workspace)
+        self._cycle = Cycle(period, max(_STALE, _STALE_CYCLES * period), self._lower, self._upper, now=-math.inf)
+        self._cycle.made, self._cycle.braking = [0.0] * count, [False] * count
+        self._stamp = -math.inf
 
-        self._low, self._high = np.zeros(count), np.zeros(count)
-        self._lowest, self._highest, self._at = np.zeros(count), np.zeros(count), np.zeros(count)  # rad
-        self._made = np.zeros(count)  # rad/s², commanded
-        self._q, self._v = np.zeros(count), np.zeros(count)
-        self._wanted = np.zeros(count)
-        self._stamp = -np.inf
-        self._cool: Floats | None = None
-        self._small = [ROUNDING * _scale(j.mode, spec, i) for i, j in enumerate(joints)]
+    @property
+    def last(self) -> Floats:
+        """What was let through last, in the unit of each joint's mode."""
+        return np.array(self._last)
+
+    @property
+    def braking(self) -> Flags:
+        """Joints whose last command was free of the jerk limit, because it brakes."""
+        return np.array(self._cycle.braking, dtype=bool)
 
     @property
     def interventions(self) -> NDArray[np.uint16]:
@@ -115,115 +118,83 @@ class Envelope:
 
     def reset(self, state: JointState, now: float) -> None:
         """Begin where the arm stands, at rest; positions are held there, torques carry gravity."""
+        cycle, count = self._cycle, len(self._last)
         self._observer.reset(state.q, now)
         self._clearance.reset()
-        self._stamp, self._now, self._interval = -np.inf, now, self._period
-        self._made[:] = 0.0
-        self.last[:] = 0.0
-        self._positions.reset(state, self.last)
+        self._stamp, self._interval = -math.inf, self._period
+        cycle.now, cycle.made, cycle.braking = now, [0.0] * count, [False] * count
+        self._last = [0.0] * count
+        self._positions.reset(state, self._last)
         self._speeds.reset()
-        self.torques.reset(state, self.last)
+        self.torques.reset(state, self._last)
 
     def limit(self, values: Floats, state: JointState, now: float) -> None:
         """Limit the commands in place; never raises.
 
         `values`: what is wanted, one entry a joint in the unit of its mode; not finite: the joint is to stand.
         """
-        wanted = self._wanted
-        np.copyto(wanted, values)
-        finite: Flags = np.isfinite(wanted)
-        np.minimum(np.maximum(values, -_HUGE, out=values), _HUGE, out=values)
-        self.wanted_was_finite = bool(finite.all())
-        why = [0] * len(wanted) if self.wanted_was_finite else [0 if ok else int(Why.NOT_FINITE) for ok in finite]
-        if now > self._now:
-            passed = min(now - self._now, self._stale) if self._now > -np.inf else self._period
+        wanted: list[float] = values.tolist()
+        cycle, count = self._cycle, len(wanted)
+        if now > cycle.now:
+            passed = min(now - cycle.now, cycle.stale) if cycle.now > -math.inf else self._period
             self._interval = max(passed, self._period, _INTERVAL_MEMORY * self._interval)
-        self._now = now
-        self.braking[:] = False
-
-        self._look(state, now)
-        low, high = self._low, self._high
-        np.copyto(low, self._lower)
-        np.copyto(high, self._upper)
-        touched, boxed = self._clearance.stops(self._q, self._at, self._lowest, self._highest, low, high)
-        cycle = Cycle(
-            number=self.tally.cycles,
-            period=self._period,
-            values=values,
-            finite=finite,
-            sound=self.wanted_was_finite,
-            state=state,
-            now=now,
-            stale=self._stale,
-            cool=self._cool_share(state),
-            emergency=self.emergency,
-            q=self._q,
-            v=self._v,
-            low=low,
-            high=high,
-            lower=self._lower,
-            upper=self._upper,
-            obstacle=touched * Why.CLEARANCE | boxed * Why.WORKSPACE,
-            braking=self.braking,
-            made=self._made,
-            why=why,
-        )
+        cycle.number, cycle.state, cycle.now, cycle.emergency = self.tally.cycles, state, now, self.emergency
+        cycle.finite = list(map(math.isfinite, wanted))
+        cycle.sound = self.wanted_was_finite = all(cycle.finite)
+        cycle.why = [0 if finite else _NOT_FINITE for finite in cycle.finite]
+        wanted = [_HUGE if x > _HUGE else -_HUGE if x < -_HUGE else x for x in wanted]
+        cycle.values, cycle.made, cycle.braking = wanted[:], cycle.made[:], [False] * count
+        if cycle.number % SLOW == 0:
+            cycle.cool = self._cool_share(state)
+        self._look(cycle)
+        cycle.low, cycle.high = self._lower[:], self._upper[:]
+        touched, boxed = self._clearance.stops(cycle.q, cycle.at, cycle.lowest, cycle.highest, cycle.low, cycle.high)
+        cycle.obstacle = (_CLEARANCE if touched else 0) | (_WORKSPACE if boxed else 0)
         self._positions.limit(cycle)
         if not self._all_placed:
-            self._barrier.close_in(low, high, min(GAIN, 1.0 / (_LAG + 2.0 * self._interval)))
+            self._barrier.close_in(cycle.low, cycle.high, min(GAIN, 1.0 / (_LAG + 2.0 * self._interval)))
             self._speeds.limit(cycle)
-            if len(self.torques.index):
+            if self.torques.index:
                 self.torques.limit(cycle)
-            np.minimum(np.maximum(self._made, -self._most, out=self._made), self._most, out=self._made)
-            self._observer.commanded(self._made, now)
-        np.minimum(np.maximum(wanted, -_HUGE, out=wanted), _HUGE, out=wanted)
-        np.subtract(values, wanted, out=wanted)
-        np.abs(wanted, out=wanted)
-        for i, (change, small) in enumerate(zip(wanted.tolist(), self._small, strict=True)):
-            if change <= small:
-                why[i] = 0
-        self.tally.take(why)
-        np.copyto(self.last, values)
+            cycle.made = within(cycle.made, self._most)
+            self._observer.commanded(cycle.made, now)
+        for i, (value, asked, small) in enumerate(zip(cycle.values, wanted, self._small, strict=True)):
+            if abs(value - asked) <= small:
+                cycle.why[i] = 0
+        self.tally.take(cycle.why)
+        self._last = cycle.values
+        values[:] = cycle.values
 
     # -- what is known ------------------------------------------------------------------------------------------------
 
-    def _look(self, state: JointState, now: float) -> None:
+    def _look(self, cycle: Cycle) -> None:
         """Where the joints are, and where they go before they can stand; where no servo positions, by the observers."""
-        up, down, q = self._highest, self._lowest, self._q
+        state, barrier = cycle.state, self._barrier
+        q: list[float] = state.q.tolist()
+        cycle.stamps = state.stamp.tolist()
         if self._all_placed:
-            np.copyto(q, state.q)
+            cycle.q, cycle.v, cycle.at, cycle.lowest, cycle.highest = q, q[:], q[:], q[:], q[:]
         else:
-            self._stamp = max(self._stamp, float(state.stamp.max()))
-            if self._stamp > -np.inf:
-                self._observer.look(state.q, self._stamp, state.fresh, now)
-            barrier = self._barrier
+            self._stamp = max(self._stamp, *cycle.stamps)
+            if self._stamp > -math.inf:
+                self._observer.look(state.q, self._stamp, state.fresh, cycle.now)
             barrier.look(self._observer)
-            barrier.stopping_distances(up, down)
-            np.add(barrier.q_low, barrier.q_high, out=q)
-            q *= 0.5
-            np.add(barrier.v_low, barrier.v_high, out=self._v)
-            self._v *= 0.5
-            np.minimum(np.maximum(self._v, -self._fastest, out=self._v), self._fastest, out=self._v)
-            up += barrier.q_high
-            np.subtract(barrier.q_low, down, out=down)
-            np.copyto(self._at, q)
-        self._positions.look(state, q, self._v, self._at, down, up)
+            cycle.lowest, cycle.highest = barrier.stopping_places()
+            cycle.q = [0.5 * (low + high) for low, high in zip(barrier.q_low, barrier.q_high, strict=True)]
+            speeds = [0.5 * (low + high) for low, high in zip(barrier.v_low, barrier.v_high, strict=True)]
+            cycle.v = within(speeds, self._fastest)
+            cycle.at = cycle.q[:]
+        self._positions.look(cycle, q)
 
-    def _cool_share(self, state: JointState) -> Floats | None:
+    def _cool_share(self, state: JointState) -> list[float] | None:
         """Of torque and speed that the temperatures leave; None: all of it."""
-        if self.tally.cycles % SLOW:
-            return self._cool
-        self._cool = None
         share = (self._hottest - state.temperature) / DERATED
         if float(share.min()) >= 1.0:
             return None
-        self._cool = np.clip(share, LEAST_SHARE, 1.0)
-        return self._cool
+        left: list[float] = np.clip(share, LEAST_SHARE, 1.0).tolist()
+        return left
 
 
-def _scale(mode: str, spec: ArmSpec, i: int) -> float:
+def _scale(joint: JointSpec) -> float:
     """The size of a joint's commands."""
-    limits = spec.joints[i].limits
-    if mode == "velocity":
-        return limits.velocity
-    return {"current": limits.torque, "pwm": 1.0}.get(mode, 1.0)
+    return {"velocity": joint.limits.velocity, "current": joint.limits.torque}.get(joint.mode, 1.0)

@@ -13,14 +13,16 @@ class Stop(IntEnum):
     NONE = 0
     HOLD = 1  # keep the pose that was commanded last; lower it if nobody comes
     BRAKE_HOLD = 2  # brake as hard as the envelope allows, hold there; lower it if nobody comes
-    LOWER = 3  # brake, go softly to the rest pose, torque off
-    TORQUE_OFF = 4  # torque off now, wherever it is
+    FREEZE = 3  # brake, hold there as long as all is well: a person wants it to stand still, perhaps to reach in
+    LOWER = 4  # brake, go softly to the rest pose, torque off
+    TORQUE_OFF = 5  # torque off now, wherever it is
 
 
 REACTIONS = {
     Stop.NONE: "none",
     Stop.HOLD: "hold",
     Stop.BRAKE_HOLD: "brake, hold",
+    Stop.FREEZE: "brake, hold until Ctrl-C",
     Stop.LOWER: "brake, lower, torque off",
     Stop.TORQUE_OFF: "torque off now",
 }

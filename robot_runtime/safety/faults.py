@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 
 from robot_runtime.arm.arm import HEALTH_EVERY
+from robot_runtime.flight.recorder import STUCK
+from robot_runtime.flight.ring import DISK_TOLD
+from robot_runtime.operator_inputs import LOOK_EVERY, PRESSES, SECOND_REQUEST
 from robot_runtime.safety.fault_kind import REACTIONS, Bound, Ending, Fault, FaultKind, Stop, worst
 from robot_runtime.safety.settings import (
     BLOCKED_ERROR,
@@ -32,11 +35,12 @@ def _average(time: float) -> float:
 _SILENT = Bound(_S.silent_time, _S.silent_reads + 2)
 _IN_HEALTH = Bound(0.0, HEALTH_EVERY + 2)
 _NOW = Bound()
+_AT_A_LOOK = Bound(LOOK_EVERY)
 
 LOST_REPLIES = FaultKind(
     "lost-replies",
     "a joint that is not heard may be limp, or go on with its last torque; its limits cannot be guarded",
-    f"a servo silent for {_S.silent_time * 1e3:.0f} ms and {_S.silent_reads} reads, each asked again in its cycle",
+    f"a servo silent for {_S.silent_time * 1e3:.0f} ms and {_S.silent_reads} reads in a row",
     Stop.LOWER,
     _SILENT,
     Ending.BUS,
@@ -293,37 +297,39 @@ TARGETS_ENDED = FaultKind(
 OPERATOR_STOP = FaultKind(
     "operator-stop",
     "somebody wants it to end",
-    "Ctrl-C, SIGTERM, SIGHUP (the terminal was closed)",
+    "Ctrl-C (or Ctrl-Z, SIGQUIT), SIGTERM, SIGHUP (the terminal was closed)",
     Stop.LOWER,
     _NOW,
     Ending.ASKED,
-    "nothing; asking again lets go at once",
+    "nothing; Ctrl-C again lets go",
     ("ctrl-c", "sigterm", "sighup"),
 )
 OPERATOR_FREEZE = FaultKind(
     "operator-freeze",
     "somebody wants it to stand still",
     "space bar",
-    Stop.BRAKE_HOLD,
-    _NOW,
+    Stop.FREEZE,
+    _AT_A_LOOK,
     Ending.ASKED,
-    "nothing; Ctrl-C lowers it now, a second one lets go at once",
+    "nothing; Ctrl-C lowers it, a second one lets go",
     ("space",),
+    ("test_the_space_bar",),
 )
 E_STOP = FaultKind(
     "e-stop",
     "somebody is in danger",
-    "the e-stop file descriptor",
+    "the e-stop descriptor or file, looked at every cycle",
     Stop.TORQUE_OFF,
     _NOW,
     Ending.ASKED,
     "find out why; the arm fell where it was",
     ("e-stop",),
+    ("test_the_emergency_stop_in_a_pipe", "test_the_emergency_stop_in_a_file"),
 )
 LET_GO = FaultKind(
     "let-go",
     "the stop itself is not wanted",
-    "a second request to stop",
+    f"Ctrl-C again after {SECOND_REQUEST:g} s without one, or the {PRESSES}rd press; a second SIGTERM likewise",
     Stop.TORQUE_OFF,
     _NOW,
     Ending.ASKED,
@@ -335,17 +341,18 @@ PARENT_GONE = FaultKind(
     "nobody is in charge any more",
     "the process that started this one has ended",
     Stop.LOWER,
-    _NOW,
+    _AT_A_LOOK,
     Ending.ASKED,
     "nothing",
     ("parent-gone",),
+    ("test_a_parent_that_is_gone",),
 )
 DISK_FULL = FaultKind(
     "disk-full",
     "the flight goes on unrecorded",
-    "the recorder's own error, or the space left",
+    "the recorder says that little space is left, or that the disk takes nothing",
     Stop.LOWER,
-    _NOW,
+    Bound(DISK_TOLD + LOOK_EVERY),
     Ending.RECORDING,
     "make room, or record elsewhere",
     ("disk-full",),
@@ -353,19 +360,20 @@ DISK_FULL = FaultKind(
 RECORDER_FAILED = FaultKind(
     "recorder-failed",
     "the flight goes on unrecorded",
-    "the recorder has died",
+    f"the writing process has ended (seen in {LOOK_EVERY * 1e3:.0f} ms), or gave no sign of life for {STUCK:g} s",
     Stop.LOWER,
-    _NOW,
+    Bound(STUCK + LOOK_EVERY),
     Ending.RECORDING,
     "see its message",
     ("recorder-failed",),
+    ("test_a_recorder_that_is_killed",),
 )
 RECORDER_BEHIND = FaultKind(
     "recorder-behind",
     "the recording has holes, memory fills up",
-    "the recorder's queue is full",
+    "something did not fit into the recorder's queue",
     Stop.LOWER,
-    _NOW,
+    _AT_A_LOOK,
     Ending.RECORDING,
     "a faster disk, or a lower --rate",
     ("recorder-behind",),
@@ -380,6 +388,17 @@ STOP_FAILED = FaultKind(
     "check the joint's sign and gains ('robot-setup')",
     (),
     ("test_a_stop_that_drives_the_arm_lets_go",),
+)
+TORQUE_STAYS = FaultKind(
+    "torque-stays",
+    "everybody believes that the arm is off, and it is not",
+    "a servo that does not confirm, for 2 s, that its torque is off",
+    Stop.TORQUE_OFF,
+    Bound(2.0),
+    Ending.BUS,
+    "CUT THE POWER before you reach into the arm",
+    ("servo-dead",),
+    ("test_torque_that_stays_on_is_told",),
 )
 LOWERING_BLOCKED = FaultKind(
     "lowering-blocked",

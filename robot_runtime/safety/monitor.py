@@ -21,9 +21,9 @@ from robot_runtime.safety.settings import START_ERROR, Settings
 from robot_runtime.safety.windows import Windows
 from robot_runtime.spec import ArmSpec
 
-__all__ = ["Fault", "Monitor", "Settings"]
+__all__ = ["Fault", "Monitor", "Settings", "requested"]
 
-_REQUESTS = {
+REQUESTS = {
     Request.CTRL_C: (faults.OPERATOR_STOP, "Ctrl-C"),
     Request.SIGTERM: (faults.OPERATOR_STOP, "SIGTERM"),
     Request.SIGHUP: (faults.OPERATOR_STOP, "SIGHUP: the terminal was closed"),
@@ -36,6 +36,7 @@ _REQUESTS = {
     Request.TARGETS_ENDED: (faults.TARGETS_ENDED, "no more targets"),
     Request.LET_GO: (faults.LET_GO, "asked to stop a second time"),
 }
+"""Request -> what it is a fault of, and who asked, in words."""
 
 _SPEED, _FOLLOW, _PUSH = 0, 1, 4
 """Rows of what is compared with a limit every cycle; between them both ends of the range."""
@@ -45,6 +46,15 @@ _HEALTH_KINDS = ((faults.TOO_HOT, "°C"), (faults.OVER_VOLTAGE, "V"), (faults.UN
 
 _FORGOTTEN = 1e-3
 """Below this an average of losses counts as none."""
+
+
+def requested(requests: int, now: float) -> list[Fault]:
+    """What was asked for, as the monitor would tell it: for whoever is asked before there is a flight to end."""
+    return [
+        Fault(kind, (), math.nan, now, _advised(text, kind))
+        for request, (kind, text) in REQUESTS.items()
+        if requests & request
+    ]
 
 
 class Monitor:
@@ -61,6 +71,8 @@ class Monitor:
         self._bits = 1 << np.arange(count)
         self._told: dict[str, int] = {}  # joints by kind, one bit each; -1: told, and no matter of a joint
         self._unheard = np.zeros(count, dtype=bool)  # or limp: its motion proves nothing
+        self._heard = np.zeros(count, dtype=np.int64)  # reads in a row that an unheard joint has answered since
+        self._any_unheard = False
         self._is_velocity: Flags = np.array([j.mode == "velocity" for j in spec.joints])
         self._any_velocity = bool(self._is_velocity.any())
         self._lag = np.where(self._is_velocity, 0.0, settings.following_lag)
@@ -113,6 +125,8 @@ class Monitor:
             self._look_at_flags(state, now)
         if count(state.torque_on) < state.count and self.settings.torque:
             self._look_at_torque(state, now)
+        if self._any_unheard:
+            self._look_for_return(state)
         if inputs.request != self._requests:
             self._look_at_requests(inputs.request, now)
         if flags:
@@ -135,6 +149,10 @@ class Monitor:
     def software_failed(self, error: Exception, now: float) -> Stop:
         """Whoever should say what the arm does has failed."""
         return self._report(faults.SOFTWARE_FAILED, now, f"{type(error).__name__}: {error}")
+
+    def torque_stays(self, error: OSError | Exception, now: float) -> Stop:
+        """Torque was to be off, and it is not known to be."""
+        return self._report(faults.TORQUE_STAYS, now, f"torque may still be on: {error}")
 
     def start_missed(self, state: JointState, pose: Floats, now: float) -> Stop:
         """The soft start to `pose` (rad) is over: has everybody arrived?"""
@@ -219,12 +237,12 @@ class Monitor:
         for i in _indices(state.watchdog_tripped & ~state.restarted):
             text = f"heard nothing for {self._spec.bus.watchdog:g} s and stopped by itself"
             self._report_joint(faults.WATCHDOG_TRIPPED, i, now, text)
-        self._unheard |= state.restarted | state.watchdog_tripped
+        self._leave_out(state.restarted | state.watchdog_tripped)
 
     def _look_at_torque(self, state: JointState, now: float) -> None:
         for i in _indices(~state.torque_on & ~state.restarted):
             self._report_joint(faults.TORQUE_LOST, i, now, "has switched its torque off")
-        self._unheard |= ~state.torque_on
+        self._leave_out(~state.torque_on)
 
     def _error(self, state: JointState, i: int) -> str:
         names = self._spec.joints[i].servo.error_names(max(int(state.hardware_error[i]), 0))
@@ -257,12 +275,27 @@ class Monitor:
                 for i in _indices(silent):
                     age = now - float(state.stamp[i])
                     self._report_joint(faults.LOST_REPLIES, i, now, f"has not answered for {age * 1e3:.0f} ms", age)
-            self._unheard |= silent
+            self._leave_out(silent)
         for i in _indices((self._loss > settings.loss_share) & ~self._unheard):
             share = float(self._loss[i])
             text = f"{share:.0%} of its answers are lost, {settings.loss_share:.0%} are allowed"
             self._report_joint(faults.STALE_STATE, i, now, text, share)
         self._any_missed = missing != 0 or bool(self._loss.any())
+
+    def _leave_out(self, joints: Flags) -> None:
+        """Their motion proves nothing until they are back."""
+        self._unheard |= joints
+        self._any_unheard = True
+
+    def _look_for_return(self, state: JointState) -> None:
+        """Who answers again, and acts on commands, is looked at again."""
+        deaf = state.restarted | state.watchdog_tripped
+        if self.settings.torque:
+            deaf |= ~state.torque_on
+        self._heard += 1
+        self._heard[deaf | ~state.fresh | ~self._unheard] = 0
+        self._unheard &= self._heard < self.settings.heard_reads
+        self._any_unheard = bool(np.count_nonzero(self._unheard))
 
     def _look_at_skips(self, skipped: int, elapsed: float, now: float) -> None:
         settings = self.settings
@@ -275,7 +308,7 @@ class Monitor:
     # -- operator and policy -------------------------------------------------------------------------------------------
 
     def _look_at_requests(self, requests: int, now: float) -> None:
-        for request, (kind, text) in _REQUESTS.items():
+        for request, (kind, text) in REQUESTS.items():
             if requests & ~self._requests & request:
                 self._report(kind, now, text)
         self._requests |= requests

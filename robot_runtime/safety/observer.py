@@ -15,6 +15,7 @@ position 1 - r³, velocity 1.5 (1 - r)² (1 + r) / dt, acceleration (1 - r)³ / 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 
 import numpy as np
 
@@ -38,95 +39,96 @@ class Observer:
     def __init__(self, count: int) -> None:
         """Nothing known yet."""
         delays = len(DELAYS)
-        self._delay = np.array(DELAYS)
-        self._state = np.zeros((3, delays, count))  # rad, rad/s, rad/s², when the encoders were last read
-        self._gains = np.zeros((3, 1, 1))
-        self._times = np.zeros(2 * _KEPT)
-        self._sent = np.zeros((2 * _KEPT, 2, count))  # rad/s sent up to that time, rad/s² from then on
-        self._count = 1
+        shape = (delays, count)
+        # What a correction is linear in: the state (rad, rad/s, rad/s² when the encoders were last read), the speed
+        # gained by commands since then, and the encoders.
+        self._known = np.zeros((5, delays * count))
+        self._state = self._known[:3].reshape(3, *shape)
+        self._gained, self._encoders = self._known[3].reshape(shape), self._known[4].reshape(shape)
+        self._times = [-math.inf]
+        self._sent = [([0.0] * count, [0.0] * count)]  # rad/s sent up to that time, rad/s² from then on
         self._stamp = -math.inf
-        self._begun = np.zeros((delays, count))  # speed commanded up to `stamp - delay`
-        self._error, self._work = np.zeros((delays, count)), np.zeros((delays, count))
-        self.predicted = np.zeros((3, delays, count))
+        self._begun = np.zeros(shape)  # speed commanded up to `stamp - delay`
+        self._delay = np.array(DELAYS)[:, None]
+        self.predicted = np.zeros((3, *shape))
         """rad, rad/s when a command sent now takes effect, and rad/s² that come from no command (3 x delays x
         joints)."""
+        self.least: list[list[float]] = [[0.0] * count] * 3
+        """The same, the least of all delays (3 x joints)."""
+        self.most: list[list[float]] = [[0.0] * count] * 3
 
     def reset(self, q: Floats, now: float) -> None:
         """The joints stand at `q` (rad), and nothing is on its way."""
         self._state[:] = 0.0
         self._state[0] = q
         np.copyto(self.predicted, self._state)
-        self._times[0] = -math.inf
-        self._times[1] = now
-        self._sent[:2] = 0.0
-        self._count = 2
+        still = [0.0] * len(q), [0.0] * len(q)
+        self._times, self._sent = [-math.inf, now], [still, still]
         self._stamp = -math.inf
         self._begun[:] = 0.0
+        self._take_worst()
 
-    def commanded(self, acceleration: Floats, now: float) -> None:
+    def commanded(self, acceleration: list[float], now: float) -> None:
         """Remember that this acceleration (rad/s², by the model) was commanded at `now`, until the next one is."""
-        if self._count == 2 * _KEPT:
-            self._times[:_KEPT] = self._times[_KEPT:]
-            self._sent[:_KEPT] = self._sent[_KEPT:]
-            self._count = _KEPT
-        new = self._count
-        self._times[new] = now
-        before, sent = self._sent[new - 1], self._sent[new]
-        np.multiply(before[1], now - self._times[new - 1], out=sent[0])
-        sent[0] += before[0]
-        sent[1] = acceleration
-        self._count += 1
+        self._sent.append((self._speed_sent(now), acceleration))
+        self._times.append(now)
+        if len(self._times) > 2 * _KEPT:
+            del self._times[:_KEPT], self._sent[:_KEPT]
 
     def look(self, q: Floats, stamp: float, fresh: Flags, now: float) -> None:
         """Correct by what the encoders of the `fresh` joints said at `stamp`, and predict from there."""
         if stamp > self._stamp:
             self._correct(q, stamp, fresh)
-        (place, speed, extra), (place_then, speed_then, _) = self._state, self.predicted
-        ahead = (now + self._delay - self._stamp)[:, None]
-        last = self._count - 1
-        sent = self._sent[last, 1] * (now - self._times[last])
-        sent += self._sent[last, 0]
-        np.copyto(self.predicted[2], extra)
-        np.multiply(extra, ahead, out=speed_then)
-        speed_then += speed
-        speed_then -= self._begun
-        speed_then += sent
-        np.add(speed, speed_then, out=place_then)
-        place_then *= 0.5 * ahead
-        place_then += place
+        place, speed, extra = self.predicted
+        np.copyto(self.predicted, self._state)
+        ahead = self._delay + (now - self._stamp)
+        gained = np.subtract(self._speed_sent(now), self._begun)
+        gained += extra * ahead
+        ahead *= 0.5
+        place += ahead * (speed + speed + gained)
+        speed += gained
+        self._take_worst()
+
+    def _take_worst(self) -> None:
+        self.least = np.minimum.reduce(self.predicted, axis=1).tolist()
+        self.most = np.maximum.reduce(self.predicted, axis=1).tolist()
 
     def _correct(self, q: Floats, stamp: float, fresh: Flags) -> None:
         passed = stamp - self._stamp
-        seen = self._commanded_until(stamp - self._delay)
-        place, speed, extra = self._state
+        seen = np.array([self._speed_sent(stamp - delay) for delay in DELAYS])
         if math.isinf(passed):  # the first reading
-            place[:] = q
+            self._state[0] = q
         else:
-            gained, error = self._work, self._error
-            np.multiply(extra, passed, out=gained)
-            gained += seen
-            gained -= self._begun
-            np.multiply(gained, 0.5, out=error)
-            error += speed
-            error *= passed
-            place += error
-            speed += gained
-            np.subtract(q, place, out=error)
-            if not fresh.all():
-                error *= fresh
-            r = math.exp(-_BANDWIDTH * passed)
-            gains = self._gains
-            gains[0], gains[1] = 1.0 - r**3, 1.5 * (1.0 - r) ** 2 * (1.0 + r) / passed
-            gains[2] = (1.0 - r) ** 3 / passed**2
-            self._state += gains * error
+            np.subtract(seen, self._begun, out=self._gained)
+            expected, corrected = _correction(passed)
+            self._encoders[:] = q
+            if False in fresh.tolist():  # who did not answer is taken to be where it was expected
+                place = np.dot(expected, self._known[:4]).reshape(self._encoders.shape)
+                np.copyto(self._encoders, place, where=~fresh)
+            self._known[:3] = np.dot(corrected, self._known)
         self._stamp = stamp
         self._begun = seen
 
-    def _commanded_until(self, times: Floats) -> Floats:
-        """Speed that the commands sent before each of these times add up to (times x joints)."""
-        last = self._times[1 : self._count].searchsorted(times, side="right")
-        sent = self._sent[last]
-        since = np.where(last > 0, times - self._times[last], 0.0)
-        speeds: Floats = sent[:, 1] * since[:, None]
-        speeds += sent[:, 0]
-        return speeds
+    def _speed_sent(self, time: float) -> list[float]:
+        """Speed (rad/s) that the commands sent before that time add up to."""
+        last = max(bisect_right(self._times, time) - 1, 0)
+        speed, acceleration = self._sent[last]
+        since = time - self._times[last] if last else 0.0
+        return [v + since * a for v, a in zip(speed, acceleration, strict=True)]
+
+
+def _correction(passed: float) -> tuple[list[float], list[list[float]]]:
+    """The place that is expected after this time (s), and the state as the encoders correct it: rows of factors of the
+    state before, the speed gained by commands, and the encoders.
+    """
+    r = math.exp(-_BANDWIDTH * passed)
+    by_place, by_speed = 1.0 - r**3, 1.5 * (1.0 - r) ** 2 * (1.0 + r) / passed
+    by_extra = (1.0 - r) ** 3 / passed**2
+    half = 0.5 * passed
+    square = half * passed
+    kept = 1.0 - by_place
+    return [1.0, passed, square, half], [
+        [kept, kept * passed, kept * square, kept * half, by_place],
+        [-by_speed, 1.0 - by_speed * passed, passed - by_speed * square, 1.0 - by_speed * half, by_speed],
+        [-by_extra, -by_extra * passed, 1.0 - by_extra * square, -by_extra * half, by_extra],
+    ]

@@ -10,11 +10,16 @@ from pathlib import Path
 from robot_runtime.arm import Arm, ArmError, ServoSettingError, WrongServoError
 from robot_runtime.bus import BusError, MissingServosError, Port, PortError, WrongBaudError
 from robot_runtime.bus.latency_timer import LatencyTimer
+from robot_runtime.flight.recorder import RESERVE, START_WITHIN, FlightRecorder
 from robot_runtime.policy.contract import Contract
+from robot_runtime.policy.load import start_pose
 from robot_runtime.realtime import Facts
+from robot_runtime.safety.clearance import Box
 from robot_runtime.safety.preflight_rest import check_at_rest
 from robot_runtime.safety.preflight_servos import check_servos
 from robot_runtime.safety.preflight_table import Check, as_data, passed, table
+from robot_runtime.safety.preflight_workspace import check_workspace
+from robot_runtime.safety.settings import Settings
 from robot_runtime.spec import ArmSpec, ArmSpecError
 
 __all__ = ["Check", "Recording", "as_data", "inspect", "passed", "preflight", "table"]
@@ -30,8 +35,8 @@ class Recording:
 
     @property
     def bytes(self) -> float:
-        """That must be free."""
-        return self.bytes_per_minute * self.minutes
+        """That must be free: the recording, and what may not be used up (`recorder.RESERVE`)."""
+        return self.bytes_per_minute * self.minutes + RESERVE
 
 
 def preflight(
@@ -43,24 +48,38 @@ def preflight(
     facts: Facts = (),
     timer: LatencyTimer | None = None,
     recording: Recording | None = None,
+    recorder: FlightRecorder | None = None,
+    box: Box | None = None,
+    torque: bool = True,
 ) -> tuple[Arm | None, list[Check]]:
     """The arm, if it could be opened, and every check; `passed` says whether torque may come on.
 
-    `period` (s) is the bus period. `facts` are what the system gave, `timer` is that of a USB adapter.
-    Nothing is written to the servos. The arm is the caller's to close, also when a check failed.
+    `period` (s) is the bus period. `facts` are what the system gave, `timer` is that of a USB adapter. `box`: where the
+    tip is to stay. `torque`: whether it is to come on. What is written to servos, `inspect` says. The arm is the
+    caller's to close, also when a check failed.
     """
     checks = [*(belongs(contract, spec) if contract else ())]
+    if torque:
+        checks.append(watchdog(spec, period))
     arm, found = inspect(spec, port, period, timer)
     checks += [*found, *scheduling(facts)]
+    if box and arm and passed(found):
+        checks += check_workspace(arm, box, start_pose(contract, spec) if contract else None)
     if recording:
         checks.append(room(recording))
+    if recorder:
+        checks.append(records(recorder))
     return arm, checks
 
 
 def inspect(
     spec: ArmSpec, port: Port, period: float, timer: LatencyTimer | None = None
 ) -> tuple[Arm | None, list[Check]]:
-    """Open the arm and look at all of it, in well under half a second; what goes wrong is a row, not an exception."""
+    """Open the arm and look at all of it, in well under half a second; what goes wrong is a row, not an exception.
+
+    Nothing is written, but for one register in one case: servos that answer a ping and no group read are all told to
+    answer everything (Status Return Level, `identify.answer_everything`), without which nothing could be read.
+    """
     arm: Arm | None = None
     checks: list[Check] = []
     try:
@@ -115,6 +134,25 @@ def belongs(contract: Contract, spec: ArmSpec) -> Iterator[Check]:
         )
 
 
+def watchdog(spec: ArmSpec, period: float) -> Check:
+    """Whether the servos hear something often enough: their watchdogs must outlast a cycle that comes late."""
+    name, share, most = "watchdog", Settings().late_share, Settings().late_share * spec.bus.watchdog
+    found = f"a cycle of {period * 1e3:.4g} ms, servos that stop after {spec.bus.watchdog * 1e3:.4g} ms of silence"
+    if period <= most:
+        return Check(name, ok=True, found=found)
+    want = f"a cycle of at most {most * 1e3:.4g} ms, {share:.0%} of that"
+    return Check(name, ok=False, found=found, wanted=want, advice=f"ask for at least {1 / most:.0f} Hz with --rate")
+
+
+def records(recorder: FlightRecorder) -> Check:
+    """Whether the process that writes the recording is there: it must be before the arm moves. Waits for it."""
+    if recorder.wait_until_alive():
+        return Check("recorder", ok=True, found="it writes")
+    advice = "see what it says above, or fly with --no-record"
+    found = f"it has ended, cannot write, or did not start within {START_WITHIN:g} s"
+    return Check("recorder", ok=False, found=found, wanted="a process that writes the recording", advice=advice)
+
+
 def scheduling(facts: Facts) -> Iterator[Check]:
     """What the system gave: one row if it gave everything, else one for each thing that it did not."""
     if facts and all(fact.got for fact in facts):
@@ -127,7 +165,7 @@ def scheduling(facts: Facts) -> Iterator[Check]:
 
 def room(recording: Recording) -> Check:
     """Whether the disk has room for the recording."""
-    name, want = "recording", f"{_size(recording.bytes)} free for {recording.minutes:g} minutes"
+    name, want = "recording", f"{_size(recording.bytes)} free for {recording.minutes:g} minutes, and to spare"
     folder = _existing(recording.folder)
     try:
         free = shutil.disk_usage(folder).free

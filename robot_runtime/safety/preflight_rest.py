@@ -70,10 +70,19 @@ def check_at_rest(arm: Arm, period: float, latency: LatencyTimer | None = None) 
     while rest.moves.any() and not rest.jumped.any() and port.now() < patience:
         rest = _watch(arm, period)
     yield from _replies(arm, rest)
-    if rest.took:  # without one complete read nothing is known of the joints
+    if rest.took:
         yield from _positions(arm)
         yield from _encoders(arm, rest)
         yield _bus_time(arm, rest, period)
+    else:
+        for name in ("position", "encoders", "bus"):
+            yield Check(
+                name,
+                ok=False,
+                found=f"not known: none of {rest.reads} reads brought all servos",
+                wanted="one complete read",
+                advice="see 'replies'",
+            )
     yield _latency(port.adapter_latency, latency)
 
 

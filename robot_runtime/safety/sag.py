@@ -46,14 +46,15 @@ class Sag:
         self._lag = np.array([_damping(j) for j in spec.joints]) / stiffness + _LATE  # s
         self._share, self._speed_share = min(period / _AVERAGED, 1.0), min(period / _REMEMBERED, 1.0)
         self._weight, self._seen, self._speed = np.zeros(count), np.zeros(count), np.zeros(count)
-        self.up, self.down = np.zeros(count), np.zeros(count)
+        self.up: list[float] = [0.0] * count
+        self.down: list[float] = [0.0] * count
 
     def reset(self) -> None:
         """Nothing seen yet."""
         self._seen[:] = 0.0
         self._speed[:] = 0.0
 
-    def look(self, q: Floats, command: Floats, speed: Floats) -> None:
+    def look(self, q: Floats, command: list[float], speed: list[float]) -> None:
         """Where the joints are (rad) and what was commanded last (rad, rad/s)."""
         weight, seen = self._weight, self._seen
         seen += self._share * (q - command + self._lag * speed - seen)
@@ -61,8 +62,8 @@ class Sag:
         self._speed += self._speed_share * (np.abs(speed) - self._speed)
         weight *= self._compliance  # gravity's torque is what holds: the joint hangs to the other side
         weight *= np.minimum(self._speed / _MOVING, 1.0)
-        np.maximum(np.maximum(-weight, seen), 0.0, out=self.up)
-        np.maximum(np.maximum(weight, -seen), 0.0, out=self.down)
+        self.up = np.maximum(np.maximum(-weight, seen), 0.0).tolist()
+        self.down = np.maximum(np.maximum(weight, -seen), 0.0).tolist()
 
 
 def _stiffness(joint: JointSpec) -> float:

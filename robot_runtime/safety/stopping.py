@@ -42,7 +42,7 @@ _BRAKE_TIME = 1.0
 
 _SETTLE_TIME = 3.0
 _ARRIVED = 0.1
-"""s to settle at the rest pose, at most, before the torque goes off, and rad that count as having arrived. A held torque
+"""s to settle at the rest pose, at most, before torque goes off, and rad that count as having arrived. A held torque
 joint creeps into place against its friction."""
 
 _SILENT = 0.05
@@ -173,8 +173,8 @@ class Stopping:
     def _hold(self, state: JointState, now: float) -> None:
         """Wait for somebody; then, or at once if the stop says so, lower."""
         waited = now - self._since
-        if self.stop is not Stop.LOWER and waited < self._hold_for:
-            return
+        if self.stop is Stop.FREEZE or (self.stop < Stop.LOWER and waited < self._hold_for):
+            return  # a frozen arm waits for whoever froze it, however long
         self._dead |= self._silent(state, now)
         if not self._dead.all():
             self._begin_lowering(now)

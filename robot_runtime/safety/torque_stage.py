@@ -5,12 +5,11 @@ model.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.state import Flags, Floats, JointState
+from robot_runtime.arm.state import JointState
 from robot_runtime.safety.barrier import Barrier, Torques, damping
-from robot_runtime.safety.cycle import LEAST_SHARE, Cycle
+from robot_runtime.safety.cycle import LEAST_SHARE, Cycle, between, within
 from robot_runtime.safety.why import Why
 from robot_runtime.spec import ArmSpec
 
@@ -18,111 +17,138 @@ TORQUE_MODES = ("current", "pwm")
 
 _POWERED = 1.0  # V: below this the servo's voltage is not known yet, and the nominal one stands in
 
+_POSITION, _VELOCITY, _ACCELERATION = Why.POSITION.value, Why.VELOCITY.value, Why.ACCELERATION.value
+_JERK, _TORQUE, _POWER = Why.JERK.value, Why.TORQUE.value, Why.POWER.value
+_HEAT, _STALE = Why.HEAT.value, Why.STALE.value
+
 
 class TorqueStage:
     """Limits torques. Order: torque and heat, power, rate; last the barrier, which may break the rate to brake."""
 
     def __init__(self, spec: ArmSpec, kinematics: Kinematics, barrier: Barrier) -> None:
         """Limits of the joints in these modes."""
-        driven: Flags = np.array([j.mode in TORQUE_MODES for j in spec.joints])
-        joints = [j for j in spec.joints if j.mode in TORQUE_MODES]
-        self.index: NDArray[np.intp] = np.flatnonzero(driven)
-        """Which joints of the arm these are; the arrays of this class have one entry for each."""
+        self.index = [i for i, j in enumerate(spec.joints) if j.mode in TORQUE_MODES]
+        """Which joints of the arm these are; the lists of this class have one entry for each."""
+        joints = [spec.joints[i] for i in self.index]
         self._barrier = barrier
-        self._torques = Torques(kinematics, spec.joints, driven)
-        self._limit = np.array([j.limits.torque for j in joints])
-        self._acceleration = np.array([j.limits.acceleration for j in joints])
-        self._is_pwm: Flags = np.array([j.mode == "pwm" for j in joints], dtype=bool)
-        self._any_pwm = bool(self._is_pwm.any())
-        constant = np.array([j.servo.motor.torque_constant * j.gear for j in joints])
-        self._ohms = np.array([j.servo.motor.resistance for j in joints]) / constant  # V/(N·m)
-        self._emf = constant  # V s/rad
-        self._loss = self._ohms / constant  # W/(N·m)²
-        self._nominal = np.array([j.servo.motor.nominal_voltage for j in joints])
+        self._torques = Torques(kinematics, spec.joints, self.index)
+        self._limit = [j.limits.torque for j in joints]
+        self._acceleration = [j.limits.acceleration for j in joints]
+        self._is_pwm = [j.mode == "pwm" for j in joints]
+        self._any_pwm = any(self._is_pwm)
+        self._emf = [j.servo.motor.torque_constant * j.gear for j in joints]  # V s/rad, which is N·m/A
+        self._ohms = [j.servo.motor.resistance / emf for j, emf in zip(joints, self._emf, strict=True)]  # V/(N·m)
+        self._loss = [ohms / emf for ohms, emf in zip(self._ohms, self._emf, strict=True)]  # W/(N·m)²
+        self._nominal = [j.servo.motor.nominal_voltage for j in joints]
         self._power = spec.power
-        self.torque: Floats = np.zeros(len(joints))
+        self.torque: list[float] = [0.0] * len(joints)
         """N·m, last commanded."""
-        inertia = _home_inertia(spec, kinematics)[self.index]
-        self.rate: Floats = inertia * np.array([j.limits.jerk for j in joints])
+        inertia = _home_inertia(spec, kinematics)
+        self.rate: list[float] = [inertia[i] * j.limits.jerk for i, j in zip(self.index, joints, strict=True)]
         """N·m/s, the most that a torque changes when it does not brake."""
 
-    def reset(self, state: JointState, last: Floats) -> None:
+    def reset(self, state: JointState, last: list[float]) -> None:
         """Carry gravity where the arm stands; `last` gets the commands that do."""
+        still = [0.0] * state.count
         self._torques.reset()
-        self._torques.look(state.q, np.zeros(state.count))
-        np.clip(self._torques.gravity, -self._limit, self._limit, out=self.torque)
-        last[self.index] = self._as_values(self.torque, np.zeros(len(self.index)), state)
+        self._torques.look(state.q.tolist(), still)
+        self.torque = within(self._torques.gravity, self._limit)
+        for i, value in zip(self.index, self._as_values(self.torque, still, state), strict=True):
+            last[i] = value
 
     def limit(self, cycle: Cycle) -> None:
         """Limit what this cycle wants of these joints."""
-        values, state, now, finite = cycle.values, cycle.state, cycle.now, cycle.finite
-        index, torques, barrier = self.index, self._torques, self._barrier
+        state, index, torques, barrier = cycle.state, self.index, self._torques, self._barrier
         torques.look(cycle.q, cycle.v)
-        v = cycle.v[index]
-        asked = self._as_torques(values[index], v, state)
-        if cycle.sound and now - float(state.stamp.min()) <= cycle.stale:
-            wanted = asked
-        else:
-            known = now - state.stamp[index] <= cycle.stale
-            wanted = np.where(known, np.where(finite[index], asked, torques.torques(damping(v))), torques.gravity)
-            for i in index[finite[index] & ~known]:
-                cycle.why[i] |= Why.STALE
+        v = [cycle.v[i] for i in index]
+        asked = self._as_torques([cycle.values[i] for i in index], v, state)
+        wanted = asked
+        if not cycle.sound or cycle.now - min(cycle.stamps) > cycle.stale:
+            wanted = self._instead(asked, v, cycle)
         limit = self._limit
         if cycle.cool is not None:
-            limit = np.minimum(
-                limit, np.maximum(cycle.cool[index] * limit, np.abs(torques.gravity) + LEAST_SHARE * limit)
-            )
-        inside = np.minimum(np.maximum(wanted, -limit), limit)
+            limit = [
+                min(most, max(cycle.cool[i] * most, abs(gravity) + LEAST_SHARE * most))
+                for i, most, gravity in zip(index, limit, torques.gravity, strict=True)
+            ]
+        inside = within(wanted, limit)
         powered = self._with_power(inside, v)
-        step = self.rate * cycle.period
-        least, most = self.torque - step, self.torque + step
-        slow = powered if cycle.emergency else np.minimum(np.maximum(powered, least), most)
+        slow = powered if cycle.emergency else self._slowly(powered, cycle.period)
 
-        low, high = barrier.low[index], barrier.high[index]
-        made = torques.accelerations(slow)
-        kept = np.minimum(np.maximum(made, low), high)
-        torque = slow
-        if (kept != made).any():
-            torque = np.minimum(np.maximum(torques.torques(kept), -limit), limit)
-            limits = self._acceleration
-            brakes = ((made > high) & (high < limits)) | ((made < low) & (low > -limits))
+        low, high = [barrier.low[i] for i in index], [barrier.high[i] for i in index]
+        torque, made = slow, torques.accelerations(slow)
+        kept = between(made, low, high)
+        reasons = None
+        if kept != made:
+            torque = within(torques.torques(kept), limit)
+            brakes = [
+                (a > most and most < limit) or (a < least and least > -limit)
+                for a, least, most, limit in zip(made, low, high, self._acceleration, strict=True)
+            ]
             if not cycle.emergency:
-                torque = np.where(brakes, torque, np.minimum(np.maximum(torque, least), most))
-            cycle.braking[index] = brakes
+                gentle = self._slowly(torque, cycle.period)
+                torque = [hard if b else soft for b, hard, soft in zip(brakes, torque, gentle, strict=True)]
+            for i, free in zip(index, brakes, strict=True):
+                cycle.braking[i] = free
+            reasons = self._reasons(made, low, high, cycle)
             made = torques.accelerations(torque)
-        np.copyto(self.torque, torque)
-        values[index] = self._as_values(torque, v, state)
+        self.torque = torque
+        values = self._as_values(torque, v, state)
         if self._any_pwm:
-            made = torques.accelerations(self._as_torques(values[index], v, state))
-        cycle.made[index] = made
-        if (torque != asked).any():
-            bits = np.where(inside != wanted, np.where(limit < self._limit, int(Why.HEAT), int(Why.TORQUE)), 0)
-            bits |= np.where(powered != inside, int(Why.POWER), 0) | np.where(slow != powered, int(Why.JERK), 0)
-            bits |= self._reasons(torques.accelerations(slow), low, high, cycle)
-            for i, bit in zip(index.tolist(), bits.tolist(), strict=True):
-                cycle.why[i] |= bit
+            made = torques.accelerations(self._as_torques(values, v, state))
+        for i, value, a in zip(index, values, made, strict=True):
+            cycle.values[i], cycle.made[i] = value, a
+        if torque != asked:
+            for k, i in enumerate(index):
+                bits = reasons[k] if reasons else 0
+                if inside[k] != wanted[k]:
+                    bits |= _HEAT if limit[k] < self._limit[k] else _TORQUE
+                if powered[k] != inside[k]:
+                    bits |= _POWER
+                if slow[k] != powered[k]:
+                    bits |= _JERK
+                cycle.why[i] |= bits
 
-    def _reasons(self, made: Floats, low: Floats, high: Floats, cycle: Cycle) -> NDArray[np.int64]:
+    def _instead(self, asked: list[float], v: list[float], cycle: Cycle) -> list[float]:
+        """Torques of joints of which nothing usable is known or wanted: those carry gravity, these brake as well."""
+        torques = self._torques
+        braked = torques.torques(damping(v))
+        wanted = []
+        for k, i in enumerate(self.index):
+            if cycle.now - cycle.stamps[i] > cycle.stale:
+                wanted.append(torques.gravity[k])
+                if cycle.finite[i]:
+                    cycle.why[i] |= _STALE
+            else:
+                wanted.append(asked[k] if cycle.finite[i] else braked[k])
+        return wanted
+
+    def _slowly(self, torque: list[float], period: float) -> list[float]:
+        """As near as the rate lets these torques be after a period."""
+        least = [last - period * rate for last, rate in zip(self.torque, self.rate, strict=True)]
+        most = [last + period * rate for last, rate in zip(self.torque, self.rate, strict=True)]
+        return between(torque, least, most)
+
+    def _reasons(self, made: list[float], low: list[float], high: list[float], cycle: Cycle) -> list[int]:
         """Why these accelerations are not let through."""
-        barrier, index, limits = self._barrier, self.index, self._acceleration
-        up = made > high
-        bound = np.where(up, high, -low)
-        speed = np.where(up, barrier.speed_high[index], -barrier.speed_low[index])
-        own = np.where(up, cycle.high[index] == cycle.upper[index], cycle.low[index] == cycle.lower[index])
-        fastest = barrier.fastest[index]
-        reason = np.where(
-            bound >= limits,
-            int(Why.ACCELERATION),
-            np.where(
-                speed >= fastest,
-                int(Why.VELOCITY),
-                np.where(own, int(Why.POSITION), cycle.obstacle or int(Why.POSITION)),
-            ),
-        )
-        changed: NDArray[np.int64] = np.where(up | (made < low), reason, 0)
-        return changed
+        barrier, reasons = self._barrier, []
+        for k, i in enumerate(self.index):
+            if made[k] > high[k]:
+                bound, speed, own = high[k], barrier.speed_high[i], cycle.high[i] == cycle.upper[i]
+            elif made[k] < low[k]:
+                bound, speed, own = -low[k], -barrier.speed_low[i], cycle.low[i] == cycle.lower[i]
+            else:
+                reasons.append(0)
+                continue
+            if bound >= self._acceleration[k]:
+                reasons.append(_ACCELERATION)
+            elif speed >= barrier.fastest[i]:
+                reasons.append(_VELOCITY)
+            else:
+                reasons.append(_POSITION if own else cycle.obstacle or _POSITION)
+        return reasons
 
-    def _with_power(self, torque: Floats, v: Floats) -> Floats:
+    def _with_power(self, torque: list[float], v: list[float]) -> list[float]:
         """Less of what goes beyond gravity, where the supply would have to give more than it may."""
         asked = self._power_of(torque, v)
         if asked <= self._power:
@@ -130,39 +156,47 @@ class TorqueStage:
         gravity = self._torques.gravity
         carried = self._power_of(gravity, v)
         share = max(self._power - carried, 0.0) / (asked - carried) if asked > carried else 0.0
-        scaled: Floats = gravity + min(share, 1.0) * (torque - gravity)  # power is convex in it: the bound holds
-        np.minimum(np.maximum(scaled, -self._limit, out=scaled), self._limit, out=scaled)
-        return scaled
+        share = min(share, 1.0)  # power is convex in it: the bound holds
+        return within([g + share * (t - g) for t, g in zip(torque, gravity, strict=True)], self._limit)
 
-    def _power_of(self, torque: Floats, v: Floats) -> float:
+    def _power_of(self, torque: list[float], v: list[float]) -> float:
         """Electrical power of the motors (W); what one feeds back does not feed another."""
-        return float(np.maximum(torque * (torque * self._loss + v), 0.0).sum())
+        power = 0.0
+        for t, loss, speed in zip(torque, self._loss, v, strict=True):
+            power += max(t * (t * loss + speed), 0.0)
+        return power
 
-    def _as_torques(self, values: Floats, v: Floats, state: JointState) -> Floats:
+    def _as_torques(self, values: list[float], v: list[float], state: JointState) -> list[float]:
         """Torques (N·m) of commands; a duty's at speed v."""
         if not self._any_pwm:
             return values
-        duty = np.minimum(np.maximum(values, -1.0), 1.0)
-        torque: Floats = np.where(self._is_pwm, (duty * self._supply(state) - v * self._emf) / self._ohms, values)
+        torque = []
+        for k, (value, volts) in enumerate(zip(values, self._supply(state), strict=True)):
+            duty = min(max(value, -1.0), 1.0)
+            torque.append((duty * volts - v[k] * self._emf[k]) / self._ohms[k] if self._is_pwm[k] else value)
         return torque
 
-    def _as_values(self, torque: Floats, v: Floats, state: JointState) -> Floats:
+    def _as_values(self, torque: list[float], v: list[float], state: JointState) -> list[float]:
         """The commands that make these torques (N·m) at these speeds."""
         if not self._any_pwm:
             return torque
-        volts = torque * self._ohms + v * self._emf
-        made: Floats = np.where(self._is_pwm, np.minimum(np.maximum(volts / self._supply(state), -1.0), 1.0), torque)
-        return made
+        values = []
+        for k, (t, volts) in enumerate(zip(torque, self._supply(state), strict=True)):
+            duty = (t * self._ohms[k] + v[k] * self._emf[k]) / volts
+            values.append(min(max(duty, -1.0), 1.0) if self._is_pwm[k] else t)
+        return values
 
-    def _supply(self, state: JointState) -> Floats:
-        volts = state.voltage[self.index]
-        supply: Floats = np.where(volts > _POWERED, volts, self._nominal)
-        return supply
+    def _supply(self, state: JointState) -> list[float]:
+        volts: list[float] = state.voltage.tolist()
+        return [
+            volts[i] if volts[i] > _POWERED else nominal for i, nominal in zip(self.index, self._nominal, strict=True)
+        ]
 
 
-def _home_inertia(spec: ArmSpec, kinematics: Kinematics) -> Floats:
+def _home_inertia(spec: ArmSpec, kinematics: Kinematics) -> list[float]:
     """What each joint turns at home by itself (kg·m²), rotor and gears included."""
     count = len(spec.joints)
     inertia, bias = np.zeros((count, count)), np.zeros(count)
-    kinematics.dynamics(np.array(spec.poses["home"]), np.zeros(count), bias, inertia)
-    return np.diagonal(inertia).copy()
+    kinematics.dynamics(spec.poses["home"], [0.0] * count, bias, inertia)
+    home: list[float] = np.diagonal(inertia).tolist()
+    return home

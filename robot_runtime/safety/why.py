@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntFlag
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,11 @@ class Why(IntFlag):
 REASONS: tuple[Why, ...] = tuple(Why)
 
 
+@cache
+def _reasons_in(bits: int) -> tuple[int, ...]:
+    return tuple(place for place in range(len(REASONS)) if bits >> place & 1)
+
+
 class Tally:
     """What was changed in the last cycle, and how often since the start."""
 
@@ -35,21 +41,25 @@ class Tally:
         """Nothing changed yet."""
         self._names = names
         self.now: NDArray[np.uint16] = np.zeros(len(names), dtype=np.uint16)
-        self.counts: NDArray[np.int64] = np.zeros((len(names), len(REASONS)), dtype=np.int64)
+        self._counts = [[0] * len(REASONS) for _ in names]
         self.cycles = 0
 
     def take(self, why: list[int]) -> None:
         """The reasons of one cycle, one entry a joint."""
         self.cycles += 1
         self.now[:] = why
-        for i, bits in enumerate(why):
-            if bits:
-                for reason in range(len(REASONS)):
-                    self.counts[i, reason] += bits >> reason & 1
+        for bits, counts in zip(why, self._counts, strict=True):
+            for reason in _reasons_in(bits):
+                counts[reason] += 1
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Cycles in which something was changed (joints x reasons, in the order of `Why`)."""
+        return np.array(self._counts, dtype=np.int64)
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Joint -> reason -> cycles, reasons that occurred."""
         return {
-            name: {str(why.name).lower(): int(n) for why, n in zip(REASONS, row, strict=True) if n}
-            for name, row in zip(self._names, self.counts, strict=True)
+            name: {str(why.name).lower(): n for why, n in zip(REASONS, row, strict=True) if n}
+            for name, row in zip(self._names, self._counts, strict=True)
         }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +33,8 @@ examples:
   robot-twin --arm koch-v1.1 --factory          # all servos as shipped: ID 1, 57600 bit/s
   robot-twin --arm koch-v1.1 --factory --plug shoulder_pan --plug shoulder_lift@30    # one servo after the other
 
-The first line printed is the port. It serves until it gets SIGINT or SIGTERM.
+The first line printed is the port. It serves until it gets SIGINT or SIGTERM; with --stop-at-eof also until standard
+input ends, as a pipe does with the program at its other end, however that ends.
 
 exit codes:
   0  stopped in order
@@ -87,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="no USB adapter: a reply is there when its last byte has gone over the wire",
     )
     add("--no-wire-time", action="store_true", help="bytes take no time at all (and no USB adapter)")
+    add("--stop-at-eof", action="store_true", help="stop when standard input ends")
     add("--json", action="store_true", help="print the port and the servos as one line of JSON instead")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -105,8 +110,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(options, error, FAILED)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
+    if options.stop_at_eof:
+        threading.Thread(target=_stop_at_eof, args=(server,), name="eof", daemon=True).start()
     server.serve()
     return STOPPED
+
+
+def _stop_at_eof(server: TwinServer) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    server.stop()
 
 
 def _twin(options: argparse.Namespace) -> Twin:

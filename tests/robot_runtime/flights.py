@@ -69,6 +69,7 @@ class Script:
     act: Callable[[], object] = lambda: None
     after: float = 0.1  # s
     request: int = 0
+    then: int = 0  # a second later
     loop: Loop | None = None
     acted_at: float = np.inf
     _entered: float = field(default=np.inf, init=False)
@@ -77,14 +78,15 @@ class Script:
         pass
 
     def sample(self, inputs: Inputs, now: float) -> None:
-        if self.loop is None or self.loop.phase is not self.phase:
-            return
-        self._entered = min(self._entered, now)
-        if now - self._entered >= self.after and self.acted_at == np.inf:
-            self.acted_at = now
-            self.act()
+        if self.loop is not None and self.loop.phase is self.phase:
+            self._entered = min(self._entered, now)
+            if now - self._entered >= self.after and self.acted_at == np.inf:
+                self.acted_at = now
+                self.act()
         if now >= self.acted_at:
             inputs.request |= self.request
+        if now >= self.acted_at + 1.0:
+            inputs.request |= self.then
 
 
 @dataclass

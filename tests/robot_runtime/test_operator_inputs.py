@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from robot_runtime import operator_inputs
 from robot_runtime.flying import Inputs, Request
 from robot_runtime.operator_inputs import LOOK_EVERY, SECOND_REQUEST, EstopError, Operator, disk_watcher
 
@@ -37,6 +38,7 @@ class Loop:
     [
         (signal.SIGINT, Request.CTRL_C),
         (signal.SIGTSTP, Request.CTRL_C),
+        (signal.SIGQUIT, Request.CTRL_C),
         (signal.SIGTERM, Request.SIGTERM),
         (signal.SIGHUP, Request.SIGHUP),
     ],
@@ -59,8 +61,87 @@ def test_the_second_request_lets_go_but_a_bounce_does_not() -> None:
             signal.raise_signal(signal.SIGINT)
             assert loop.after(1 / 30) == Request.CTRL_C
         assert loop.after(SECOND_REQUEST) == Request.CTRL_C
+        signal.raise_signal(signal.SIGINT)
+        assert loop.after(0.002) == Request.CTRL_C | Request.LET_GO
+
+
+def test_a_held_key_with_a_slow_first_repeat_lets_nothing_go() -> None:
+    with Operator(keys=False) as operator:
+        loop = Loop(operator)
+        for gap in (0.0, 0.66, *[0.09] * 50):
+            loop.now += gap
+            signal.raise_signal(signal.SIGINT)
+            assert loop.after(0.0) == Request.CTRL_C
+
+
+def test_the_third_quick_press_lets_go() -> None:
+    with Operator(keys=False) as operator:
+        loop = Loop(operator)
+        for said in (Request.CTRL_C, Request.CTRL_C, Request.CTRL_C | Request.LET_GO):
+            signal.raise_signal(signal.SIGINT)
+            assert loop.after(0.2) == said
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP),
+        (signal.SIGTERM, signal.SIGINT),
+        (signal.SIGINT, signal.SIGTERM),
+        (signal.SIGHUP, signal.SIGHUP, signal.SIGHUP),
+    ],
+)
+def test_other_ways_of_asking_for_the_same_stop_do_not_let_go(numbers: tuple[signal.Signals, ...]) -> None:
+    with Operator(keys=False) as operator:
+        loop = Loop(operator)
+        for number in numbers:
+            signal.raise_signal(number)
+            assert not loop.after(2 * SECOND_REQUEST) & Request.LET_GO
+
+
+def test_the_second_sigterm_lets_go_but_not_at_once() -> None:
+    with Operator(keys=False) as operator:
+        loop = Loop(operator)
+        for _ in range(4):
+            signal.raise_signal(signal.SIGTERM)
+            assert loop.after(0.2) == Request.SIGTERM
+        loop.after(2 * SECOND_REQUEST)
         signal.raise_signal(signal.SIGTERM)
-        assert loop.after(0.002) == Request.CTRL_C | Request.SIGTERM | Request.LET_GO
+        assert loop.after(0.0) == Request.SIGTERM | Request.LET_GO
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Where to type: a terminal that the operator takes for its own."""
+    master, slave = pty.openpty()
+    monkeypatch.setattr(operator_inputs, "_open_terminal", lambda _: slave)
+    monkeypatch.setattr(operator_inputs, "_in_front", lambda _: True)
+    yield master
+    os.close(master)
+    os.close(slave)
+
+
+def test_the_space_bar_never_lets_go(keyboard: int) -> None:
+    with Operator() as operator:
+        loop = Loop(operator)
+        for _ in range(3):
+            os.write(keyboard, b" ")
+            assert loop.after(2 * SECOND_REQUEST) == Request.SPACE
+        signal.raise_signal(signal.SIGINT)
+        assert loop.after(SECOND_REQUEST) == Request.SPACE | Request.CTRL_C
+
+
+def test_a_terminal_that_somebody_else_reads_is_left_to_them(keyboard: int) -> None:
+    master, slave = pty.openpty()
+    with Operator(typed=slave) as operator:
+        assert not operator.listens_to_keys
+        os.write(keyboard, b" ")
+        assert Loop(operator).after(1.0) == 0
+    reader, writer = os.pipe()
+    with Operator(typed=reader) as operator:
+        assert operator.listens_to_keys
+    for fd in (master, slave, reader, writer):
+        os.close(fd)
 
 
 def test_a_loop_that_hangs_is_broken_off() -> None:
@@ -77,7 +158,7 @@ def test_any_byte_on_the_emergency_stop_stops() -> None:
         loop = Loop(operator)
         assert loop.after(LOOK_EVERY) == 0
         os.write(writer, b"\0")
-        assert loop.after(LOOK_EVERY) == Request.ESTOP
+        assert loop.after(0.0) == Request.ESTOP  # in the very next cycle
         assert loop.after(10.0) == Request.ESTOP
     os.fstat(reader)  # the caller's: left open
     os.close(reader)

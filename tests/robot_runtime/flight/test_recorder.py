@@ -184,6 +184,35 @@ def test_a_dead_writer_is_noticed(tmp_path: Path) -> None:
     assert recorder.close() is RecorderStatus.FAILED
 
 
+def test_a_dead_writer_is_noticed_at_the_next_look(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a.mcap", SMALL)
+    assert recorder.wait_until_alive()
+    os.kill(recorder.writer_pid, signal.SIGKILL)
+    recorder._process.wait()
+    assert recorder.status() is RecorderStatus.FAILED
+    assert not recorder.wait_until_alive()
+    recorder.close()
+
+
+def test_a_writer_that_hangs_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robot_runtime.flight.recorder.STUCK", 0.3)
+    recorder = Recorder(tmp_path / "a.mcap", SMALL)
+    assert recorder.wait_until_alive()
+    os.kill(recorder.writer_pid, signal.SIGSTOP)
+    wait_for(lambda: recorder.status() is RecorderStatus.FAILED)
+    os.kill(recorder.writer_pid, signal.SIGCONT)
+    recorder.close()
+
+
+def test_before_a_sign_of_life_there_is_no_recording(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a.mcap", SMALL)
+    os.kill(recorder.writer_pid, signal.SIGSTOP)
+    assert not recorder.wait_until_alive(0.1)
+    os.kill(recorder.writer_pid, signal.SIGCONT)
+    assert recorder.wait_until_alive()
+    recorder.close()
+
+
 def test_a_disk_that_fills_up_is_told_while_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "a.mcap"
     with Recorder(path, SMALL, reserve=1 << 60) as recorder:

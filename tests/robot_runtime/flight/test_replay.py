@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robot_runtime.bus.port import Port
 from robot_runtime.cli.replay import main, replay_flight
 from robot_runtime.flight.contents import attach_arm, attach_policy
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.reader import read_flight
-from robot_runtime.flight.recorder import Recorder
-from robot_runtime.flying import Inputs
+from robot_runtime.flight.recorder import FlightRecorder, Recorder
+from robot_runtime.flight.replay import replay
+from robot_runtime.flying import Inputs, InputSource
 from robot_runtime.policy import Action, Contract, Term, contract_to_json
 from robot_runtime.policy.load import load_policy
 from robot_runtime.session import Orders, fly, layout_of
@@ -35,7 +37,7 @@ class Nobody:
         pass
 
 
-def record(folder: Path, faults: Sequence[str] = ()) -> Path:
+def record(folder: Path, faults: Sequence[str] = (), *, goes_on: bool = True) -> Path:
     """A policy that swings every joint by what it sees and by what it said last, flown for half a second."""
     spec = load_arm(ARM)
     joints = spec.joint_names
@@ -54,7 +56,7 @@ def record(folder: Path, faults: Sequence[str] = ()) -> Path:
         attach_arm(recorder, spec)
         attach_policy(recorder, network, policy.contract, orders.as_json())
         port = RecordingPort(LockstepPort(Twin.load(ARM, faults=faults)), recorder)
-        verdict = fly(spec, policy, port, orders, Nobody(), recorder, show_checks=lambda _: True)
+        verdict = fly(spec, policy, port, orders, Nobody(), recorder, show_checks=lambda _: goes_on)
         recorder.metadata("verdict", verdict.as_json())
     for file in (network, folder / "policy.onnx.data", folder / "policy.json"):
         file.unlink()  # the recording has its own
@@ -94,6 +96,27 @@ def test_a_torn_recording_is_flown_as_far_as_it_goes(recorded: Path, tmp_path: P
     result = replay_flight(flight)
     assert result.identical
     assert result.ended
+
+
+def test_what_went_wrong_first_is_told(recorded: Path) -> None:
+    def fly(port: Port, inputs: InputSource, recorder: FlightRecorder) -> None:
+        try:
+            port.set_baudrate(9600)
+        finally:
+            port.read_into(memoryview(bytearray(1)), 0.0)  # what cleaning up does
+
+    result = replay(read_flight(recorded), fly)
+    assert "the replay does BAUD" in result.diverged
+    assert not result.identical
+
+
+def test_a_recording_without_a_cycle_is_not_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path, goes_on=False)
+    assert len(read_flight(path)) == 0
+    assert main([str(path)]) == 1
+    out = capsys.readouterr().out
+    assert "nothing to compare" in out
+    assert "the same" not in out
 
 
 def test_the_command_says_the_same(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -294,9 +294,9 @@ class Watch:
             worst.note("acceleration", float((np.abs(first[-1]) / limits["acceleration"] - 1)[mask].max()), where)
             if (mask & ~free).any():
                 worst.note("jerk", float((np.abs(second[-1]) / limits["jerk"] - 1)[mask & ~free].max()), where)
-        driven = envelope.torques.index
+        driven = np.array(envelope.torques.index, dtype=int)
         if driven.size:
-            torque = envelope.torques.torque
+            torque = np.array(envelope.torques.torque)
             worst.note("torque", float((np.abs(torque) / limits["torque"][driven] - 1).max()), where)
             if self._is_current.any():
                 worst.note("torque", float((np.abs(x[-1]) / limits["torque"] - 1)[self._is_current].max()), where)
@@ -305,7 +305,7 @@ class Watch:
             if last is not None and still.any():
                 rate = np.abs(torque - last) / self._period / envelope.torques.rate - 1
                 worst.note("jerk", float(rate[still].max()), where)
-            self._last_torque = torque.copy()
+            self._last_torque = torque
 
 
 def edited(folder: Path, name: str, mode: str) -> Path:

@@ -91,14 +91,14 @@ def test_one_joint_that_is_no_number_does_not_stop_the_others() -> None:
 def test_torques_are_bounded_and_change_at_the_torque_rate(mode: str) -> None:
     still = Still("open-manipulator-x", mode)
     limit = np.array([j.limits.torque for j in still.spec.joints])
-    before = still.envelope.torques.torque.copy()
+    before, rate = np.array(still.envelope.torques.torque), np.array(still.envelope.torques.rate)
     for _ in range(50):
         still.limit(np.full(5, 1e6 if mode == "current" else 1.0))
-        torque = still.envelope.torques.torque.copy()
+        torque = np.array(still.envelope.torques.torque)
         assert (np.abs(torque) <= limit).all()
         change = np.abs(torque - before) / PERIOD
         free = still.envelope.braking
-        assert (change[~free] <= still.envelope.torques.rate[~free] * (1 + 1e-9)).all()
+        assert (change[~free] <= rate[~free] * (1 + 1e-9)).all()
         before = torque
 
 
@@ -144,7 +144,7 @@ def test_power_is_shared_out_of_what_goes_beyond_gravity() -> None:
     still.envelope = envelope
     for _ in range(20):
         still.limit(np.append(np.full(4, 9.0), 0.0))
-        assert envelope.torques._power_of(envelope.torques.torque, np.zeros(4)) <= 3.0 + 1e-9
+        assert envelope.torques._power_of(envelope.torques.torque, [0.0] * 4) <= 3.0 + 1e-9
     assert envelope.counts.sum(axis=0)[list(Why).index(Why.POWER)] > 0
 
 

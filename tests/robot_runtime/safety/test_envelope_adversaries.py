@@ -41,12 +41,12 @@ def check(worst: Worst) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["open-manipulator-x", "koch-v1.1"])
 def test_nothing_is_exceeded(tmp_path: Path, name: str, mode: str, gap: str, adversary: str) -> None:
-    check(fly(rig(tmp_path, name, mode), adversary, gap=gap, cycles=500))
+    check(fly(rig(tmp_path, name, mode), adversary, gap=gap, cycles=280))
 
 
 @pytest.mark.parametrize("adversary", sorted(ADVERSARIES))
 def test_nothing_is_exceeded_on_the_smallest_rig(adversary: str) -> None:
-    check(fly("xl330-pendulum", adversary, gap="mild", cycles=800))
+    check(fly("xl330-pendulum", adversary, gap="mild", cycles=400))
 
 
 @pytest.mark.parametrize("name", ["open-manipulator-x", "xl330-pendulum"])

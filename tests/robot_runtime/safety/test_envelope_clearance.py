@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import robot_runtime.safety.clearance as clearance_module
 from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.state import JointState
 from robot_runtime.safety.clearance import MARGIN, Box, Clearance
@@ -19,14 +20,14 @@ def test_gradients_and_levers_are_right(name: str) -> None:
     spec = load_arm(name)
     kinematics = Kinematics(spec)
     lower, upper = (np.array([getattr(j.limits, end) for j in spec.joints]) for end in ("lower", "upper"))
-    levers, gradient = kinematics.levers(), np.zeros(len(spec.joints))
+    levers = kinematics.levers()
     draw, step, compared = np.random.default_rng(1), 1e-5, 0
     for q in draw.uniform(lower, upper, (15, len(spec.joints))):
         for k, pair in enumerate(kinematics.pairs):
             kinematics.place(q)
             if not 1e-3 < kinematics.distance(pair, 0.4) < 0.4:
                 continue
-            kinematics.gradient(pair, gradient)
+            (gradient,) = kinematics.gradients([pair])
             numeric = np.zeros(len(q))
             for i in range(len(q)):
                 ends = []
@@ -96,8 +97,8 @@ def test_inside_the_margin_a_joint_may_only_leave() -> None:
         found = kinematics.clearance(q, 0.2)
         if found is not None and found.distance < 0.003:
             break
-    clearance = Clearance(kinematics, np.ones(len(q)), None)
-    low, high = np.full(len(q), -3.0), np.full(len(q), 3.0)
+    clearance = Clearance(kinematics, [1.0] * len(q), None)
+    q, low, high = q.tolist(), [-3.0] * len(q), [3.0] * len(q)
     assert clearance.stops(q, q, q, q, low, high) == (True, False)
     assert high[3] == q[3]
     assert low[3] == -3.0
@@ -107,11 +108,21 @@ def test_what_is_far_is_not_looked_at() -> None:
     spec = load_arm("koch-v1.1")
     kinematics = Kinematics(spec)
     q = np.array(spec.poses["home"])
-    clearance = Clearance(kinematics, np.ones(len(q)), None)
-    low, high = np.full(len(q), -3.0), np.full(len(q), 3.0)
+    clearance = Clearance(kinematics, [1.0] * len(q), None)
+    q, low, high = q.tolist(), [-3.0] * len(q), [3.0] * len(q)
     clearance.stops(q, q, q, q, low, high)
     looked: list[object] = []
     kinematics.distance = lambda pair, within: looked.append(pair) or 1.0  # type: ignore[method-assign,func-returns-value]
     for _ in range(50):
         clearance.stops(q, q, q, q, low, high)
     assert not looked
+
+
+def test_pairs_that_are_not_measured_would_have_changed_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = load_arm("koch-v1.1")
+    flights = []
+    for watched in (clearance_module._WATCHED, np.inf):
+        monkeypatch.setattr(clearance_module, "_WATCHED", watched)
+        nearest, _, envelope = fly(spec, Kinematics(spec), None, 800)
+        flights.append((nearest, envelope.counts.tolist(), envelope.last.tolist()))
+    assert flights[0] == flights[1]

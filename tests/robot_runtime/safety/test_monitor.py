@@ -13,7 +13,7 @@ from robot_runtime.arm.errors import ArmError
 from robot_runtime.bus import PortVanishedError
 from robot_runtime.flying import Inputs, Request, SourceFlag
 from robot_runtime.safety.faults import FAULTS, Fault, Stop, worst
-from robot_runtime.safety.monitor import Monitor, Settings
+from robot_runtime.safety.monitor import Monitor, Settings, requested
 from tests.robot_runtime.arm.twins import TwinArm, start, variant
 
 PERIOD = 0.005  # s
@@ -217,6 +217,40 @@ def test_a_joint_that_is_too_fast() -> None:
     assert "joint3" in watched.monitor.seen[0].text
 
 
+def test_a_joint_that_answers_again_is_looked_at_again() -> None:
+    watched = Watched(start())
+    watched.run(0.1)
+    watched.rig.twin.inject("servo-silent:servo=13,for=0.06")
+    watched.until("lost-replies", 0.2)
+    watched.run(0.2)
+    arm = watched.rig.arm
+    arm.read(watched.now + 0.7 * PERIOD)
+    assert arm.state.fresh.all()
+    for k in range(10):
+        arm.state.dq[2], arm.state.q[1] = 20.0, 4.0
+        watched.monitor.look(arm.state, 0, watched.inputs, 0, 0.0, 0, watched.values, watched.now + k * PERIOD)
+    assert watched.kinds[1:] == ["over-speed", "outside-limits"]
+
+
+def test_a_joint_that_is_limp_is_left_alone_though_it_answers() -> None:
+    watched = Watched(start("koch-v1.1"))
+    watched.go("home")
+    watched.rig.twin.inject("overload:servo=shoulder_lift")
+    watched.run(0.5)
+    state = watched.rig.arm.state
+    for k in range(100):
+        state.dq[1] = 20.0
+        watched.monitor.look(state, 0, watched.inputs, 0, 0.0, 0, watched.values, watched.now + k * PERIOD)
+    assert "over-speed" not in watched.kinds
+
+
+def test_what_was_asked_before_a_flight_is_told_as_what_it_was() -> None:
+    (stop,) = requested(Request.SIGTERM, 1.0)
+    assert (stop.kind.name, stop.text) == ("operator-stop", "SIGTERM")
+    assert worst(requested(Request.CTRL_C | Request.ESTOP, 1.0)).kind.name == "e-stop"  # type: ignore[union-attr]
+    assert requested(0, 1.0) == []
+
+
 def test_one_fast_reading_is_not_too_fast() -> None:
     watched = Watched(start())
     watched.run(0.1)
@@ -251,7 +285,7 @@ REQUESTS = [
     (Request.CTRL_C, "operator-stop", Stop.LOWER),
     (Request.SIGTERM, "operator-stop", Stop.LOWER),
     (Request.SIGHUP, "operator-stop", Stop.LOWER),
-    (Request.SPACE, "operator-freeze", Stop.BRAKE_HOLD),
+    (Request.SPACE, "operator-freeze", Stop.FREEZE),
     (Request.ESTOP, "e-stop", Stop.TORQUE_OFF),
     (Request.LET_GO, "let-go", Stop.TORQUE_OFF),
     (Request.PARENT_GONE, "parent-gone", Stop.LOWER),
@@ -278,7 +312,7 @@ def test_every_request_has_an_answer() -> None:
 
 def test_the_worst_wins_and_nothing_recovers() -> None:
     watched = Watched(start("xl330-pendulum"))
-    for request, stop in ((Request.SPACE, Stop.BRAKE_HOLD), (Request.ESTOP, Stop.TORQUE_OFF)):
+    for request, stop in ((Request.SPACE, Stop.FREEZE), (Request.ESTOP, Stop.TORQUE_OFF)):
         watched.inputs.request |= int(request)
         watched.cycle()
         assert watched.stop is stop

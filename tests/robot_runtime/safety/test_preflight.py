@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +17,10 @@ from rich.console import Console
 
 from robot_runtime.arm import Arm
 from robot_runtime.bus.latency_timer import LatencyTimer
+from robot_runtime.flight.recorder import RESERVE, NullRecorder, Recorder
 from robot_runtime.policy.contract import Action, Contract, Term
 from robot_runtime.realtime import Fact
+from robot_runtime.safety.clearance import Box
 from robot_runtime.safety.preflight import (
     Check,
     Recording,
@@ -24,12 +29,15 @@ from robot_runtime.safety.preflight import (
     inspect,
     passed,
     preflight,
+    records,
     room,
     scheduling,
     table,
+    watchdog,
 )
 from robot_runtime.safety.preflight_rest import check_at_rest
 from robot_runtime.servos import servo_model
+from robot_runtime.session import layout_of
 from robot_runtime.setup.plan import wanted
 from robot_runtime.spec import ArmSpec, load_arm, shipped_arms
 from sim.twin import LockstepPort, Twin
@@ -280,6 +288,16 @@ def test_lost_replies_are_a_note_and_many_of_them_a_failure() -> None:
     assert many.ok is False
 
 
+def test_without_one_complete_read_nothing_passes_for_well() -> None:
+    here = rig()
+    arm = Arm.open(here.spec, here.port)
+    here.twin.inject("servo-dead:servo=13")
+    here.port.sleep_until(here.port.now() + 0.01)
+    failed = [c for c in check_at_rest(arm, PERIOD) if c.ok is False]
+    assert [c.name for c in failed] == ["replies", "position", "encoders", "bus"]
+    assert all(c.advice for c in failed)
+
+
 @pytest.mark.parametrize(("rate", "ok"), [(200, True), (330, None), (600, False)])
 def test_the_bus_is_measured_against_the_period(rate: int, ok: bool | None) -> None:
     check = next(c for c in rig().inspect(1 / rate) if c.name == "bus")
@@ -360,8 +378,53 @@ def test_what_the_system_did_not_give_is_a_note() -> None:
     assert list(scheduling(())) == []
 
 
-def test_room_on_the_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rate", "ok"), [(200, True), (20, True), (19, False)])
+def test_the_period_leaves_the_servo_watchdogs_half_their_time(rate: float, ok: bool) -> None:
+    spec = load_arm(OMX)
+    assert spec.bus.watchdog == 0.1
+    check = watchdog(spec, 1 / rate)
+    assert check.ok is ok
+    assert bool(check.advice) != ok
+    here = rig()
+    rows = [preflight(here.spec, here.port, 1 / rate, torque=torque)[1] for torque in (True, False)]
+    assert [[c.ok for c in checks if c.name == "watchdog"] for checks in rows] == [[ok], []]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0), None),
+        ((-1.0, 1.0, -1.0), (1.0, -1.0, 1.0), "from"),
+        ((-1.0, -1.0, 0.15), (1.0, 1.0, 1.0), "now"),
+        ((-1.0, -1.0, -1.0), (1.0, 1.0, 0.2), "start pose"),
+    ],
+)
+def test_a_workspace_must_hold_the_arm(low: Any, high: Any, said: str | None) -> None:
+    here = rig()
+    _, checks = preflight(here.spec, here.port, PERIOD, contract=contract(arm=OMX), box=Box(low, high))
+    wrong = [c for c in checks if c.name == "workspace" and c.ok is False]
+    assert [said in c.found for c in wrong if said] == [True] * bool(said), checks
+    assert all(c.advice for c in wrong)
+
+
+def test_a_recorder_that_does_not_write_is_a_row(tmp_path: Path) -> None:
+    here = rig()
+    layout = layout_of(here.spec, None)
+    for recorder in (NullRecorder(layout), Recorder(tmp_path / "a.mcap", layout)):
+        with recorder:
+            assert records(recorder).ok
+    with Recorder(tmp_path / "b.mcap", layout) as recorder:
+        os.kill(recorder.writer_pid, signal.SIGKILL)
+        check = records(recorder)
+    assert check.ok is False
+    assert check.advice
+
+
+def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert room(Recording(tmp_path / "not" / "yet", 1e3, 1)).ok
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=RESERVE + 999))
+    assert room(Recording(tmp_path, 1e3, 1)).ok is False  # the reserve is not for the recording
+    monkeypatch.undo()
     check = room(Recording(tmp_path, 1e15, 10))
     assert check.ok is False
     assert "--record" in check.advice
