@@ -26,7 +26,7 @@ def test_the_truth_lies_between_what_the_observers_say(delay: float, disturbance
         if draw.random() < 0.05 or k == 0:
             command = float(draw.choice([30.0, -30.0, 0.0]))
         command = -disturbance - 5.0 * v if abs(v) > 2.0 else command
-        observer.commanded(np.array([command]), now)
+        observer.commanded([command], now)
         for _ in range(round(PERIOD * 1000)):
             late.append(command)
             v += 1e-3 * (late.pop(0) + disturbance)
@@ -46,7 +46,7 @@ def test_a_joint_that_does_not_answer_is_carried_on_by_its_commands() -> None:
     for k in range(1, 21):
         now = k * PERIOD
         observer.look(np.array([0.0, 9.9]), now, np.array([True, False]), now)
-        observer.commanded(np.array([0.0, 2.0]), now)
+        observer.commanded([0.0, 2.0], now)
     assert abs(observer.predicted[1, :, 0]).max() < 1e-9
     assert observer.predicted[1, 0, 1] == pytest.approx(2.0 * 19 * PERIOD, abs=0.02)
 
