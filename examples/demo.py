@@ -1,9 +1,10 @@
-"""What `make demo` shows: a twin is started, scanned as a real arm would be, and moved."""
+"""What `make demo` shows: a twin is scanned as a real arm would be, and moved; then a policy flies on another one."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -11,18 +12,36 @@ from rich.console import Console
 from robot_runtime.twin_process import TwinProcess
 
 ARM = "open-manipulator-x"
+POLICY = Path(__file__).parents[1] / "models" / "policies" / "wave-koch-v1.1.onnx"
 
 
 def main() -> None:
     console = Console()
     with TwinProcess(ARM) as twin:
+        twin.be_punctual(40)
         console.rule(f"robot-scan --port {twin.port} --baud 1000000")
         scan = Path(sys.executable).with_name("robot-scan")
         subprocess.run([str(scan), "--port", twin.port, "--baud", "1000000"], check=False)
         console.rule(f"examples/first_motion.py --arm {ARM} --port {twin.port}")
         first_motion = Path(__file__).with_name("first_motion.py")
         subprocess.run([sys.executable, str(first_motion), "--arm", ARM, "--port", twin.port], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        fly(console, Path(folder))
     console.rule("done: the same commands work on a real arm, with its --port")
+
+
+def fly(console: Console, folder: Path) -> None:
+    """A flight, its recording flown again, and its report."""
+    console.rule(f"robot-run --policy {POLICY.name} --duration 5")
+    command = ["--policy", str(POLICY), "--duration", "5", "--record", str(folder)]
+    subprocess.run([str(Path(sys.executable).with_name("robot-run")), *command], check=True)
+    flight = next(folder.glob("*.mcap"))
+    console.rule("robot-replay FLIGHT: the recorded bytes once more, every command compared")
+    subprocess.run([str(Path(sys.executable).with_name("robot-replay")), str(flight)], check=True)
+    page = Path("demo.html")
+    console.rule("robot-report FLIGHT")
+    report = [str(Path(sys.executable).with_name("robot-report")), str(flight), "--out", str(page)]
+    subprocess.run(report, check=True)
 
 
 if __name__ == "__main__":
