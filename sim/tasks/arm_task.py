@@ -1,0 +1,302 @@
+"""Tasks of an arm: bring the tip to a target (reach), follow one (track), bring and keep a joint at an angle (hold).
+
+The policy sees what the runtime will show it, through servos that do what servos do, and its contract says how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from robot_runtime.policy.contract import Action, Contract, Target, Term
+from robot_runtime.spec import ArmSpec
+from sim.tasks.goals import GOALS, Goal
+from sim.tasks.observing import Observer
+from sim.tasks.targets import Targets
+from sim.tasks.task import Floats, Ints, Task
+from sim.worlds.arm import ArmWorld, arm_world, gravity_torques, payload_inertia
+from sim.worlds.chain import Chain
+from sim.worlds.domain import Domain
+from sim.worlds.drives import MEANING_OF_MODE, Drives
+from sim.worlds.poses import free_poses
+from sim.worlds.senses import Senses
+
+POSES = 8192
+NEAREST = 0.06
+"""m from the axis of the base to a target."""
+"""Poses that starts and targets are drawn from."""
+POSES_SEED = 7
+POSES_WEIGHED = 1000
+_UPRIGHT = 0.99
+AIM = 0.6
+"""Of the tolerance: half of the pay for being there is for half as near again."""
+FINE = 5.0  # tolerances, the half range of the fine error
+
+
+TIMESTEP = 0.002
+"""s of the physics."""
+
+
+class ArmTask(Task):
+    """An arm, a goal, and the policy's contract."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: ArmSpec,
+        seeds: Sequence[int],
+        *,
+        goal: Goal | None = None,
+        domain: Domain | None = None,
+        threads: int = 1,
+    ) -> None:
+        """`domain`: what is drawn anew each episode; None: every arm as its files say."""
+        goal = goal or GOALS[name]
+        moved = moved_joints(spec)
+        world = arm_world(spec, moved, TIMESTEP)
+        super().__init__(world.model, seeds, period=1 / goal.rate, episode=goal.episode, threads=threads)
+        self.name, self.goal, self.world, self.domain = name, goal, world, domain
+        self._chain = Chain(world)
+        self._poses = _poses(world, goal, self._chain)
+        aims = self._chain.tip(self._poses) if goal.quantity == "tip_position" else self._poses
+        self.contract = contract = _contract(name, world, goal, self._poses, aims)
+        self.action_size = n = contract.action_size
+        self._scale = np.array(contract.action.scale)
+        self._drives = Drives(world.joints, self.count, TIMESTEP, world.inertia)
+        self._senses = Senses(world.joints, self.count, TIMESTEP)
+        self._observer = Observer(contract, self.count)
+        self.observation = self._observer.values
+        self._aims = aims
+        self._targets = Targets(self.count, aims, goal.motion)
+        self.target = np.zeros((self.count, aims.shape[1]))
+        self._noise = np.zeros((self.count, self.limit + 1, n))  # rad
+        self._command = np.zeros((self.count, n))
+        self._before = np.zeros((self.count, n))  # the command of the step before
+        self._last_action = np.zeros((self.count, n))
+        self._within = np.zeros(self.count, dtype=np.intp)  # steps
+        self._bind()
+        self._limits()
+
+    def _bind(self) -> None:
+        batch = self.batch
+        self._qpos, self._qvel, self._applied = batch.bind("qpos"), batch.bind("qvel"), batch.bind("qfrc_applied")
+        self._contacts = batch.bind("ncon")
+        self._dry = np.array(batch.expand("dof_frictionloss"))  # without what the load adds
+        self._frictionloss = batch.expand("dof_frictionloss")
+        self._masses, self._inertias = batch.expand("body_mass"), batch.expand("body_inertia")
+        self._armature, self._viscous = batch.expand("dof_armature"), batch.expand("dof_damping")
+        self._constant, self._resistance = self._drives.constant[0].copy(), self._drives.resistance[0].copy()
+        self._volts, self._load = self._drives.voltage[0].copy(), self._drives.load_friction[0].copy()
+
+    def _limits(self) -> None:
+        limits = [joint.limits for joint in self.world.joints]
+        self._lower, self._upper = np.array([x.lower for x in limits]), np.array([x.upper for x in limits])
+        self._speed_limit = np.array([x.velocity for x in limits])
+        # Where the first joint stands, seen from above, if the arm turns on it.
+        upright = abs(float(self.world.model.jnt_axis[0, 2])) > _UPRIGHT and self.goal.quantity == "tip_position"
+        self._base = self.world.model.body_pos[self.world.model.jnt_bodyid[0], :2] if upright else None
+
+    def new_targets(self, count: int, seed: int) -> Targets:
+        """Targets as the task draws them, for flights outside its own simulations."""
+        targets, random = Targets(count, self._aims, self.goal.motion), np.random.default_rng(seed)
+        for i in range(count):
+            targets.draw(i, random)
+        return targets
+
+    # --- a new episode ---
+
+    def _begin(self, i: int, random: np.random.Generator) -> None:
+        goal, world, n = self.goal, self.world, self.action_size
+        if random.random() < goal.from_home:
+            q = np.clip(random.normal(world.home, goal.home_spread), self._lower, self._upper)
+        else:
+            q = self._poses[random.integers(len(self._poses))]
+        self._qpos[i] = q
+        self._targets.draw(i, random)
+        payload = 0.0 if goal.payload is None else float(goal.payload.draw(random, 1)[0])
+        if self.domain is not None:
+            drawn = self.domain.draw(random, n)
+            self._differ(i, drawn)
+            payload = payload if goal.payload is not None else float(drawn["payload"][0])
+            sigma = drawn["position_noise"] * [abs(joint.rad_per_tick) for joint in world.joints]
+            self._noise[i] = random.normal(0.0, 1.0, self._noise[i].shape) * sigma
+        self._masses[i, world.payload], self._inertias[i, world.payload] = payload, payload_inertia(payload)
+
+    def _differ(self, i: int, drawn: dict[str, Floats]) -> None:
+        """Make simulation i the arm that was drawn."""
+        model, drives = self.model, self._drives
+        for factor, bodies in zip(drawn["link_mass"], self.world.carried, strict=True):
+            self._masses[i, bodies] = model.body_mass[bodies] * factor
+            self._inertias[i, bodies] = model.body_inertia[bodies] * factor
+        self._armature[i] = model.dof_armature * drawn["armature"]
+        self._viscous[i] = (model.dof_damping.T * drawn["viscous"]).T
+        self._dry[i] = model.dof_frictionloss * drawn["coulomb"]
+        drives.constant[i] = self._constant * drawn["torque_constant"]
+        drives.resistance[i] = self._resistance * drawn["resistance"]
+        drives.voltage[i] = self._volts * drawn["voltage"]
+        drives.load_friction[i] = self._load * drawn["load_friction"]
+        drives.delay[i] = round(float(drawn["delay"][0]) / TIMESTEP)
+        self._senses.window[i] = self._senses.window_of(float(drawn["velocity_lag"][0]))
+
+    def _begun(self, ids: Ints) -> None:
+        self.batch.set_const(ids)
+        self._drives.reset(ids)
+        self._senses.reset(ids, self._qpos[ids])
+        self._last_action[ids] = 0.0
+        self._within[ids] = 0
+        start = self._qpos[ids] if self._drives.meaning == "position_delta" else 0.0
+        self._command[ids] = self._before[ids] = start
+        self._observer.reset(ids, self._sense())
+
+    # --- a step ---
+
+    def _move(self, actions: Floats) -> None:
+        drives, senses, batch = self._drives, self._senses, self.batch
+        bounded = np.clip(actions, -1.0, 1.0)
+        self._change = bounded - self._last_action
+        self._last_action[:] = bounded
+        self._before[:] = self._command
+        if drives.meaning == "position_delta":
+            np.clip(self._command + bounded * self._scale, self._lower, self._upper, out=self._command)
+        else:
+            np.multiply(bounded, self._scale, out=self._command)
+        for k in range(self.substeps):
+            torque = drives.step(self._goal_at(k), self._qpos, self._qvel)
+            self._applied[:] = torque
+            np.add(self._dry, drives.friction, out=self._frictionloss)
+            batch.step()
+            senses.record(self._qpos)
+
+    def _goal_at(self, k: int) -> Floats:
+        """What the servos are told in this part of the period: torques are held, positions interpolated."""
+        if self._drives.meaning == "position_delta":
+            share = np.clip((k + 1 - self._drives.delay) / self.substeps, 0.0, 1.0)[:, None]
+            goal: Floats = self._before + share * (self._command - self._before)
+            return goal
+        return np.where((k >= self._drives.delay)[:, None], self._command, self._before)
+
+    def _judge(self) -> None:
+        goal = self.goal
+        self._observer.update(self._sense())
+        is_now = self._chain.tip(self._qpos) if goal.quantity == "tip_position" else self._qpos
+        error = np.linalg.norm(self.target - is_now, axis=1)
+        over = np.maximum(np.abs(self._qvel) - goal.allowed_speed * self._speed_limit, 0.0)
+        near_stop = np.maximum(self._lower + goal.stop_margin - self._qpos, 0.0)
+        near_stop += np.maximum(self._qpos - self._upper + goal.stop_margin, 0.0)
+        np.greater(self._contacts, 0, out=self.terminated)
+        self.error[:] = error
+        self.reward[:] = (
+            2.0 * (1.0 - error / goal.far)
+            + np.exp(-error / goal.near)
+            + 1.0 / (1.0 + (error / (AIM * goal.tolerance)) ** 2)  # its long tail leads to the last millimetres
+            + goal.turn * (1.0 - self._turn())
+            - goal.effort * (self._last_action**2).sum(1)
+            - goal.change * (self._change**2).sum(1)
+            - goal.speed * (over**2).sum(1)
+            - goal.stop * near_stop.sum(1)
+            - goal.crash * self.terminated
+        )
+        self._within += 1
+        self._within[error > goal.tolerance] = 0
+        np.greater_equal(self._within, round(goal.held_for / self.period), out=self.success)
+
+    def _turn(self) -> Floats:
+        """Whole turns that the base is away from facing the target; 0 where no base turns."""
+        if self._base is None:
+            return np.zeros(self.count)
+        x, y = (self.target[:, :2] - self._base).T
+        bearing = np.arctan2(y, x)
+        behind = bearing - np.copysign(np.pi, bearing)  # the arm leans over backwards
+        wanted = np.where((bearing >= self._lower[0]) & (bearing <= self._upper[0]), bearing, behind)
+        turn: Floats = np.abs(wanted - self._qpos[:, 0]) / (2 * np.pi)
+        return turn
+
+    def _sense(self) -> dict[str, Floats]:
+        """What the contract's terms are made of, as measured."""
+        senses = self._senses
+        senses.noise[:] = self._noise[np.arange(self.count), self.steps]
+        senses.measure()
+        self.target[:] = self._targets.at(np.multiply(self.steps, self.period, dtype=float))
+        tip = self._chain.tip(senses.q)
+        is_now = tip if self.goal.quantity == "tip_position" else senses.q
+        return {
+            "joint_position": senses.q,
+            "joint_velocity": senses.dq,
+            "tip_position": tip,
+            "last_action": self._last_action,
+            "target": self.target,
+            "target_error": self.target - is_now,
+        }
+
+
+def moved_joints(spec: ArmSpec) -> tuple[str, ...]:
+    """The joints that place the tip: in front of the first whose servo only turns or closes the hand."""
+    meaning = MEANING_OF_MODE.get(spec.joints[0].mode)
+    names = []
+    for joint in spec.joints:
+        if MEANING_OF_MODE.get(joint.mode) != meaning or joint.name in ("wrist_roll", "gripper"):
+            break
+        names.append(joint.name)
+    return tuple(names)
+
+
+def _poses(world: ArmWorld, goal: Goal, chain: Chain) -> Floats:
+    """Where episodes start, and where targets are: free poses; for tips, those in which the arm faces its tip.
+
+    Leaning over backwards, or right above its base, an arm reaches few places that it does not reach facing them, and
+    from there the way on leads through the stop of its first joint or past a singularity.
+    """
+    poses = free_poses(world, 2 * POSES, POSES_SEED)
+    if goal.quantity == "tip_position":
+        away = chain.tip(poses)[:, :2] - world.model.body_pos[world.model.jnt_bodyid[0], :2]
+        facing = np.cos(poses[:, 0]) * away[:, 0] + np.sin(poses[:, 0]) * away[:, 1]
+        poses = poses[facing > NEAREST]
+    return poses[:POSES]
+
+
+def _contract(name: str, world: ArmWorld, goal: Goal, poses: Floats, aims: Floats) -> Contract:
+    """What a policy of this task sees and says; `aims`: targets that it is trained for."""
+    joints, n, size = world.names, len(world.joints), aims.shape[1]
+    meaning = MEANING_OF_MODE[world.joints[0].mode]
+    tip = (Term("tip_position", 3),) if goal.quantity == "tip_position" else ()
+    return Contract(
+        observation=(
+            Term("joint_position", n, joints),
+            Term("joint_velocity", n, joints),
+            Term("last_action", n, clip=(-1.0, 1.0)),
+            *tip,  # it saves the network the sines of its first joint
+            Term("target", size),
+            Term("target_error", size),
+            # The same under the magnifying glass: the last millimetres need torques as large as the first ones.
+            Term("target_error", size, scale=(1 / (FINE * goal.tolerance),), clip=(-1.0, 1.0)),
+        ),
+        action=Action(meaning, joints, scale=tuple(map(float, _scale(meaning, world, goal, poses))), clip=(-1.0, 1.0)),
+        rate=goal.rate,
+        start="home",
+        target=Target(
+            goal.quantity,
+            size,
+            joints if goal.quantity == "joint_position" else (),
+            low=tuple(map(float, aims.min(0))),
+            high=tuple(map(float, aims.max(0))),
+        ),
+        arm=world.spec.name,
+        mjcf_digest=world.spec.mjcf_digest,
+        provenance={"task": name},
+    )
+
+
+def _scale(meaning: str, world: ArmWorld, goal: Goal, poses: Floats) -> Floats:
+    """What an output of 1 stands for, by joint."""
+    limits = [joint.limits for joint in world.joints]
+    if meaning == "torque":
+        # Carries the arm anywhere and makes the joint's acceleration limit: the runtime would let no more through.
+        weight = np.abs(gravity_torques(world, poses[:POSES_WEIGHED])).max(0)
+        scale: Floats = np.minimum(
+            weight + world.inertia * [x.acceleration for x in limits], [x.torque for x in limits]
+        )
+        return scale
+    if meaning == "position_delta":
+        return np.array([goal.allowed_speed * x.velocity / goal.rate for x in limits])
+    return np.ones(len(limits))

@@ -1,0 +1,175 @@
+"""The command `robot-train`: train a policy in simulation, or try one that is there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from models.errors import ExportError
+from robot_runtime.arm import ArmError
+from robot_runtime.bus import BusError
+from robot_runtime.policy.errors import PolicyError
+from robot_runtime.spec import load_arm
+from sim.tasks import TASKS, make_task
+from sim.tasks.arm_task import ArmTask
+from sim.tasks.registry import DEFAULT_ARM
+from sim.training import checkpoint
+from sim.training.checkpoint import Run
+from sim.training.evaluate import contract_of, evaluate, onnx_policy, require_same
+from sim.training.settings import SETTINGS
+from sim.training.train import LAST, train
+from sim.training.twin_trial import fly
+from sim.training.video import NoVideoError, record
+from sim.worlds.walker2d import FAMILY
+
+FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_TRIAL_SEED = 2_000_000
+
+_EXAMPLES = """\
+examples:
+  robot-train --task reach --arm open-manipulator-x --out runs/reach
+  robot-train --task reach --arm koch-v1.1 --randomise --seed 3
+  robot-train --resume runs/reach --steps 6000000
+  robot-train --evaluate runs/reach/policy.onnx --episodes 1000 --gap mild --video reach.gif
+
+exit codes:
+  0    trained, or tried
+  1    the policy could not be frozen, or could not be flown on the twin
+  2    bad usage, or a file or value that cannot be used
+  130  interrupted: checkpoints and policy are written, --resume goes on
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="robot-train",
+        description="Train a policy in simulation and freeze it as an ONNX that robot-run takes as it is.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--task", choices=TASKS, help="what to learn")
+    add("--arm", metavar="NAME|PATH", help="an arm that ships, or a path to an arm.toml (default: the task's own)")
+    add("--body", choices=tuple(FAMILY), default="base", help="of walker2d (default: base)")
+    add("--randomise", action="store_true", help="every episode is another arm: masses, friction, delay, noise, gains")
+    add("--steps", type=int, metavar="N", help="steps of all simulations together (default: the task's own)")
+    add("--seed", type=int, default=1, metavar="N", help="the same seed gives the same policy (default: 1)")
+    add("--out", type=Path, metavar="DIR", help="where checkpoints and policy go (default: runs/TASK-ARM-SEED)")
+    add("--resume", type=Path, metavar="DIR", help="go on with the training in that folder")
+    add("--threads", type=int, default=2, metavar="N", help="threads of the physics (default: 2)")
+    add("--evaluate", type=Path, metavar="ONNX", help="try a policy instead of training one")
+    add("--episodes", type=int, default=1000, metavar="N", help="of --evaluate (default: 1000)")
+    add("--gap", metavar="NAME|FILE", help="with --evaluate: fly it on the twin too, with this gap (none, mild, ...)")
+    add("--targets", type=int, default=50, metavar="N", help="of the flight with --gap (default: 50)")
+    add("--video", type=Path, metavar="GIF", help="with --evaluate: a short film")
+    add("--json", action="store_true", help="print the result as one line of JSON")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        return _evaluate(options) if options.evaluate else _train(options)
+    except (ExportError, ArmError, BusError) as error:
+        return _complain(options, error, FAILED)
+    except (PolicyError, NoVideoError, ValueError, OSError) as error:
+        return _complain(options, error, USAGE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _train(options: argparse.Namespace) -> int:
+    run, folder = _run(options)
+    # With --json the result is alone on standard output.
+    console = Console(stderr=options.json)
+    console.print(f"training {run.task} of {run.arm or run.body}, {run.steps:,} steps, into {folder}", highlight=False)
+    trained = train(run, folder, console, resume=options.resume is not None, threads=options.threads)
+    facts: dict[str, Any] = {
+        "folder": str(trained.folder),
+        "policy": None if trained.exported is None else str(trained.exported.path),
+        "complete": trained.complete,
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 1),
+        "simulation": asdict(trained.result),
+    }
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        print(f"{trained.steps:,} steps in {trained.seconds:.0f} s")
+        _tell(facts["simulation"], f"{trained.result.episodes} new episodes")
+        print(f"policy: {facts['policy'] or 'none (no arm flies this task)'}")
+        if not trained.complete:
+            print(f"interrupted; go on with: robot-train --resume {trained.folder}")
+    return FINE if trained.complete else INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> tuple[Run, Path]:
+    if options.resume is not None:
+        run, _ = checkpoint.load(options.resume / LAST)
+        return replace(run, steps=options.steps or run.steps), options.resume
+    if options.task is None:
+        raise ValueError("say what to learn with --task, what to go on with by --resume, or what to try by --evaluate")
+    settings = SETTINGS[options.task]
+    arm = None if options.task not in DEFAULT_ARM else options.arm or DEFAULT_ARM[options.task]
+    name = options.body if arm is None else load_arm(arm).name
+    folder = options.out or Path("runs") / f"{options.task}-{name}-{options.seed}"
+    if (folder / LAST).exists():
+        raise ValueError(f"{folder} holds a training already; go on with it by --resume {folder}, or say another --out")
+    steps = options.steps or settings.steps
+    return Run(options.task, arm, options.body, options.randomise, steps, options.seed, settings), folder
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    contract = contract_of(options.evaluate)
+    name = options.task or contract.provenance.get("task", "")
+    arm = options.arm or contract.arm or None
+    seeds = np.random.SeedSequence([_TRIAL_SEED, options.seed]).generate_state(options.episodes).tolist()
+    task = make_task(str(name), seeds, arm=arm, randomise=options.randomise, threads=options.threads)
+    require_same(contract, task, options.evaluate)
+    facts: dict[str, Any] = {"policy": str(options.evaluate)}
+    facts |= {"simulation": asdict(evaluate(task, onnx_policy(options.evaluate, task)))}
+    if options.gap is not None and isinstance(task, ArmTask):
+        gap = None if options.gap == "none" else options.gap
+        facts["twin"] = asdict(fly(options.evaluate, task, gap, options.targets, options.seed))
+    if options.video is not None:
+        one = make_task(str(name), [options.seed], arm=arm, randomise=options.randomise)
+        record(one, onnx_policy(options.evaluate, one), options.video, episodes=5)
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        _tell(facts["simulation"], f"{options.episodes} episodes in the physics of its training")
+        if "twin" in facts:
+            _tell(facts["twin"], f"{options.targets} targets in one flight on the twin, gap {options.gap}")
+    return FINE
+
+
+def _tell(result: dict[str, Any], what: str) -> None:
+    print(what)
+    for key, value in result.items():
+        if isinstance(value, dict) and "mean" not in value:
+            print(f"  {key:13} {', '.join(f'{reason} {100 * part:.1f} %' for reason, part in value.items())}")
+        elif isinstance(value, dict):
+            print(f"  {key:13} {value['mean']:.4g}   95 %: {value['low']:.4g} to {value['high']:.4g}")
+        elif isinstance(value, float):
+            print(f"  {key:13} {value:.4g}")
+
+
+def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
+    if options.debug:
+        raise error
+    print(f"robot-train: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

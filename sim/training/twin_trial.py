@@ -1,0 +1,93 @@
+"""How good a policy is on the twin: through the runtime's own pilot and envelope, in virtual time, with a reality gap.
+
+One flight visits one target after the other, without going home in between. A gap may turn encoders by a degree, which
+no policy can see: the error is told twice, as it truly is and as the arm feels it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from robot_runtime.arm import Arm, JointCommand
+from robot_runtime.policy.load import load_policy
+from robot_runtime.policy.pilot import PolicyPilot
+from robot_runtime.safety.envelope import Envelope
+from robot_runtime.safety.why import REASONS
+from sim.tasks.arm_task import ArmTask
+from sim.training.evaluate import Figure, Floats, mean, share
+from sim.twin import LockstepPort, Twin
+
+PERIOD = 0.005
+"""s, of the bus."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwinResult:
+    """Of one flight over many targets."""
+
+    gap: str
+    targets: int
+    success: Figure  # truly within the tolerance for as long as the task asks
+    success_felt: Figure  # by what the arm senses
+    error: Figure  # true, when the target's time is over
+    error_felt: Figure
+    limited: dict[str, float]  # reason -> share of joints and cycles in which the envelope changed a command
+
+
+def fly(path: Path, task: ArmTask, gap: str | None, targets: int, seed: int = 0) -> TwinResult:
+    """Fly the policy over this many of the task's targets, each for as long as an episode lasts.
+
+    Raises:
+        ArmError, BusError: the twin could not be flown.
+        PolicyFileError, ContractError: the policy cannot be used.
+    """
+    spec, goal = task.world.spec, task.goal
+    twin = Twin.load(str(spec.path), gap=gap, pose="home", seed=seed)
+    port = LockstepPort(twin)
+    arm = Arm.open(spec, port)
+    arm.prepare()
+    arm.torque_on()
+    pilot = PolicyPilot(load_policy(path, spec), arm, PERIOD)
+    envelope = Envelope(spec, arm.kinematics, PERIOD)
+    command = JointCommand(len(spec.joints))
+    command.held[:] = False
+    arm.read(port.now() + PERIOD)
+    pilot.reset(arm.state, port.now())
+    envelope.reset(arm.state, port.now())
+    aims = task.new_targets(targets, seed)
+    acts_every = round(pilot.period / PERIOD)
+    cycles, held = round(goal.episode / PERIOD), round(goal.held_for / PERIOD)
+    true, felt = np.zeros((targets, held)), np.zeros((targets, held))
+    due = port.now()
+    for row in range(targets):
+        for k in range(cycles):
+            aim = aims.at(np.full(targets, k * PERIOD))[row]
+            arm.read(due + PERIOD)
+            now = port.now()
+            pilot.intend(arm.state, aim, now, k % acts_every == 0, command.values)
+            envelope.limit(command.values, arm.state, now)
+            arm.write(command)
+            due += PERIOD
+            port.sleep_until(due)
+            if (left := cycles - k - 1) < held:
+                true[row, left] = _error(task, arm, aim, np.array(twin.drives.joint_position))
+                felt[row, left] = _error(task, arm, aim, arm.state.q)
+    arm.torque_off()
+    changed = envelope.counts[task.world.index].mean(0) / (targets * cycles)
+    return TwinResult(
+        gap or "none",
+        targets,
+        share(true.max(1) < goal.tolerance),
+        share(felt.max(1) < goal.tolerance),
+        mean(true[:, 0]),
+        mean(felt[:, 0]),
+        {str(why.name).lower(): float(n) for why, n in zip(REASONS, changed, strict=True) if n},
+    )
+
+
+def _error(task: ArmTask, arm: Arm, aim: Floats, q: Floats) -> float:
+    here = arm.kinematics.tip_position(q) if task.goal.quantity == "tip_position" else q[task.world.index]
+    return float(np.linalg.norm(aim - here))
