@@ -4,6 +4,9 @@ A command kept inside the limits would let such a joint hang outside. So command
 which the weight pulls. Two answers are taken, and the larger counts: what the model says (gravity over the stiffness of
 the loop, known before the joint gets there), and what is seen (the average difference beyond what a moving joint
 lags, which knows payload and wear).
+
+Before the table and the arm itself only what is seen counts: what the model fears would keep an arm from lowering
+itself to its rest, millimetres above the table.
 """
 
 from __future__ import annotations
@@ -46,13 +49,14 @@ class Sag:
         self._lag = np.array([_damping(j) for j in spec.joints]) / stiffness + _LATE  # s
         self._share, self._speed_share = min(period / _AVERAGED, 1.0), min(period / _REMEMBERED, 1.0)
         self._weight, self._seen, self._speed = np.zeros(count), np.zeros(count), np.zeros(count)
-        self.up: list[float] = [0.0] * count
-        self.down: list[float] = [0.0] * count
+        self.reset()
 
     def reset(self) -> None:
         """Nothing seen yet."""
         self._seen[:] = 0.0
         self._speed[:] = 0.0
+        self.up: list[float] = [0.0] * len(self._seen)
+        self.down = self.seen_up = self.seen_down = self.up
 
     def look(self, q: Floats, command: list[float], speed: list[float]) -> None:
         """Where the joints are (rad) and what was commanded last (rad, rad/s)."""
@@ -62,8 +66,10 @@ class Sag:
         self._speed += self._speed_share * (np.abs(speed) - self._speed)
         weight *= self._compliance  # gravity's torque is what holds: the joint hangs to the other side
         weight *= np.minimum(self._speed / _MOVING, 1.0)
-        self.up = np.maximum(np.maximum(-weight, seen), 0.0).tolist()
-        self.down = np.maximum(np.maximum(weight, -seen), 0.0).tolist()
+        up, down = np.maximum(seen, 0.0), np.maximum(-seen, 0.0)
+        self.seen_up, self.seen_down = up.tolist(), down.tolist()
+        self.up = np.maximum(-weight, up).tolist()
+        self.down = np.maximum(weight, down).tolist()
 
 
 def _stiffness(joint: JointSpec) -> float:

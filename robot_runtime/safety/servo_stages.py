@@ -55,14 +55,18 @@ class PositionStage:
         self._sag.reset()
 
     def look(self, cycle: Cycle, q: list[float]) -> None:
-        """Where these joints are (`q`), how fast and where their commands are, and between what they end if stopped."""
+        """Where these joints are (`q`), how fast and where their commands are, and between what they end if stopped:
+        at the end of the command, or as far beside it as they are seen to hang.
+        """
+        up, down = self._sag.seen_up, self._sag.seen_down
         for i, track in self.tracks.items():
             p = track.p
             cycle.q[i] = q[i]
             self._speeds[i] = cycle.v[i] = track.v
             self._commands[i] = cycle.at[i] = p
             end = p + track.stop()
-            cycle.lowest[i], cycle.highest[i] = (p, end) if end > p else (end, p)
+            low, high = (p, end) if end > p else (end, p)
+            cycle.lowest[i], cycle.highest[i] = low - down[i], high + up[i]
 
     def limit(self, cycle: Cycle) -> None:
         """Limit what this cycle wants of these joints."""
@@ -88,8 +92,9 @@ class PositionStage:
                 bits |= _HEAT
             if abs(speed) > velocity:
                 speed, bits = 0.0, bits | _VELOCITY
-            low = max(cycle.low[i], track.low + sag.down[i])
-            high = min(cycle.high[i], track.high - sag.up[i])
+            # Stops are for joints: commands stop as much earlier, but none is taken back by an obstacle.
+            low = max(min(cycle.low[i] + sag.seen_down[i], track.p), track.low + sag.down[i])
+            high = min(max(cycle.high[i] - sag.seen_up[i], track.p), track.high - sag.up[i])
             if obstacle and not low <= goal <= high:
                 bits |= obstacle
             before, emergency = track.a, i in stopping
