@@ -137,6 +137,7 @@ def test_actions_do_what_those_of_a_frozen_policy_do(tmp_path: Path, task: str, 
 
         def sample(self, inputs: Inputs, now: float) -> None:
             inputs.target[:] = aims[len(seen)]
+            inputs.target_stamp = now
 
     def look(loop: Loop) -> None:
         if loop.recorder.row["acts"][0]:
