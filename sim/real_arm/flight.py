@@ -77,7 +77,7 @@ class Flight:
         self._source = source = LearnerSource(contract, arm, orders.period, self._exchange)
         recorder = NullRecorder(layout_of(spec, contract))
         loop = make_loop(arm, source, self._inputs, self._exchange, recorder, orders, show_cycle=self._after_cycle)
-        source.changed = loop.envelope.counts
+        source.envelope = loop.envelope
         loop.fly()
         self._verdict = verdict(loop)
         self._tell_stop(loop)

@@ -19,6 +19,7 @@ from robot_runtime.policy.load import start_pose
 from robot_runtime.policy.maps import NominalMaps
 from robot_runtime.policy.observation import Observation
 from robot_runtime.policy.pilot import steps_between
+from robot_runtime.safety.envelope import Envelope
 from robot_runtime.safety.why import REASONS
 from sim.real_arm.exchange import Action, Exchange, Seen
 
@@ -39,8 +40,8 @@ class LearnerSource:
         spec, steps = arm.spec, steps_between(contract.rate, bus_period)
         self.period = steps * bus_period
         self.start_pose: Floats = start_pose(contract, spec)
-        self.changed: npt.NDArray[np.int64] = np.zeros((len(spec.joints), len(REASONS)), dtype=np.int64)
-        """What the envelope has changed, joint x reason: its live counts, once there is an envelope."""
+        self.envelope: Envelope | None = None
+        """What counts the commands that were changed, once there is one."""
         self._arm, self._exchange = arm, exchange
         self._maps = NominalMaps(spec)
         self._observation = Observation(contract, spec, arm.kinematics)
@@ -88,7 +89,9 @@ class LearnerSource:
     def look(self, state: JointState, target: Floats, now: float, faults: tuple[str, ...] = ()) -> Seen:
         """What a learner is shown now."""
         self._observation.build(self._q, self._dq, state.tau, target, now, self._shown)
-        return Seen(self._shown.copy(), state.q.copy(), state.dq.copy(), self.changed.sum(0), faults)
+        none = np.zeros(len(REASONS), dtype=np.int64)
+        changed = none if self.envelope is None else self.envelope.counts.sum(0)
+        return Seen(self._shown.copy(), state.q.copy(), state.dq.copy(), changed, faults)
 
     def _act(self, action: Action, now: float) -> int:
         """Take up an action; one that is not finite is for the monitor to judge, and the one before it goes on."""

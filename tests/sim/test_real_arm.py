@@ -269,7 +269,7 @@ def test_an_unplugged_arm_is_a_fault_too() -> None:
         twin_of(env).inject("unplugged")
         *_, truncated, info = env.step(still(env))
         assert truncated
-        assert info["fault"] == ["port-gone"]
+        assert info["fault"] == ["port-gone", "torque-stays"]
 
 
 def test_an_action_that_is_no_number_stops_the_arm() -> None:
@@ -322,8 +322,8 @@ def test_a_learner_that_computes_finds_the_arm_where_it_left_it(arm: str) -> Non
     while loop.phase is not Phase.RUN:
         assert loop.cycle()
     home = np.array(twin.drives.joint_position)
-    cycles(0.4, acts=True)
-    cycles(0.6, acts=False)
+    cycles(0.8, acts=True)
+    cycles(1.5, acts=False)  # a geared joint creeps into place
     stands = np.array(twin.drives.joint_position)
     assert np.abs(stands - home).max() > 0.05
     cycles(2.0, acts=False)
