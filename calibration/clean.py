@@ -1,0 +1,138 @@
+"""Cleaning: samples that are not what the joint did are found, counted, marked and said. Never silently, never removed.
+
+A spike is one of the values that a bus or a firmware makes up (-pi rad, 0 V, 25 V, 150 °C), or a position that no servo
+could have reached and left within two samples. A stale sample repeats the one before while the joint moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from calibration.log import Flags, Floats, Log
+from robot_runtime.spec import JointSpec
+
+FASTEST = 2.0
+"""Times the no-load speed at nominal voltage: above it a position did not come about by turning."""
+SETTLE = 2.0
+"""ticks of the encoder that a position may flicker by."""
+STALE_SPEED = 0.3
+"""rad/s from which on two equal positions and velocities in a row are one sample, read twice."""
+GAP = 3.0
+"""Times the usual period: a longer pause is a gap."""
+LONGEST_STALE = 0.5
+"""Share of stale samples above which a log is not worth fitting."""
+PLAUSIBLE_VOLTS = (0.5, 2.0)
+"""Times the nominal voltage: a reading outside is not of the supply (0 V and 25 V were seen on 5 V servos)."""
+PLAUSIBLE_CELSIUS = (-20.0, 120.0)
+"""°C: a reading outside is not of a working servo (150 °C was seen)."""
+
+
+def clean(log: Log, joints: Sequence[JointSpec]) -> Log:
+    """Mark what must not be used; `log.findings` says what and how much."""
+    if (np.diff(log.time) <= 0).any():
+        log = _ascending(log)
+    log = _missing(log)
+    log = _spikes(log, joints)
+    log = _readings(log, joints)
+    log = _stale(log)
+    log = _off(log)
+    return _gaps(log)
+
+
+def _say(log: Log, bad: Flags, what: str) -> Log:
+    """Mark, and say how many of which joint; nothing to say if there are none."""
+    fresh = bad & log.valid
+    if not fresh.any():
+        return log
+    counts = ", ".join(f"{name} {n}" for name, n in zip(log.joints, fresh.sum(axis=0), strict=True) if n)
+    return log.without(bad, f"{what}: {counts} of {len(log)} samples")
+
+
+def _ascending(log: Log) -> Log:
+    """Time that stands still or goes back: a clock was reset, or two logs were pasted together."""
+    highest = np.maximum.accumulate(log.time)
+    keep = np.concatenate([[True], log.time[1:] > highest[:-1]])
+    resets = int((np.diff(log.time) < 0).sum())
+    kept = log.cut(np.flatnonzero(keep))
+    bad = np.zeros_like(kept.valid)
+    return kept.without(
+        bad, f"time does not ascend: {int((~keep).sum())} samples left out, {resets} resets of the clock"
+    )
+
+
+def _missing(log: Log) -> Log:
+    return _say(log, ~np.isfinite(log.q) | ~np.isfinite(log.command), "no position or no command")
+
+
+def _spikes(log: Log, joints: Sequence[JointSpec]) -> Log:
+    """Positions that leave and come back faster than the servo turns."""
+    bad = np.zeros_like(log.valid)
+    for i, joint in enumerate(joints):
+        good = np.flatnonzero(log.valid[:, i])
+        if len(good) < 3:
+            continue
+        reach = FASTEST * joint.servo.motor.no_load_speed / joint.gear
+        slack = SETTLE * abs(joint.rad_per_tick)
+        bad[good, i] = _outliers(log.time[good], log.q[good, i], reach, slack)
+    return _say(log, bad, "position jumped and came back (spike)")
+
+
+def _outliers(time: Floats, q: Floats, speed: float, slack: float) -> Flags:
+    """Samples that lie out of reach of the running median of five around them."""
+    padded = np.concatenate([q[:2][::-1], q, q[-2:][::-1]])
+    median = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
+    spans = np.gradient(time) * 2
+    return np.asarray(np.abs(q - median) > speed * spans + slack)
+
+
+def _readings(log: Log, joints: Sequence[JointSpec]) -> Log:
+    """Volts and temperatures that cannot be: the reading goes, the sample stays."""
+    nominal = np.array([j.servo.motor.nominal_voltage for j in joints])
+    low, high = PLAUSIBLE_VOLTS[0] * nominal, PLAUSIBLE_VOLTS[1] * nominal
+    for name, below, above in (("volts", low, high), ("temperature", *PLAUSIBLE_CELSIUS)):
+        values: Floats = getattr(log, name)
+        bad = (values < below) | (values > above)  # false for nan
+        if bad.any():
+            values[bad] = np.nan
+            log = log.without(np.zeros_like(log.valid), f"impossible {name} ignored: {int(bad.sum())} readings")
+    return log
+
+
+def _stale(log: Log) -> Log:
+    same = (np.diff(log.q, axis=0) == 0) & (np.diff(log.dq, axis=0) == 0)
+    moving = np.abs(np.nan_to_num(log.dq[1:])) > STALE_SPEED
+    bad = np.concatenate([np.zeros((1, len(log.joints)), dtype=bool), same & moving])
+    return _say(log, bad, "stale sample, the one before again")
+
+
+def _off(log: Log) -> Log:
+    """Torque off is no fault: such a window swings freely and is worth having. It is said all the same."""
+    off = ~log.torque_on
+    if not off.any():
+        return log
+    counts = ", ".join(f"{n} {s:.0%}" for n, s in zip(log.joints, off.mean(axis=0), strict=True) if s)
+    return log.without(np.zeros_like(log.valid), f"torque is off for part: {counts}")
+
+
+def _gaps(log: Log) -> Log:
+    spans = np.diff(log.time)
+    if len(spans) == 0:
+        return log
+    usual = float(np.median(spans))
+    gaps = spans > GAP * usual
+    if not gaps.any():
+        return log
+    nothing = np.zeros_like(log.valid)
+    return log.without(nothing, f"gaps: {int(gaps.sum())}, the longest {spans.max():.3f} s (period {usual:.4f} s)")
+
+
+def unusable(log: Log) -> str:
+    """Why a cleaned log is not worth fitting; empty: it is."""
+    share = 1.0 - log.valid.mean(axis=0)
+    worst = int(np.argmax(share))
+    if share[worst] > LONGEST_STALE:
+        return f"{log.joints[worst]}: {share[worst]:.0%} of the samples are unusable"
+    still = [n for n, q in zip(log.joints, log.q.T, strict=True) if np.ptp(q[np.isfinite(q)]) == 0.0]
+    return f"{', '.join(still)} never moved" if still else ""

@@ -1,0 +1,233 @@
+"""The physics fit: bounded, robust least squares over rollout windows, with intervals that know what was not seen.
+
+Residuals within a window belong together, so a window counts as a few independent numbers. Intervals add up what the
+errors' size says and how stretches of log disagree about the gradient (a sandwich estimate clustered by stretch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from mujoco import minimize
+
+from calibration.physics import Physics
+from calibration.rollout import Rig, rollout
+from calibration.windows import Windows
+
+Floats = npt.NDArray[np.float64]
+
+INDEPENDENT = 4.0
+"""Independent numbers that a window's trace of one joint is worth: offset, slope and a bend or two."""
+OUTLIER = 2.0
+"""Standard deviations beyond which an error counts linearly instead of squared."""
+FLOOR = 0.0008
+"""rad: no error is told from less than half a tick of a 12-bit encoder."""
+KNOWN = 0.35
+"""Share of the prior's standard deviation below which a combination counts as seen in the data."""
+TWO_SIGMA = 1.96
+FIRST_STEPS = 6
+"""Of the first round."""
+TOLERANCE = 1e-2
+"""Prior standard deviations by which a last step may still move z."""
+
+
+class PseudoHuber(minimize.Norm):  # type: ignore[misc]
+    """Squared near zero, linear from `OUTLIER` on; the last `plain` residuals (the prior) are squared."""
+
+    def __init__(self, plain: int) -> None:
+        """`plain`: residuals at the end that stay squared."""
+        self._plain = plain
+
+    def _squared(self, r: Floats) -> Floats:
+        """Square of each residual's bend: 0 for the plain ones."""
+        bend: Floats = (r / OUTLIER) ** 2
+        bend[len(r) - self._plain :] = 0.0
+        return bend
+
+    def value(self, r: Floats) -> np.float64:
+        """Sum over all residuals."""
+        bend, plain = self._squared(r), slice(len(r) - self._plain, None)
+        return np.float64(np.sum(OUTLIER**2 * (np.sqrt(1 + bend) - 1)) + 0.5 * np.sum(r[plain] ** 2))
+
+    def grad_hess(self, r: Floats, proj: Floats) -> tuple[Floats, Floats]:
+        """Gauss-Newton: each residual with its weight."""
+        weight = 1 / np.sqrt(1 + self._squared(r))
+        return proj.T @ (weight * r), proj.T @ (weight * proj)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combination:
+    """A direction in the space of parameters: a product of powers of factors, plus shares of the others."""
+
+    weights: Floats  # unit vector in z
+    sigma: float  # posterior, in prior standard deviations
+    seen: bool  # the data say something of it
+
+    def text(self, labels: tuple[str, ...], most: int = 4) -> str:
+        """In words, the largest parts first."""
+        order = np.argsort(-np.abs(self.weights))[:most]
+        return " ".join(f"{self.weights[i]:+.2f} {labels[i]}" for i in order if abs(self.weights[i]) > 0.15)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What a fit found."""
+
+    physics: Physics
+    z: Floats
+    covariance: Floats  # of z
+    scale: Floats  # rad, a joint's usual error
+    condition: float  # of the scaled Jacobian, without the prior
+    iterations: int
+    cost: tuple[float, float]  # before, after
+    at_bound: tuple[str, ...]
+    history: tuple[float, ...] = field(default=())
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """By label, in their units."""
+        return dict(zip(self.physics.labels, map(float, self.physics.values(self.z)), strict=True))
+
+    @property
+    def interval(self) -> Mapping[str, tuple[float, float]]:
+        """95 %, by label, in their units."""
+        reach = TWO_SIGMA * np.sqrt(np.diag(self.covariance))
+        low, high = self.physics.values(self.z - reach), self.physics.values(self.z + reach)
+        return {k: (float(a), float(b)) for k, a, b in zip(self.physics.labels, low, high, strict=True)}
+
+    @property
+    def seen(self) -> Mapping[str, bool]:
+        """Whether the data, and not only the prior, say how large it is."""
+        sigma = np.sqrt(np.diag(self.covariance))
+        return dict(zip(self.physics.labels, (sigma < KNOWN).tolist(), strict=True))
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """The principal directions, the best known first."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        return [
+            Combination(vectors[:, i], float(np.sqrt(max(values[i], 0.0))), bool(np.sqrt(max(values[i], 0.0)) < KNOWN))
+            for i in range(len(values))
+        ]
+
+    def numbers(self) -> dict[str, Floats]:
+        """All physics by kind, fitted or not: one a joint or one for the arm."""
+        return {k: v[0] for k, v in self.physics.expand(self.z).items()}
+
+
+class Problem:
+    """Residuals and Jacobian of the windows."""
+
+    def __init__(self, rig: Rig, physics: Physics, windows: Windows, scale: Floats, threads: int = 2) -> None:
+        """`scale`: rad, a joint's usual error."""
+        self.rig, self.physics, self.windows, self.scale, self.threads = rig, physics, windows, scale, threads
+        samples = windows.q.shape[1] - 1
+        self._weight = windows.weight[:, 1:] * np.sqrt(INDEPENDENT / samples) / scale
+
+    def errors(self, z: Floats) -> Floats:
+        """Of the angles, rad: (rows of z, windows, samples, joints)."""
+        q, _ = rollout(self.rig, self.physics, z, self.windows, self.threads)
+        error: Floats = np.nan_to_num(q[:, :, 1:] - self.windows.q[:, 1:], nan=1e3, posinf=1e3, neginf=-1e3)
+        return error
+
+    def residual(self, z: Floats) -> Floats:
+        """Column of weighted errors, and z itself: the prior."""
+        z = z.ravel()
+        return np.concatenate([(self.errors(z)[0] * self._weight).ravel(), z])[:, None]
+
+    def jacobian(self, z: Floats, residual: Floats | None = None, *, central: bool = False) -> Floats:
+        """Of the residual; one batch."""
+        z, step, n = z.ravel(), self.physics.step(), len(self.physics)
+        _, high = self.physics.bounds
+        sign = np.where(z + step > high, -1.0, 1.0)
+        moved = z + np.diag(sign * step)
+        if central:
+            both = self.errors(np.concatenate([moved, z - np.diag(sign * step)])) * self._weight
+            data = (both[:n] - both[n:]).reshape(n, -1) / (2 * sign * step)[:, None]
+        else:
+            base = self.residual(z) if residual is None else residual
+            data = (self.errors(moved) * self._weight).reshape(n, -1) - base[:-n, 0]
+            data /= (sign * step)[:, None]
+        return np.concatenate([data.T, np.eye(n)])
+
+
+def error_scale(errors: Floats, weight: Floats) -> Floats:
+    """A joint's, rad: a robust standard deviation of rollout errors (windows, samples, joints)."""
+    masked = np.where(weight > 0, np.abs(errors), np.nan)
+    scale: Floats = np.maximum(1.2 * np.nanmedian(masked, axis=(0, 1)) + 0.3 * np.nanmean(masked, axis=(0, 1)), FLOOR)
+    return scale
+
+
+def fit(
+    rig: Rig,
+    windows: Windows,
+    fitted: Collection[str],
+    *,
+    start: Mapping[str, Floats] | None = None,
+    iterations: int = 12,
+    threads: int = 2,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Fitted:
+    """Fit these kinds of parameters (`physics.KINDS`) to the windows.
+
+    A first round on every second window comes near; its errors are the measure of what is an outlier in the second.
+    """
+    physics = Physics(rig.world, fitted, start)
+    z = np.zeros(len(physics))
+    scale = np.full(windows.q.shape[2], 0.05)
+    history: list[float] = []
+    steps = 0
+    whole = Problem(rig, physics, windows, scale, threads)
+    first = float(np.mean(np.abs(whole.errors(z))))
+    few = windows.take(slice(None, None, 2))
+    for turn, (chosen, most) in enumerate(((few, FIRST_STEPS), (windows, iterations))):
+        scale = error_scale(whole.errors(z)[0], windows.weight[:, 1:])
+        problem = Problem(rig, physics, chosen, scale, threads)
+        z_column, trace = minimize.least_squares(
+            z,
+            problem.residual,
+            physics.bounds,
+            lambda x, r, p=problem: p.jacobian(x, r),
+            norm=PseudoHuber(len(physics)),
+            max_iter=most,
+            xtol=TOLERANCE,
+            verbose=0,
+        )
+        z = z_column.ravel()
+        steps += len(trace)
+        history += [float(entry.objective) for entry in trace]
+        progress(f"physics: {steps} steps, {turn + 1} of 2 rounds")
+    problem = Problem(rig, physics, windows, scale, threads)
+    covariance, condition = uncertainty(problem, z)
+    errors = problem.errors(z)[0]
+    last = float(np.mean(np.abs(errors)))
+    low, high = physics.bounds
+    stuck = tuple(
+        label for label, a, b, c in zip(physics.labels, z, low, high, strict=True) if min(a - b, c - a) < 1e-3
+    )
+    return Fitted(physics, z, covariance, scale, condition, steps, (first, last), stuck, tuple(history))
+
+
+def uncertainty(problem: Problem, z: Floats) -> tuple[Floats, float]:
+    """Covariance of z, and the condition number of what the data alone say."""
+    n, windows = len(z), problem.windows
+    residual = problem.residual(z)
+    jacobian = problem.jacobian(z, central=True)
+    weight = 1 / np.sqrt(1 + (residual / OUTLIER) ** 2)
+    weight[-n:] = 1.0
+    information = jacobian.T @ (weight * jacobian)  # the prior's included
+    bread = np.linalg.inv(information)
+    gradients = (weight[:-n] * residual[:-n] * jacobian[:-n]).reshape(len(windows), -1, n).sum(axis=1)
+    groups, index = np.unique(windows.cluster, return_inverse=True)
+    scores = np.zeros((len(groups), n))
+    np.add.at(scores, index, gradients)
+    scores -= scores.mean(axis=0)
+    # Stretches show how much the data disagree with themselves, but a few of them span few directions: what the errors'
+    # size says of every direction is added, and so is the prior.
+    meat = scores.T @ scores * (len(groups) / max(len(groups) - 1, 1)) + information
+    covariance = bread @ meat @ bread
+    singular = np.linalg.svd(np.sqrt(weight[:-n]) * jacobian[:-n], compute_uv=False)
+    return covariance, float(singular[0] / max(singular[-1], 1e-12))

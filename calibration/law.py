@@ -1,0 +1,109 @@
+"""The servos' command laws: what duty or current their firmware makes of a command. Rows of simulations x joints.
+
+Position: duty = P (goal - position) + D (change of the error), the goal no faster than `goal_speed`; PWM: the command
+is the duty; current: torque over the data file's constant is the current, as far as the supply voltage allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from robot_runtime.spec import JointSpec
+from sim.worlds.drives import POSITION_D, POSITION_P
+
+Floats = npt.NDArray[np.float64]
+
+POSITION_MODES = ("position", "extended_position")
+MODES = (*POSITION_MODES, "pwm", "current")
+"""Modes that calibration knows the law of."""
+
+SUPPLY_SHARE = 0.5
+"""Share of the way to its new value that the supply goes in a step: capacitors, and an even solution."""
+
+
+class Laws:
+    """All joints of an arm; which of them obeys which law."""
+
+    def __init__(self, joints: Sequence[JointSpec]) -> None:
+        """Raises ValueError for a mode whose law is not known."""
+        if unknown := [j.name for j in joints if j.mode not in MODES]:
+            raise ValueError(f"no law for the modes of {', '.join(unknown)}; known: {', '.join(MODES)}")
+        self.position = np.array([j.mode in POSITION_MODES for j in joints])
+        self.current = np.array([j.mode == "current" for j in joints])
+        self.constant = np.array(
+            [j.gear * j.servo.motor.torque_constant for j in joints]
+        )  # what the runtime divides by
+        duty_per_radian = [j.servo.units["pwm"].scale / j.servo.units["position"].scale * j.gear for j in joints]
+        self.p_unit = POSITION_P * np.array(duty_per_radian)  # duty for 1 rad and a register of 1
+        self.d_unit = POSITION_D * 1e-3 * np.array(duty_per_radian)  # duty for 1 rad/s and a register of 1
+        self.default_p, self.default_d = default_gains(joints)
+        # Servos of one nominal voltage hang on one rail.
+        rail = np.array([j.servo.motor.nominal_voltage for j in joints])
+        self.nominal_volts = rail
+        self.same_rail = (rail[:, None] == rail[None, :]).astype(float)
+
+
+def default_gains(joints: Sequence[JointSpec]) -> tuple[Floats, Floats]:
+    """Position P and D registers as the arm file sets them, or as the servo starts with them."""
+
+    def gain(joint: JointSpec, name: str) -> float:
+        register = joint.servo.registers.get(name)
+        initial = 0 if register is None or register.initial is None else register.initial
+        return float(joint.gains.get(name, initial))
+
+    return (
+        np.array([gain(j, "position_p_gain") for j in joints]),
+        np.array([gain(j, "position_d_gain") for j in joints]),
+    )
+
+
+class Servos:
+    """The laws at work in a batch of simulations. Arrays: simulations x joints, or x 1."""
+
+    def __init__(
+        self, laws: Laws, numbers: dict[str, Floats], volts: Floats, gains: tuple[Floats, Floats], step: float
+    ) -> None:
+        """`numbers`: Physics.expand, a row a simulation; `volts`: open supply; `gains`: registers, nan: default."""
+        self._laws, self._n, self._step = laws, numbers, step
+        self._open = np.where(np.isnan(volts), laws.nominal_volts, volts)
+        self._volts = self._open.copy()
+        self._p = np.where(np.isnan(gains[0]), laws.default_p, gains[0]) * laws.p_unit
+        self._d = np.where(np.isnan(gains[1]), laws.default_d, gains[1]) * laws.d_unit
+        self._any_d = bool(np.any(self._d[:, laws.position]))
+        self._goal: Floats | None = None
+        self._reach = numbers["goal_speed"] * step
+        self.duty = np.zeros_like(self._open)
+        self.amps = np.zeros_like(self._open)
+
+    def torque(self, command: Floats, on: npt.NDArray[np.bool_], q: Floats, dq: Floats) -> Floats:
+        """N·m at the joints for these commands; `q` as the encoders show it, `dq` truly."""
+        laws, n = self._laws, self._n
+        constant, resistance = n["torque_constant"], n["resistance"]
+        duty = command
+        if laws.position.any():
+            goal = command
+            if self._goal is None:
+                self._goal = goal.copy()
+            goal = np.clip(goal, self._goal - self._reach, self._goal + self._reach)
+            wanted = self._p * (goal - q)
+            if self._any_d:
+                wanted += self._d * ((goal - self._goal) / self._step - dq)
+            self._goal = goal
+            duty = np.where(laws.position, wanted, command)
+        duty = np.clip(duty, -1.0, 1.0)
+        emf = constant * dq
+        amps = (duty * self._volts - emf) / resistance
+        if laws.current.any():
+            ends = (-self._volts - emf) / resistance, (self._volts - emf) / resistance
+            by_current = np.clip(command / laws.constant, *ends)
+            amps = np.where(laws.current, by_current, amps)
+            duty = np.where(laws.current, (by_current * resistance + emf) / self._volts, duty)
+        amps = np.where(on, amps, 0.0)
+        sag = n["supply_resistance"] * ((duty * amps) @ laws.same_rail)
+        self._volts += SUPPLY_SHARE * (self._open - sag - self._volts)
+        self.duty, self.amps = duty, amps
+        torque: Floats = amps * constant
+        return torque

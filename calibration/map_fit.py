@@ -1,0 +1,192 @@
+"""From tracks to fitted maps, and what they score. Histories are in seconds and become taps of the loop's period."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from calibration.law import POSITION_MODES
+from calibration.log import Flags, Floats
+from calibration.map_training import Budget, fit_ensemble, fit_inverse, fit_linear
+from calibration.maps import ObservationMap, TorqueMap
+from calibration.rollout import Rig
+from calibration.targets import Track, tapped
+
+TORQUE_HISTORY = (0.0, 0.010, 0.020, 0.030, 0.040, 0.050, 0.065, 0.080, 0.100, 0.120)
+"""s before now of the torque map's taps."""
+SENSE_HISTORY = tuple(0.005 * i for i in range(10))
+"""s before now of the observation map's taps: as far as a velocity register of 20 ms lag looks back."""
+AUTHORITY = 0.3
+"""Share of the command's limit that a residual may have."""
+FASTEST = 1.0
+"""Times the joint's velocity limit: the largest correction of a velocity."""
+
+Part = tuple[Track, Flags]
+"""A track, and which of its samples to use."""
+
+
+def lags_of(history: Sequence[float], period: float) -> tuple[int, ...]:
+    """Whole periods, each once."""
+    return tuple(sorted({round(seconds / period) for seconds in history}))
+
+
+def whole(track: Track) -> Part:
+    """All of it."""
+    return track, np.ones(len(track), dtype=bool)
+
+
+def torque_inputs(track: Track, lags: Sequence[int], volts: Floats, extra: Floats | None = None) -> Floats:
+    """(samples, joints, 2 taps + 2), as TorqueMap takes them. `volts`: V of each joint's supply without load."""
+    more = np.zeros_like(track.q) if extra is None else extra
+    supply = np.broadcast_to(volts, track.q.shape)
+    parts = [tapped(track.torque, lags), tapped(track.true_dq, lags), supply[..., None], more[..., None]]
+    return np.concatenate(parts, axis=2)
+
+
+def sense_inputs(track: Track, lags: Sequence[int]) -> Floats:
+    """(samples, joints, 3 taps), as ObservationMap takes them."""
+    return np.concatenate([tapped(track.q, lags), tapped(track.dq, lags), tapped(track.command, lags)], axis=2)
+
+
+def fit_torque_map(
+    rig: Rig,
+    numbers: Mapping[str, Floats],
+    parts: Sequence[Part],
+    volts: Floats,
+    *,
+    friction: bool = True,
+    duty: bool = False,
+    network: bool = True,
+    budget: Budget | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> TorqueMap:
+    """Fit a torque map to tracks.
+
+    numbers: Fitted.numbers(); friction: as in `targets.track`; duty: the map gives duties whatever the joints' modes
+    (their own position loops make duties too, and say so in a register); network: the ensemble too, or the linear part.
+    """
+    joints, laws = len(rig.world.joints), rig.laws
+    lags = lags_of(TORQUE_HISTORY, parts[0][0].period)
+    sim = rig.world.model
+    on = float(friction)
+    damping = np.array(sim.dof_damping).reshape(joints, -1)[:, 0]
+    load = np.array([j.servo.motor.load_friction for j in rig.world.joints])
+    pwm = np.ones(joints) if duty else (~laws.current).astype(float)
+    physics = {
+        "sim_coulomb": np.array(sim.dof_frictionloss) * on,
+        "sim_viscous": damping * on,
+        "sim_load": load * on,
+        "coulomb": numbers["coulomb"],
+        "viscous": numbers["viscous"],
+        "load": numbers["load_friction"],
+        "constant": numbers["torque_constant"],
+        "nominal_constant": laws.constant,
+        "resistance": numbers["resistance"],
+        "supply": np.broadcast_to(numbers["supply_resistance"], joints),
+    }
+    torch.manual_seed(seed)
+    found = TorqueMap(joints, len(lags), {k: _tensor(v) for k, v in physics.items()}, pwm=_tensor(pwm))
+    inputs, wanted, weight = _gather(
+        parts,
+        lambda t: torque_inputs(t, lags, volts),
+        lambda t: t.duty if duty else t.command,
+        lambda t: t.moving,
+    )
+    fit_inverse(found, inputs, wanted, weight)
+    most = np.where(pwm > 0, 1.0, [j.limits.torque for j in rig.world.joints]) * AUTHORITY
+    with torch.no_grad():
+        features, command = found.parts(inputs)
+        fit_linear(found.residual, features, wanted - command, weight, _tensor(most))
+    if network:
+        fit_ensemble(found.residual, features, wanted - command, weight, budget=budget, seed=seed, progress=progress)
+    return found
+
+
+def fit_observation_map(
+    rig: Rig,
+    numbers: Mapping[str, Floats],
+    parts: Sequence[Part],
+    *,
+    lead: float = 0.0,
+    network: bool = True,
+    budget: Budget | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> ObservationMap:
+    """Fit an observation map to tracks. `lead`: s, how old the reading is when the policy acts on it."""
+    joints = rig.world.joints
+    period = parts[0][0].period
+    lags = lags_of(SENSE_HISTORY, period)
+    relative = np.array([float(j.mode in POSITION_MODES) for j in joints])
+    torch.manual_seed(seed)
+    offset = _tensor(numbers["offset"])
+    found = ObservationMap(len(joints), len(lags), offset, lead, relative=_tensor(relative), period=period)
+    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.true_dq, lambda t: t.usable)
+    most = np.array([FASTEST * j.limits.velocity for j in joints])
+    with torch.no_grad():
+        features, _, register = found.features(inputs)
+        fit_linear(found.residual, features, wanted - register, weight, _tensor(most))
+    if network:
+        fit_ensemble(found.residual, features, wanted - register, weight, budget=budget, seed=seed, progress=progress)
+    return found
+
+
+def torque_scores(found: TorqueMap, parts: Sequence[Part], volts: Floats, *, duty: bool = False) -> dict[str, Floats]:
+    """A joint's error over its variance on these samples: of physics alone and of the whole map."""
+    lags = lags_of(TORQUE_HISTORY, parts[0][0].period)
+    inputs, wanted, weight = _gather(
+        parts,
+        lambda t: torque_inputs(t, lags, volts),
+        lambda t: t.duty if duty else t.command,
+        lambda t: t.moving,
+    )
+    with torch.no_grad():
+        physics = found.parts(inputs)[1]
+        mapped = found(inputs)[:, : found.joints].T[..., None]
+    return {"physics": _normalised(physics, wanted, weight), "map": _normalised(mapped, wanted, weight)}
+
+
+def sense_scores(found: ObservationMap, parts: Sequence[Part]) -> dict[str, Floats]:
+    """A joint's velocity error, rad/s rms: of the register and of the map; and how much the velocity varies."""
+    lags = lags_of(SENSE_HISTORY, parts[0][0].period)
+    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.true_dq, lambda t: t.usable)
+    n = found.joints
+    with torch.no_grad():
+        register = found.features(inputs)[2]
+        mapped = found(inputs)[:, n : 2 * n].T[..., None]
+        spread = _rms(wanted - (weight * wanted).sum(1, keepdim=True) / weight.sum(1, keepdim=True), weight)
+    return {"register": _rms(register - wanted, weight), "map": _rms(mapped - wanted, weight), "spread": spread}
+
+
+def _gather(
+    parts: Sequence[Part],
+    inputs: Callable[[Track], Floats],
+    wanted: Callable[[Track], Floats],
+    usable: Callable[[Track], Flags],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs (samples, joints * taps), targets and weights (joints, samples, 1); nan has no weight."""
+    x = np.concatenate([inputs(track)[rows].reshape(int(rows.sum()), -1) for track, rows in parts])
+    y = np.concatenate([wanted(track)[rows] for track, rows in parts])
+    good = np.concatenate([usable(track)[rows] for track, rows in parts]) & np.isfinite(y)
+    rows = good.any(axis=1) & np.isfinite(x).all(axis=1)
+    targets, weights = np.nan_to_num(y[rows]).T[..., None], good[rows].T[..., None].astype(float)
+    return _tensor(x[rows]), _tensor(targets), _tensor(weights)
+
+
+def _tensor(values: npt.ArrayLike) -> Tensor:
+    return torch.tensor(np.asarray(values), dtype=torch.float32)
+
+
+def _rms(error: Tensor, weight: Tensor) -> Floats:
+    value: Floats = ((weight * error**2).sum(1) / weight.sum(1)).sqrt()[:, 0].numpy().astype(float)
+    return value
+
+
+def _normalised(value: Tensor, wanted: Tensor, weight: Tensor) -> Floats:
+    mean = (weight * wanted).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
+    return _rms(value - wanted, weight) ** 2 / _rms(wanted - mean, weight) ** 2

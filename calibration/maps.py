@@ -1,0 +1,204 @@
+"""The two maps as torch modules: identified physics, plus a residual that starts at zero and never has much to say.
+
+Each takes one flat vector of raw history and gives values and novelty of all joints; normalisation, physics, linear
+part, the ensemble of small networks, its clip and its fade are all inside, so that each exports as one ONNX. Joints
+have their own weights; all joints and members are one batched product.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+HIDDEN = 32
+MEMBERS = 3
+FADE = (4.0, 6.0)
+"""Standard deviations from the calibration's data between which the residual fades to nothing."""
+STICK = 0.05
+"""rad/s over which dry friction changes its sign."""
+
+
+class Ensemble(nn.Module):
+    """`members` networks for each of `joints`: features -> tanh -> tanh -> outputs; the last layer starts at zero."""
+
+    w0: Tensor
+    w1: Tensor
+    w2: Tensor
+    b0: Tensor
+    b1: Tensor
+    b2: Tensor
+
+    def __init__(
+        self, joints: int, features: int, outputs: int = 1, members: int = MEMBERS, hidden: int = HIDDEN
+    ) -> None:
+        """Random first layers, different in each member."""
+        super().__init__()
+        self.members = members
+        sizes = ((features, hidden), (hidden, hidden), (hidden, outputs))
+        for i, (a, b) in enumerate(sizes):
+            weight = torch.randn(members * joints, a, b) / a**0.5 if i < 2 else torch.zeros(members * joints, a, b)
+            self.register_parameter(f"w{i}", nn.Parameter(weight))
+            self.register_parameter(f"b{i}", nn.Parameter(torch.zeros(members * joints, 1, b)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(joints, batch, features) -> (members, joints, batch, outputs)."""
+        joints = x.shape[0]
+        y = x.repeat(self.members, 1, 1)
+        y = torch.tanh(torch.baddbmm(self.b0, y, self.w0))
+        y = torch.tanh(torch.baddbmm(self.b1, y, self.w1))
+        y = torch.baddbmm(self.b2, y, self.w2)
+        return y.reshape(self.members, joints, -1, y.shape[-1])
+
+
+class Residual(nn.Module):
+    """What is added to physics: a linear part, and an ensemble that fades away from the data; their sum is clipped.
+
+    The linear part is a short filter (sensors lag, torque comes late) and holds beyond the data as filters do; networks
+    know nothing there.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    linear: Tensor
+    bias: Tensor
+    most: Tensor
+    clip: Tensor
+
+    def __init__(self, joints: int, features: int) -> None:
+        """Adds nothing yet."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(joints, 1, features))
+        self.register_buffer("scale", torch.ones(joints, 1, features))
+        self.register_buffer("linear", torch.zeros(joints, features, 1))
+        self.register_buffer("bias", torch.zeros(joints, 1, 1))
+        self.register_buffer("most", torch.zeros(joints, 1, 1))  # size of both together, at most
+        self.register_buffer("clip", torch.zeros(joints, 1, 1))  # size of the networks' part, at most; 0: not used
+        self.ensemble = Ensemble(joints, features)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(joints, batch, features) -> residual and novelty, (joints, batch, 1) each."""
+        z = (x - self.mean) * self.scale
+        novelty = z.abs().amax(dim=2, keepdim=True)
+        near = z.clamp(-FADE[1], FADE[1])
+        fade = ((FADE[1] - novelty) / (FADE[1] - FADE[0])).clamp(0.0, 1.0)
+        member = _within(self.ensemble(near).mean(dim=0), self.clip) * fade
+        return _within(torch.baddbmm(self.bias, z, self.linear) + member, self.most), novelty
+
+    def members(self, x: Tensor) -> Tensor:
+        """Every member on its own, for training: (members, joints, batch, 1)."""
+        z = (x - self.mean) * self.scale
+        near = z.clamp(-FADE[1], FADE[1])
+        return torch.baddbmm(self.bias, z, self.linear) + cast("Tensor", self.ensemble(near))
+
+
+def _within(value: Tensor, size: Tensor) -> Tensor:
+    return torch.maximum(torch.minimum(value, size), -size)
+
+
+class ObservationMap(nn.Module):
+    """Taps of position, velocity register and command -> what the simulator would have sensed.
+
+    Input, flat: for each joint q taps, dq taps, command taps, newest first. Output: q, dq, novelty of all joints.
+    """
+
+    offset: Tensor
+    relative: Tensor
+
+    def __init__(self, joints: int, taps: int, offset: Tensor, lead: float, *, relative: Tensor, period: float) -> None:
+        """`relative`: 1 where a joint's command is an angle; `lead`: s, how old the reading is when the policy acts."""
+        super().__init__()
+        self.joints, self.taps = joints, taps
+        self.register_buffer("offset", offset.reshape(joints, 1, 1))
+        self.register_buffer("relative", relative.reshape(joints, 1, 1))
+        self.lead, self.rate = lead, 1.0 / period
+        self.residual = Residual(joints, 3 * taps)
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of (batch, joints * 3 * taps): features (joints, batch, 3 taps), q and dq (joints, batch, 1)."""
+        taps = self.taps
+        y = x.reshape(-1, self.joints, 3 * taps).transpose(0, 1)
+        q, dq, command = torch.split(y, taps, dim=2)
+        now = q[:, :, :1]
+        past = torch.cat([(q[:, :, :-1] - q[:, :, 1:]) * self.rate, dq[:, :, :1] * 0.0], dim=2)
+        return torch.cat([past, dq, command - self.relative * now], dim=2), now, dq[:, :, :1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, joints * 3 * taps) -> (batch, 3 * joints)."""
+        features, now, register = self.features(x)
+        added, novelty = self.residual(features)
+        dq = register + added
+        q = now + self.offset + self.lead * dq
+        return torch.cat([q, dq, novelty], dim=0)[:, :, 0].transpose(0, 1)
+
+
+class TorqueMap(nn.Module):
+    """Taps of the simulator's torque and of the joint's speed, and volts -> command of a PWM or a current joint.
+
+    Input, flat: for each joint torque taps, dq taps, volts, and extra torque (what the arm weighs more than the
+    simulator's, N·m). Output: command and novelty of all joints.
+    """
+
+    sim_coulomb: Tensor
+    sim_viscous: Tensor
+    sim_load: Tensor
+    coulomb: Tensor
+    viscous: Tensor
+    load: Tensor
+    constant: Tensor
+    nominal_constant: Tensor
+    resistance: Tensor
+    supply: Tensor
+    pwm: Tensor
+
+    def __init__(self, joints: int, taps: int, physics: dict[str, Tensor], *, pwm: Tensor) -> None:
+        """`physics`: see PHYSICS, one number a joint; `pwm`: 1 where the command is a duty, 0 where it is N·m."""
+        super().__init__()
+        self.joints, self.taps = joints, taps
+        for name in PHYSICS:
+            self.register_buffer(name, physics[name].reshape(joints, 1, 1))
+        self.register_buffer("pwm", pwm.reshape(joints, 1, 1))
+        self.residual = Residual(joints, 2 * taps)
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of (batch, joints * (2 taps + 2)): features (joints, batch, 2 taps), and the command by physics."""
+        taps = self.taps
+        y = x.reshape(-1, self.joints, 2 * taps + 2).transpose(0, 1)
+        torque, dq, volts, extra = torch.split(y, [taps, taps, 1, 1], dim=2)
+        command = self.physical(torque, dq, volts, extra)
+        return torch.cat([command, dq], dim=2), command[:, :, :1]
+
+    def physical(self, torque: Tensor, dq: Tensor, volts: Tensor, extra: Tensor) -> Tensor:
+        """What makes the arm's motor do as the simulator's: its friction off, the arm's on, then the servo's law."""
+        sense = torch.tanh(dq / STICK)
+        net = torque - sense * (self.sim_coulomb + self.sim_load * torque.abs()) - self.sim_viscous * dq + extra
+        needed = net + self.coulomb * sense + self.viscous * dq
+        motor = needed / (1.0 - self.load * sense * torch.sign(needed))
+        amps = motor / self.constant
+        across = self.resistance * amps + self.constant * dq
+        # duty (volts - supply duty amps) = across: the root that exists without load
+        root = (volts * volts - 4.0 * self.supply * amps * across).clamp(min=0.0).sqrt()
+        duty = 2.0 * across / (volts + root)
+        return self.pwm * duty + (1.0 - self.pwm) * amps * self.nominal_constant
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, joints * (2 taps + 2)) -> (batch, 2 * joints)."""
+        features, command = self.parts(x)
+        added, novelty = self.residual(features)
+        return torch.cat([command + added, novelty], dim=0)[:, :, 0].transpose(0, 1)
+
+
+PHYSICS = (
+    "sim_coulomb",
+    "sim_viscous",
+    "sim_load",
+    "coulomb",
+    "viscous",
+    "load",
+    "constant",
+    "nominal_constant",
+    "resistance",
+    "supply",
+)
+"""Numbers of a torque map: friction of the simulator's joint and of the arm's, N·m/A true and nominal, ohm, ohm."""

@@ -1,0 +1,162 @@
+"""Physics: the numbers that calibration identifies, where they start, how far they may go, and how sure we were before.
+
+A parameter is fitted as z: how many prior standard deviations it lies from the servo data file's figure, on a log scale
+where it is a factor. So all z are of one size, the prior is the same for all (0 ± 1), and what data cannot show stays
+at 0 with an interval as wide as the prior's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from robot_runtime.spec import JointSpec
+from sim.worlds.arm import ArmWorld
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of parameter. `spread`: prior standard deviation, of the logarithm for factors."""
+
+    name: str
+    unit: str
+    spread: float
+    factor: bool  # positive, fitted on a log scale
+    low: float  # of a factor: times its start; else in its own unit
+    high: float
+    each: bool = True  # one a joint; else one for the arm
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        # Spreads: what specimens of hobby servos differ by, see the twin's gaps and docs/calibration.md.
+        Kind("torque_constant", "N·m/A", 0.15, factor=True, low=0.5, high=1.6),
+        Kind("resistance", "ohm", 0.2, factor=True, low=0.4, high=2.0),
+        Kind("armature", "kg·m²", 0.4, factor=True, low=0.2, high=4.0),
+        Kind("coulomb", "N·m", 0.7, factor=True, low=0.05, high=8.0),
+        Kind("viscous", "N·m·s/rad", 0.7, factor=True, low=0.05, high=8.0),
+        Kind("load_friction", "1", 1.0, factor=True, low=0.05, high=12.0),
+        Kind("link_mass", "1", 0.12, factor=True, low=0.6, high=1.6),
+        Kind("offset", "rad", 0.04, factor=False, low=-0.2, high=0.2),
+        Kind("goal_speed", "rad/s", 0.7, factor=True, low=0.05, high=20.0),
+        Kind("delay", "s", 0.015, factor=False, low=-0.015, high=0.060, each=False),
+        Kind("supply_resistance", "ohm", 1.0, factor=True, low=0.02, high=15.0, each=False),
+        Kind("payload", "kg", 0.015, factor=False, low=-0.02, high=0.2, each=False),
+    )
+}
+
+START_DELAY = 0.006
+"""s: a few control cycles of firmware and the adapter's; a fit never starts on a bound."""
+START_SUPPLY_RESISTANCE = 0.3
+"""ohm, supply, plugs and cable of a small arm."""
+PULL = "torque_constant / resistance"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One number of the vector."""
+
+    kind: Kind
+    joint: int  # -1: the arm's
+    label: str  # "delay", "shoulder.coulomb"
+    start: float  # in its unit; where z is 0
+
+
+class Physics:
+    """The layout of the vector z for an arm: which numbers are fitted, and what every number is for a given z."""
+
+    def __init__(self, world: ArmWorld, fitted: Collection[str], start: Mapping[str, Floats] | None = None) -> None:
+        """Fit these kinds; the others stay at their start (`start`: other than the data files', by kind)."""
+        if unknown := set(fitted) - set(KINDS):
+            raise ValueError(f"not parameters: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+        self.joints = world.names
+        self.nominal = {name: _nominal(kind, world.joints, world) for name, kind in KINDS.items()}
+        self.start = {**self.nominal, **(start or {})}
+        self.entries = [
+            Entry(kind, i, f"{self.joints[i]}.{name}" if kind.each else name, float(self.start[name][max(i, 0)]))
+            for name, kind in KINDS.items()
+            if name in fitted
+            for i in (range(len(self.joints)) if kind.each else (-1,))
+        ]
+        self.labels = tuple(entry.label for entry in self.entries)
+        self._spread = np.array([entry.kind.spread for entry in self.entries])
+        self._factor = np.array([entry.kind.factor for entry in self.entries], dtype=bool)
+        self._start = np.array([entry.start for entry in self.entries])
+
+    def __len__(self) -> int:
+        """Numbers that are fitted."""
+        return len(self.entries)
+
+    @property
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Of z."""
+        low = np.array([e.kind.low * e.start if e.kind.factor else e.kind.low for e in self.entries])
+        high = np.array([e.kind.high * e.start if e.kind.factor else e.kind.high for e in self.entries])
+        return self.z(low), self.z(high)
+
+    def z(self, values: Floats) -> Floats:
+        """From values in their units."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log = np.log(values / self._start)
+        z: Floats = np.where(self._factor, log, values - self._start) / self._spread
+        return z
+
+    def values(self, z: Floats) -> Floats:
+        """In their units; the last axis is the vector."""
+        scaled = np.asarray(z) * self._spread
+        values: Floats = np.where(
+            self._factor, self._start * np.exp(np.where(self._factor, scaled, 0.0)), self._start + scaled
+        )
+        return values
+
+    def step(self) -> Floats:
+        """Of z, for differences: 2 % of a factor, 2 mrad, 1 ms, 1 g. Friction has kinks; smaller steps see them."""
+        absolute = {"offset": 0.002, "delay": 0.001, "payload": 0.001}
+        steps: Floats = np.array([absolute.get(e.kind.name, 0.02) for e in self.entries]) / self._spread
+        return steps
+
+    def expand(self, z: Floats) -> dict[str, Floats]:
+        """All numbers, fitted or not: kind -> (rows of z, joints) or (rows of z, 1)."""
+        values = self.values(np.atleast_2d(z))
+        every = {name: np.tile(start, (len(values), 1)) for name, start in self.start.items()}
+        for column, entry in enumerate(self.entries):
+            every[entry.kind.name][:, max(entry.joint, 0)] = values[:, column]
+        return every
+
+
+def _nominal(kind: Kind, joints: Sequence[JointSpec], world: ArmWorld) -> Floats:
+    """What the data files say, seen at the joints."""
+    motors = [joint.servo.motor for joint in joints]
+    gear = np.array([joint.gear for joint in joints])
+    n = len(joints)
+    match kind.name:
+        case "torque_constant":
+            return np.array([g * m.torque_constant for g, m in zip(gear, motors, strict=True)])
+        case "resistance":
+            return np.array([m.resistance for m in motors])
+        case "load_friction":
+            return np.array([m.load_friction for m in motors])
+        case "armature":
+            return np.array(world.model.dof_armature)
+        case "coulomb":
+            return np.array(world.model.dof_frictionloss)
+        case "viscous":
+            return np.array(world.model.dof_damping).reshape(n, -1)[:, 0]
+        case "link_mass":
+            return np.ones(n)
+        case "goal_speed":
+            return 1.5 * np.array([j.servo.motor.no_load_speed / j.gear for j in joints])
+        case "delay":
+            return np.array([START_DELAY])
+        case "supply_resistance":
+            return np.array([START_SUPPLY_RESISTANCE])
+        case "payload":
+            return np.zeros(1)
+        case _:
+            return np.zeros(n)

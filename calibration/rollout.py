@@ -1,0 +1,115 @@
+"""Rollouts: windows of logs simulated in MuJoCo under many parameter vectors at once, one simulation each.
+
+A Jacobian is one batch: every window under every perturbed vector. The laws of the servos run on top, in NumPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from mujoco.batch import Batch
+
+from calibration.law import MODES, Laws, Servos
+from calibration.physics import Physics
+from calibration.windows import Windows
+from robot_runtime.spec import ArmSpec
+from sim.worlds.arm import ArmWorld, arm_world, payload_inertia
+
+Floats = npt.NDArray[np.float64]
+
+MOST_SIMULATIONS = 6000
+"""In one batch; more come one batch after the other, so that memory stays small."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rig:
+    """An arm to simulate: its world without contacts (the arm was free when it was recorded) and its servos' laws."""
+
+    world: ArmWorld
+    laws: Laws
+
+    @classmethod
+    def of(cls, spec: ArmSpec, joints: tuple[str, ...] | None = None, step: float = 0.002) -> Rig:
+        """Of these joints (default: all that a law is known for).
+
+        Raises:
+            ArmSpecError: the arm's MJCF cannot be used.
+        """
+        moved = joints or tuple(j.name for j in spec.joints if j.mode in MODES)
+        world = arm_world(spec, moved, step)
+        world.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
+        return cls(world, Laws(world.joints))
+
+
+def rollout(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int = 2) -> tuple[Floats, Floats]:
+    """Angles and speeds as the encoders would show them: (rows of z, windows, samples, joints) each; rad, rad/s."""
+    z = np.atleast_2d(z)
+    rows = max(1, MOST_SIMULATIONS // len(windows))
+    parts = [_some(rig, physics, z[i : i + rows], windows, threads) for i in range(0, len(z), rows)]
+    return np.concatenate([q for q, _ in parts]), np.concatenate([dq for _, dq in parts])
+
+
+def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int) -> tuple[Floats, Floats]:
+    vectors, count, n = len(z), len(windows), len(rig.world.joints)
+    numbers = {k: np.repeat(v, count, axis=0) for k, v in physics.expand(z).items()}
+    which = np.tile(np.arange(count), vectors)
+    batch = Batch(rig.world.model, vectors * count, threads)
+    _apply(batch, rig, numbers)
+    servos = Servos(
+        rig.laws, numbers, windows.volts[which], (windows.gains[0][which], windows.gains[1][which]), windows.step
+    )
+    offset = numbers["offset"]
+    q, dq = batch.bind("qpos"), batch.bind("qvel")
+    applied, friction = batch.bind("qfrc_applied"), batch.expand("dof_frictionloss")
+    dry, load = numbers["coulomb"], numbers["load_friction"]
+    q[:] = windows.q[which, 0] + offset
+    dq[:] = windows.dq[which, 0]
+    samples = windows.q.shape[1]
+    shown = np.empty((samples, vectors * count, n)), np.empty((samples, vectors * count, n))
+    shown[0][0], shown[1][0] = windows.q[which, 0], windows.dq[which, 0]
+
+    lag = numbers["delay"][:, 0] / windows.step
+    first = windows.margin - lag
+    base, part = np.floor(first).astype(np.intp), (first - np.floor(first))[:, None]
+    table, on = windows.commanded, windows.on
+
+    def commanded(k: int) -> Floats:
+        row = base + k
+        low, high = table[which, row], table[which, row + 1]
+        return np.asarray(low + part * (high - low))
+
+    before = commanded(0)
+    for k in range((samples - 1) * windows.every):
+        after = commanded(k + 1)
+        torque = servos.torque((after - before) / windows.step, on[which, windows.margin + k], q - offset, dq)
+        before = after
+        applied[:] = torque
+        np.abs(torque, out=torque)
+        np.multiply(torque, load, out=torque)
+        np.add(torque, dry, out=friction)
+        batch.step()
+        if (k + 1) % windows.every == 0:
+            row = (k + 1) // windows.every
+            np.subtract(q, offset, out=shown[0][row])
+            shown[1][row] = dq
+    return tuple(s.reshape(samples, vectors, count, n).transpose(1, 2, 0, 3) for s in shown)  # type: ignore[return-value]
+
+
+def _apply(batch: Batch, rig: Rig, numbers: dict[str, Floats]) -> None:
+    """Write the mechanical numbers into the models."""
+    model = rig.world.model
+    batch.expand("dof_armature")[:] = numbers["armature"]
+    damping = batch.expand("dof_damping")
+    damping.reshape(*numbers["viscous"].shape, -1)[..., 0] = numbers["viscous"]
+    masses, payload = numbers["link_mass"], numbers["payload"]
+    if np.any(masses != 1.0) or np.any(payload != 0.0):
+        mass, inertia = batch.expand("body_mass"), batch.expand("body_inertia")
+        for i, bodies in enumerate(rig.world.carried):
+            mass[:, bodies] = model.body_mass[bodies] * masses[:, i : i + 1]
+            inertia[:, bodies] = model.body_inertia[bodies] * masses[:, i : i + 1, None]
+        mass[:, rig.world.payload] = payload[:, 0]
+        inertia[:, rig.world.payload] = payload_inertia(payload)
+        batch.set_const()

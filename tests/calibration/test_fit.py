@@ -1,0 +1,112 @@
+"""Fits of logs from the twin, whose hidden numbers are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.fit import Fitted, fit
+from calibration.physics import KINDS, Physics
+from calibration.rollout import Rig, rollout
+from calibration.windows import Windows, cut
+from robot_runtime.spec import load_arm
+from tests.calibration.recordings import record
+
+CLEAN = """
+name = "clean"
+command_delay = 0.010
+[all]
+backlash = 0.0
+current_noise = 0.0
+{changes}
+[supply]
+internal_resistance = 0.1
+"""
+
+
+def gap(folder: Path, **changes: float) -> str:
+    lines = "\n".join(f"{key} = {value}" for key, value in changes.items())
+    path = folder / "gap.toml"
+    path.write_text(CLEAN.format(changes=lines))
+    return str(path)
+
+
+def windows_of(name: str, gap_file: str, joints: tuple[str, ...], seconds: float) -> tuple[Rig, Windows]:
+    rig = Rig.of(load_arm(name), joints)
+    log, _ = record(name, gap_file, joints, seconds, size=0.5)
+    return rig, cut([log.select(rig.world.names)], 0.5, lead=0.5)
+
+
+def error(rig: Rig, physics: Physics, z: np.ndarray, windows: Windows) -> float:
+    q, _ = rollout(rig, physics, z, windows, threads=1)
+    return float(np.abs(q[0] - windows.q).mean())
+
+
+def test_the_simulation_is_the_twins_where_nothing_is_hidden(tmp_path: Path) -> None:
+    """Four torque joints with all couplings; 13 ms: the gap's delay, the wire, and the age of what was read."""
+    rig, windows = windows_of("open-manipulator-x", gap(tmp_path), ("joint1", "joint2", "joint3", "joint4"), 4.0)
+    nothing = np.zeros(0)
+    known = Physics(rig.world, (), {"delay": np.array([0.013]), "supply_resistance": np.array([0.1])})
+    assert error(rig, known, nothing, windows) < 0.0015
+    late = Physics(rig.world, (), {"delay": np.array([0.0]), "supply_resistance": np.array([0.1])})
+    assert error(rig, late, nothing, windows) > 1.5 * error(rig, known, nothing, windows)
+
+
+@pytest.fixture(scope="module")
+def pendulum(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rig, Windows, Fitted]:
+    hidden = gap(tmp_path_factory.mktemp("gap"), armature=1.3, coulomb=1.8, offset=0.03, load_friction=2.0)
+    rig, windows = windows_of("xl330-pendulum", hidden, ("pendulum",), 12.0)
+    kinds = ("torque_constant", "resistance", "armature", "coulomb", "viscous", "load_friction", "offset", "delay")
+    return rig, windows, fit(rig, windows, kinds, threads=1)
+
+
+def test_hidden_numbers_are_found_within_their_intervals(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    _, _, found = pendulum
+    nominal = found.physics.nominal
+    truth = {
+        "pendulum.armature": 1.3 * nominal["armature"][0],
+        "pendulum.offset": 0.03,
+    }
+    for label, true in truth.items():
+        low, high = found.interval[label]
+        assert low < true < high, label
+        assert found.seen[label]
+    assert found.values["delay"] == pytest.approx(0.013, abs=0.004)
+    # Dry and load-dependent friction trade places; what counts is their sum at the torque that the weight asks for.
+    torque, values = 0.1, found.values
+    friction = values["pendulum.coulomb"] + values["pendulum.load_friction"] * torque
+    true = 1.8 * nominal["coulomb"][0] + 2.0 * nominal["load_friction"][0] * torque
+    assert friction == pytest.approx(true, rel=0.2)
+
+
+def test_the_fit_simulates_far_better_than_the_data_file(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    rig, windows, found = pendulum
+    nominal = Physics(rig.world, ())
+    assert error(rig, found.physics, found.z, windows) < 0.2 * error(rig, nominal, np.zeros(0), windows)
+
+
+def test_what_duty_cannot_tell_apart_is_said(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    """With duty in and motion out, torque constant and resistance show as their ratio, not one by one."""
+    _, _, found = pendulum
+    i, j = (found.physics.labels.index(f"pendulum.{name}") for name in ("torque_constant", "resistance"))
+    both = found.covariance[np.ix_([i, j], [i, j])]
+    spread = np.array([KINDS["torque_constant"].spread, KINDS["resistance"].spread])
+    logs = both * np.outer(spread, spread)
+    ratio = np.array([1.0, -1.0])
+    assert np.sqrt(ratio @ logs @ ratio) < 0.6 * np.sqrt(logs[1, 1])
+
+
+def test_windows_without_motion_say_nothing_but_the_prior(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    rig, windows, _ = pendulum
+    still = replace(
+        windows.take(slice(0, 4)),
+        q=np.zeros_like(windows.q[:4]),
+        dq=np.zeros_like(windows.dq[:4]),
+        commanded=np.zeros_like(windows.commanded[:4]),
+    )
+    found = fit(rig, still, ("armature", "viscous"), threads=1)
+    assert not any(found.seen.values())
+    assert found.values["pendulum.armature"] == pytest.approx(found.physics.nominal["armature"][0], rel=0.02)

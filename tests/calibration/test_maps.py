@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from calibration.map_export import METADATA_KEY, export_map
+from calibration.map_fit import fit_observation_map, fit_torque_map, lags_of, torque_scores, whole
+from calibration.map_training import Budget
+from calibration.maps import FADE, PHYSICS, ObservationMap, Residual, TorqueMap
+from calibration.physics import Physics
+from calibration.rollout import Rig
+from calibration.targets import Track, rubbed
+from robot_runtime.spec import load_arm
+
+SMALL = Budget(epochs=6)
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return Rig.of(load_arm("xl330-pendulum"))
+
+
+def numbers(rig: Rig) -> dict[str, np.ndarray]:
+    return {k: v[0] for k, v in Physics(rig.world, ()).expand(np.zeros(0)).items()}
+
+
+def a_track(rig: Rig, seed: int, bend: float = 0.0) -> Track:
+    """A motion whose duty is that of the data file's motor, and `bend` times a function that no physics has."""
+    random = np.random.default_rng(seed)
+    time = np.arange(0.0, 8.0, 0.005)
+    q = sum(random.uniform(0.1, 0.4) * np.sin(f * time + random.uniform(0, 6)) for f in (2.0, 5.0, 9.0))[:, None]
+    dq = np.gradient(q, 0.005, axis=0)
+    motor = load_arm("xl330-pendulum").joints[0].servo.motor
+    net = 0.15 * np.sin(q) + 0.004 * np.gradient(dq, 0.005, axis=0)
+    nominal = numbers(rig)
+    torque = rubbed(net, dq, nominal["coulomb"], nominal["viscous"], nominal["load_friction"])
+    duty = (torque / motor.torque_constant * motor.resistance + motor.torque_constant * dq) / 5.0
+    duty = duty + bend * np.sin(20 * net) * np.cos(dq)
+    moving = (np.abs(dq) > 0.15) & (np.abs(duty) < 0.98)
+    usable = np.ones_like(moving)
+    register = np.concatenate([np.repeat(dq[:1], 4, axis=0), dq[:-4]])
+    volts = np.full_like(q, 5.0)
+    return Track("made", 0.005, q, register, duty, volts, duty, q, dq, torque, usable, moving)
+
+
+def test_maps_begin_as_physics_alone(rig: Rig) -> None:
+    values = {name: torch.ones(1) for name in PHYSICS} | {"supply": torch.zeros(1)}
+    for name in ("sim_coulomb", "sim_viscous", "sim_load", "coulomb", "viscous", "load"):
+        values[name] = torch.zeros(1)
+    torque_map = TorqueMap(1, 3, values, pwm=torch.ones(1))
+    x = torch.tensor([[0.5, 0.1, 0.2, 2.0, 0.0, 0.0, 10.0, 0.0]])
+    assert torque_map(x)[0, 0].item() == pytest.approx((0.5 + 2.0) / 10.0)
+    sense = ObservationMap(1, 2, torch.tensor([0.1]), 0.0, relative=torch.ones(1), period=0.005)
+    np.testing.assert_allclose(sense(torch.tensor([[0.3, 0.2, 1.5, 1.4, 0.0, 0.0]]))[0, :2].detach(), [0.4, 1.5])
+
+
+def test_a_residual_is_clipped_and_its_networks_fade_away_from_the_data() -> None:
+    torch.manual_seed(0)
+    residual = Residual(1, 2)
+    residual.most.fill_(0.3)
+    residual.clip.fill_(10.0)
+    torch.nn.init.constant_(residual.ensemble.b2, 5.0)
+    near, far = torch.zeros(1, 1, 2), torch.full((1, 1, 2), FADE[1] + 1.0)
+    assert residual(near)[0].item() == pytest.approx(0.3)
+    added, novelty = residual(far)
+    assert added.item() == 0.0
+    assert novelty.item() == pytest.approx(FADE[1] + 1.0)
+
+
+def test_a_healthy_servo_gets_a_map_that_changes_nothing(rig: Rig) -> None:
+    train, test = [whole(a_track(rig, 1))], [whole(a_track(rig, 2))]
+    found = fit_torque_map(rig, numbers(rig), train, np.array([5.0]), budget=SMALL)
+    assert torque_scores(found, test, np.array([5.0]))["map"][0] < 0.001
+
+
+def test_what_physics_cannot_say_is_learnt(rig: Rig) -> None:
+    train = [whole(a_track(rig, seed, bend=0.15)) for seed in (1, 3, 4)]
+    test = [whole(a_track(rig, 2, bend=0.15))]
+    found = fit_torque_map(rig, numbers(rig), train, np.array([5.0]), budget=Budget(epochs=40))
+    score = torque_scores(found, test, np.array([5.0]))
+    assert score["map"][0] < 0.5 * score["physics"][0]
+
+
+def test_both_maps_export_as_one_onnx_each_that_computes_the_same(rig: Rig, tmp_path: Path) -> None:
+    track = a_track(rig, 1, bend=0.1)
+    torque_map = fit_torque_map(rig, numbers(rig), [whole(track)], np.array([5.0]), budget=SMALL)
+    sense = fit_observation_map(rig, numbers(rig), [whole(track)], budget=SMALL)
+    random = np.random.default_rng(0)
+    for kind, module, size in (
+        ("torque", torque_map, 2 * torque_map.taps + 2),
+        ("observation", sense, 3 * sense.taps),
+    ):
+        inputs = random.normal(0.0, 0.5, (20, size))
+        if kind == "torque":
+            inputs[:, -2] = 5.0
+        path = tmp_path / f"{kind}.onnx"
+        export_map(module, path, inputs, kind=kind, joints=["pendulum"], period=0.005)
+        said = {p.key: p.value for p in onnx.load(path).metadata_props}
+        assert json.loads(said[METADATA_KEY])["joints"] == ["pendulum"]
+
+
+def test_histories_become_whole_periods() -> None:
+    assert lags_of((0.0, 0.010, 0.012, 0.050), 0.01) == (0, 1, 5)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+
+from calibration.log import Log, make_log
+from calibration.windows import cut, open_volts, slopes
+
+
+def swing(seconds: float = 3.0, period: float = 0.005) -> Log:
+    time = np.arange(0.0, seconds, period)
+    q = np.sin(2 * time)[:, None]
+    return make_log("swing", ["a"], ["position"], time, q, q, dq=2 * np.cos(2 * time)[:, None])
+
+
+def test_slopes_are_those_of_a_parabola() -> None:
+    time = np.arange(0.0, 1.0, 0.01)
+    found = slopes(time, (3 * time**2 - time)[:, None], np.array([0.0, 0.5, 0.99]), 0.03, degree=2)
+    np.testing.assert_allclose(found[1, :, 0], [-1.0, 2.0, 6 * 0.99 - 1], atol=1e-9)
+    np.testing.assert_allclose(found[2, :, 0], 6.0, atol=1e-6)
+
+
+def test_windows_cover_the_log_and_begin_where_it_was() -> None:
+    windows = cut([swing()], 0.5)
+    assert len(windows) == 5
+    np.testing.assert_allclose(windows.q[:, 0, 0], np.sin(2 * windows.begin), atol=1e-4)
+    np.testing.assert_allclose(windows.dq[1:, 0, 0], 2 * np.cos(2 * windows.begin[1:]), atol=2e-3)
+
+
+def test_a_window_that_begins_in_a_hole_is_left_out_and_holes_have_no_weight() -> None:
+    log = swing()
+    bad = np.zeros_like(log.valid)
+    bad[90:115] = True  # 0.45 to 0.575 s
+    windows = cut([log.without(bad, "hole")], 0.5)
+    assert 0.5 not in windows.begin.round(3)
+    assert (windows.weight[0, :9] == 1).all()
+    assert not windows.weight[0, -2:].any()
+
+
+def test_open_volts_are_read_at_small_duty() -> None:
+    log = swing()
+    duty = np.where(np.arange(len(log)) % 2, 0.0, 0.8)[:, None]
+    loaded = make_log("", ["a"], ["pwm"], log.time, log.q, log.q, duty=duty, volts=7.4 - duty)
+    np.testing.assert_allclose(open_volts(loaded), [7.4])
