@@ -33,7 +33,8 @@ def a_track(rig: Rig, seed: int, bend: float = 0.0) -> Track:
     """A motion whose duty is that of the data file's motor, and `bend` times a function that no physics has."""
     random = np.random.default_rng(seed)
     time = np.arange(0.0, 8.0, 0.005)
-    q = sum(random.uniform(0.1, 0.4) * np.sin(f * time + random.uniform(0, 6)) for f in (2.0, 5.0, 9.0))[:, None]
+    waves = [random.uniform(0.1, 0.4) * np.sin(f * time + random.uniform(0, 6)) for f in (2.0, 5.0, 9.0)]
+    q = np.sum(waves, axis=0)[:, None]
     dq = np.gradient(q, 0.005, axis=0)
     motor = load_arm("xl330-pendulum").joints[0].servo.motor
     net = 0.15 * np.sin(q) + 0.004 * np.gradient(dq, 0.005, axis=0)
