@@ -126,7 +126,7 @@ def returns_ours(seed: int) -> tuple[float, float]:
     while learner.steps < STEPS:
         learner.round()
     seconds = time.perf_counter() - begin
-    network = learner.actor.as_onnx(verbose=False).eval()
+    network = learner.frozen()
 
     def policy(observation: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -29,8 +29,8 @@ NEAREST = 0.06
 POSES_SEED = 7
 POSES_WEIGHED = 1000
 _UPRIGHT = 0.99
-AIM = 0.6
-"""Of the tolerance: half of the pay for being there is for half as near again."""
+AIM = 0.3
+"""Of the tolerance, where half of the pay for being there is paid: a joint that sticks leaves some of the way."""
 FINE = 5.0  # tolerances, the half range of the fine error
 
 

@@ -16,18 +16,19 @@ import torch
 from rsl_rl.algorithms import PPO
 from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
+from torch import nn
 
 from sim.tasks import Task
+from sim.training.actor import Adding, last_action_columns, networks
 from sim.training.settings import Settings
 from sim.training.vec_env import TaskVecEnv
 
 RECENT = 200
 """Finished episodes that the figures of a round look back on."""
-QUIET_FROM = 0.6
+QUIET_FROM = 0.8
 """Share of a training after which the noise is bounded: a joint that sticks learns only what noise shakes loose."""
 LEAST_RATE = 0.05
 """Of the KL divergence aimed at (of the learning rate, where it is linear), at the end of a training."""
-_GROUPS = {"actor": ["policy"], "critic": ["policy"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ class Learner:
         """Fresh networks, the same for a seed; `total`: steps that the training will have."""
         torch.manual_seed(seed)
         self.task, self.settings = task, settings
-        self.env = TaskVecEnv(task)
+        self.env = TaskVecEnv(task, settings.increment)
         self._observations = self.env.get_observations()
-        actor, critic = self._networks()
+        actor, critic = networks(self._observations, task.action_size, settings)
         self.ppo = PPO(
             actor,
             critic,
@@ -82,6 +83,13 @@ class Learner:
     def actor(self) -> MLPModel:
         """The policy's network, normaliser inside."""
         return self.ppo.get_policy()
+
+    def frozen(self) -> nn.Module:
+        """The policy as it flies: observations in, actions out, no noise."""
+        inner: nn.Module = self.actor.as_onnx(verbose=False)
+        if self.settings.increment:
+            inner = Adding(inner, last_action_columns(self.task.contract), self.settings.increment)
+        return inner.eval()
 
     def round(self) -> Round:
         """Roll out and learn."""
@@ -115,7 +123,7 @@ class Learner:
     def _anneal(self) -> None:
         """Bound the noise of the actions, and slow down, by where the training stands."""
         done = min(self.steps / self._total, 1.0)
-        self.ppo.desired_kl = self.settings.desired_kl * max(1.0 - done, LEAST_RATE)
+        self.ppo.desired_kl = self.settings.desired_kl * (1.0 - 0.7 * done)
         if self.settings.schedule == "linear":
             rate = self.settings.learning_rate * max(1.0 - done, LEAST_RATE)
             self.ppo.learning_rate = rate
@@ -136,19 +144,6 @@ class Learner:
             self._ended.append((self._returns[i], float(task.success[i]), task.error[i], lengths[i]))
             self._returns[i] = 0.0
         ppo.process_env_step(self._observations, rewards * self.settings.reward_scale, dones, extras)
-
-    def _networks(self) -> tuple[MLPModel, MLPModel]:
-        settings = self.settings
-        shape: dict[str, Any] = {
-            "hidden_dims": list(settings.hidden),
-            "activation": settings.activation,
-            "obs_normalization": True,
-        }
-        gaussian = {"class_name": "GaussianDistribution", "init_std": settings.initial_std, "std_type": "log"}
-        size = self.task.action_size
-        actor = MLPModel(self._observations, _GROUPS, "actor", size, **shape, distribution_cfg=gaussian)
-        critic = MLPModel(self._observations, _GROUPS, "critic", 1, **shape)
-        return actor, critic
 
     def state(self) -> dict[str, Any]:
         """All that learning needs to go on: tensors and plain numbers only."""

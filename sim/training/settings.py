@@ -16,6 +16,7 @@ class Settings:
     activation: str = "tanh"
     initial_std: float = 1.0  # of actions that end at -1 and 1: less does not shake a joint loose that sticks
     final_std: float = 0.05  # to which the noise is brought down at the end: in flight there is none
+    increment: float = 0.0  # the network says changes of the action, this much at most; 0: it says the action
     epochs: int = 4
     minibatches: int = 4
     learning_rate: float = 1e-3
@@ -29,7 +30,7 @@ class Settings:
     reward_scale: float = 1.0  # of what the learner sees, so that values stay near 1
 
 
-_ARM = Settings(steps=4_000_000, hidden=(128, 128), activation="elu", horizon=16, reward_scale=0.03)
+_ARM = Settings(steps=3_000_000, hidden=(128, 128), activation="elu", horizon=16, reward_scale=0.03)
 
 SETTINGS = {
     "reach": _ARM,

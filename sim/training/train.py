@@ -81,7 +81,7 @@ def finish(run: Run, learner: Learner, folder: Path, threads: int) -> tuple[Resu
     """Try what was learnt, and freeze it."""
     seeds = np.random.SeedSequence([_EVALUATION_SEED, run.seed]).generate_state(LAST_EPISODES).tolist()
     task = make_task(run.task, seeds, arm=run.arm, body=run.body, randomise=run.randomise, threads=threads)
-    network = learner.actor.as_onnx(verbose=False).eval()
+    network = learner.frozen()
 
     def policy(observation: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -10,14 +10,17 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
 from sim.tasks import Task
+from sim.training.actor import added, last_action_columns
 
 
 class TaskVecEnv(VecEnv):  # type: ignore[misc]  # rsl_rl has no types
     """Steps the task and begins new episodes by itself. Groups of observations: `policy`."""
 
-    def __init__(self, task: Task) -> None:
-        """Begin an episode in every simulation."""
+    def __init__(self, task: Task, increment: float = 0.0) -> None:
+        """Begin an episode in every simulation. `increment`: actions add up (see `actor`); 0: they do not."""
         self.task = task
+        self._increment = increment
+        self._last = last_action_columns(task.contract) if increment else slice(0)
         self.num_envs = task.count
         self.num_actions = task.action_size
         self.max_episode_length = task.limit
@@ -33,6 +36,9 @@ class TaskVecEnv(VecEnv):  # type: ignore[misc]  # rsl_rl has no types
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
         """One period of the policy in every simulation."""
         task = self.task
+        if self._increment:
+            last = torch.from_numpy(task.observation[:, self._last])
+            actions = added(last, actions, self._increment)
         task.step(actions.numpy())
         rewards = torch.from_numpy(task.reward.astype(np.float32))
         done = task.done

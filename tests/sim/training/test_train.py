@@ -64,7 +64,7 @@ def test_the_file_does_what_the_network_does(trained: Trained) -> None:
     learner = Learner(make_task("hold", [0] * 16), SMALL, 5, 256)
     learner.restore(checkpoint.load(trained.folder / LAST)[1])
     with torch.inference_mode():
-        expected = learner.actor.as_onnx(verbose=False)(torch.from_numpy(task.observation)).numpy()
+        expected = learner.frozen()(torch.from_numpy(task.observation)).numpy()
     assert onnx_policy(trained.folder / POLICY, task)(task.observation) == pytest.approx(expected, abs=1e-5)
 
 
