@@ -38,7 +38,8 @@ def fly(console: Console, folder: Path) -> None:
     flight = next(folder.glob("*.mcap"))
     console.rule("robot-replay FLIGHT: the recorded bytes once more, every command compared")
     subprocess.run([str(Path(sys.executable).with_name("robot-replay")), str(flight)], check=True)
-    page = Path("demo.html")
+    page = Path("out") / "demo.html"
+    page.parent.mkdir(exist_ok=True)
     console.rule("robot-report FLIGHT")
     report = [str(Path(sys.executable).with_name("robot-report")), str(flight), "--out", str(page)]
     subprocess.run(report, check=True)
