@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def arm_layout(name: str = ARM) -> CycleLayout:
     return CycleLayout(spec.joint_names, tuple(str(j.mode) for j in spec.joints), target=3, reasons=("VELOCITY",))
 
 
-def fly(port: Port, recorder: FlightRecorder, cycles: int, name: str = ARM) -> None:
+def fly(port: Port, recorder: FlightRecorder, cycles: int, name: str = ARM, each: Callable[[int], object] = id) -> None:
     """Open, torque on, swing the first joint a little, torque off: the whole session through one port."""
     arm = Arm.open(load_arm(name), port)
     arm.prepare()
@@ -51,15 +52,27 @@ def fly(port: Port, recorder: FlightRecorder, cycles: int, name: str = ARM) -> N
         arm.write(command)
         row["written"][0], row["due"][0], row["cycle"][0] = port.now(), due, k
         recorder.put()
+        each(k)
     arm.torque_off()
     arm.close()
 
 
-def record_twin(path: Path, cycles: int = 200, faults: Sequence[str] = ()) -> None:
-    """A flight on the lock-step twin."""
+def record_twin(path: Path, cycles: int = 200, faults: Sequence[str] = (), parts: int = 1) -> None:
+    """A flight on the lock-step twin; between its `parts` it waits until what was is in the file."""
+
+    size = 0
+
+    def wait(k: int) -> None:
+        nonlocal size
+        if (k + 1) % (cycles // parts) == 0 and k + 1 < cycles:
+            patience = time.monotonic() + 20.0
+            while path.stat().st_size == size and time.monotonic() < patience:
+                time.sleep(0.01)
+            size = path.stat().st_size
+
     with Recorder(path, arm_layout(), {"session": {"arm": ARM}}, waits=True) as recorder:
         attach_arm(recorder, load_arm(ARM))
-        fly(RecordingPort(LockstepPort(Twin.load(ARM, faults=faults)), recorder), recorder, cycles)
+        fly(RecordingPort(LockstepPort(Twin.load(ARM, faults=faults)), recorder), recorder, cycles, each=wait)
         recorder.metadata("verdict", {"verdict": "completed", "exit_code": 0})
 
 

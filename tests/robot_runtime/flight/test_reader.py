@@ -18,7 +18,7 @@ from tests.robot_runtime.flight.flights import record_twin
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("flight") / "a.mcap"
-    record_twin(path, cycles=400)
+    record_twin(path, cycles=400, parts=4)
     return path
 
 
