@@ -239,17 +239,31 @@ class Stopwatch:
         """s of computing so far."""
         return time.perf_counter() - self._tape.spent
 
-    def part(self, owner: Any, method: str, name: str) -> None:
-        """From now on, calls of this method are a part of the cycle."""
-        call, laps = getattr(owner, method), self.laps.setdefault(name, [])
+    def part(self, owner: Any, name: str, method: str, title: str) -> None:
+        """From now on, calls of this method of the owner's attribute are a part of the cycle."""
+        laps = self.laps.setdefault(title, [])
+        setattr(owner, name, _Timed(getattr(owner, name), method, laps, self.outside))
+
+
+class _Timed:
+    """In the place of an object: everything is passed on, and one method is timed."""
+
+    def __init__(self, inner: Any, method: str, laps: list[float], clock: Callable[[], float]) -> None:
+        call = getattr(inner, method)
 
         def timed(*arguments: Any) -> Any:
-            begin = self.outside()
+            begin = clock()
             result = call(*arguments)
-            laps.append(self.outside() - begin)
+            laps.append(clock() - begin)
             return result
 
-        setattr(owner, method, timed)
+        self.__dict__.update({"_inner": inner, method: timed})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._inner, name, value)
 
 
 class EndedEarlyError(RuntimeError):
@@ -316,12 +330,12 @@ def fly(
 
 def _parts(watch: Stopwatch, loop: Loop) -> None:
     """The parts of a cycle, besides what the loop itself does between them."""
-    watch.part(loop.arm, "read", "read: ask, check, decode")
-    watch.part(loop.monitor, "look", "monitor")
-    watch.part(loop.source, "intend", "act: maps and policy")
-    watch.part(loop.envelope, "limit", "limit: envelope")
-    watch.part(loop.arm, "send", "write: scale and pack")
-    watch.part(loop, "_record", "record")
+    watch.part(loop, "arm", "read", "read: ask, check, decode")
+    watch.part(loop, "monitor", "look", "monitor")
+    watch.part(loop, "source", "intend", "act: maps and policy")
+    watch.part(loop, "envelope", "limit", "limit: envelope")
+    watch.part(loop, "arm", "send", "write: scale and pack")
+    watch.part(loop, "recorder", "put", "record")
 
 
 def costs(cycles: int = CYCLES) -> dict[str, Any]:

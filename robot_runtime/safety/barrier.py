@@ -92,8 +92,10 @@ class Barrier:
 
     def look(self, observer: Observer) -> None:
         """Take the worst of what the observers believe."""
-        self.q_low, self.v_low, self._push_low = observer.least
-        self.q_high, self.v_high, self._push_high = observer.most
+        places, speeds, extras = observer.places, observer.speeds, observer.extras
+        self.q_low, self.q_high = list(map(min, *places)), list(map(max, *places))
+        self.v_low, self.v_high = list(map(min, *speeds)), list(map(max, *speeds))
+        self._push_low, self._push_high = list(map(min, *extras)), list(map(max, *extras))
 
     def stopping_places(self) -> tuple[list[float], list[float]]:
         """Between where the joints stand, at the worst, when they are stopped now (rad)."""

@@ -17,8 +17,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-import numpy as np
-
 from robot_runtime.arm.state import Flags, Floats
 
 DELAYS = (0.002, 0.020, 0.040)
@@ -34,39 +32,44 @@ _KEPT = 64
 
 
 class Observer:
-    """Predicted position and velocity of all joints, by assumed delay."""
+    """Predicted position and velocity of all joints, by assumed delay.
+
+    Plain numbers in lists: the joints are few, and this is what compiles well.
+    """
 
     def __init__(self, count: int) -> None:
         """Nothing known yet."""
-        delays = len(DELAYS)
-        shape = (delays, count)
-        # What a correction is linear in: the state (rad, rad/s, rad/s² when the encoders were last read), the speed
-        # gained by commands since then, and the encoders.
-        self._known = np.zeros((5, delays * count))
-        self._state = self._known[:3].reshape(3, *shape)
-        self._gained, self._encoders = self._known[3].reshape(shape), self._known[4].reshape(shape)
+        # One list a delay, one entry a joint: rad, rad/s, rad/s² that come from no command, when the encoders were
+        # last read; and the speed that was commanded up to `stamp - delay`.
+        self._place: list[list[float]] = [[0.0] * count for _ in DELAYS]
+        self._speed: list[list[float]] = [[0.0] * count for _ in DELAYS]
+        self._extra: list[list[float]] = [[0.0] * count for _ in DELAYS]
+        self._begun: list[list[float]] = [[0.0] * count for _ in DELAYS]
         self._times = [-math.inf]
         self._sent = [([0.0] * count, [0.0] * count)]  # rad/s sent up to that time, rad/s² from then on
         self._stamp = -math.inf
-        self._begun = np.zeros(shape)  # speed commanded up to `stamp - delay`
-        self._delay = np.array(DELAYS)[:, None]
-        self.predicted = np.zeros((3, *shape))
-        """rad, rad/s when a command sent now takes effect, and rad/s² that come from no command (3 x delays x
-        joints)."""
-        self.least: list[list[float]] = [[0.0] * count] * 3
-        """The same, the least of all delays (3 x joints)."""
-        self.most: list[list[float]] = [[0.0] * count] * 3
+        self.places: list[list[float]] = [[0.0] * count for _ in DELAYS]
+        """rad when a command sent now takes effect, by delay and joint."""
+        self.speeds: list[list[float]] = [[0.0] * count for _ in DELAYS]
+        """rad/s, the same."""
+
+    @property
+    def extras(self) -> list[list[float]]:
+        """rad/s² that come from no command, by delay and joint."""
+        return self._extra
 
     def reset(self, q: Floats, now: float) -> None:
         """The joints stand at `q` (rad), and nothing is on its way."""
-        self._state[:] = 0.0
-        self._state[0] = q
-        np.copyto(self.predicted, self._state)
-        still = [0.0] * len(q), [0.0] * len(q)
+        count = len(q)
+        angles: list[float] = q.tolist()
+        for place, seen in zip(self._place, self.places, strict=True):
+            place[:], seen[:] = angles, angles
+        for lists in (self._speed, self._extra, self._begun, self.speeds):
+            for values in lists:
+                values[:] = [0.0] * count
+        still = [0.0] * count, [0.0] * count
         self._times, self._sent = [-math.inf, now], [still, still]
         self._stamp = -math.inf
-        self._begun[:] = 0.0
-        self._take_worst()
 
     def commanded(self, acceleration: list[float], now: float) -> None:
         """Remember that this acceleration (rad/s², by the model) was commanded at `now`, until the next one is."""
@@ -78,36 +81,42 @@ class Observer:
     def look(self, q: Floats, stamp: float, fresh: Flags, now: float) -> None:
         """Correct by what the encoders of the `fresh` joints said at `stamp`, and predict from there."""
         if stamp > self._stamp:
-            self._correct(q, stamp, fresh)
-        place, speed, extra = self.predicted
-        np.copyto(self.predicted, self._state)
-        ahead = self._delay + (now - self._stamp)
-        gained = np.subtract(self._speed_sent(now), self._begun)
-        gained += extra * ahead
-        ahead *= 0.5
-        place += ahead * (speed + speed + gained)
-        speed += gained
-        self._take_worst()
+            self._correct(q.tolist(), stamp, fresh.tolist())
+        sent = self._speed_sent(now)
+        for d, delay in enumerate(DELAYS):
+            ahead = delay + (now - self._stamp)
+            half = 0.5 * ahead
+            place, speed, extra, begun = self._place[d], self._speed[d], self._extra[d], self._begun[d]
+            places, speeds = self.places[d], self.speeds[d]
+            for i, commanded in enumerate(sent):
+                was = speed[i]
+                gained = commanded - begun[i] + extra[i] * ahead
+                places[i] = place[i] + half * (was + was + gained)
+                speeds[i] = was + gained
 
-    def _take_worst(self) -> None:
-        self.least = np.minimum.reduce(self.predicted, axis=1).tolist()
-        self.most = np.maximum.reduce(self.predicted, axis=1).tolist()
-
-    def _correct(self, q: Floats, stamp: float, fresh: Flags) -> None:
-        passed = stamp - self._stamp
-        seen = np.array([self._speed_sent(stamp - delay) for delay in DELAYS])
-        if math.isinf(passed):  # the first reading
-            self._state[0] = q
-        else:
-            np.subtract(seen, self._begun, out=self._gained)
-            expected, corrected = _correction(passed)
-            self._encoders[:] = q
-            if False in fresh.tolist():  # who did not answer is taken to be where it was expected
-                place = np.dot(expected, self._known[:4]).reshape(self._encoders.shape)
-                np.copyto(self._encoders, place, where=~fresh)
-            self._known[:3] = np.dot(corrected, self._known)
+    def _correct(self, q: list[float], stamp: float, fresh: list[bool]) -> None:
+        first, passed = math.isinf(self._stamp), stamp - self._stamp
+        r = math.exp(-_BANDWIDTH * passed)
+        s = 1.0 - r
+        by_place, by_speed, by_extra = 1.0 - r * r * r, 1.5 * s * s * (1.0 + r) / passed, s * s * s / (passed * passed)
+        half = 0.5 * passed
+        square = half * passed
+        for d, delay in enumerate(DELAYS):
+            place, speed, extra, begun = self._place[d], self._speed[d], self._extra[d], self._begun[d]
+            seen = self._speed_sent(stamp - delay)
+            if first:
+                place[:] = q
+            else:
+                for i, commanded in enumerate(seen):
+                    gained = commanded - begun[i]
+                    expected = place[i] + passed * speed[i] + square * extra[i] + half * gained
+                    # Who did not answer is taken to be where it was expected.
+                    wrong = q[i] - expected if fresh[i] else 0.0
+                    place[i] = expected + by_place * wrong
+                    speed[i] += passed * extra[i] + gained + by_speed * wrong
+                    extra[i] += by_extra * wrong
+            self._begun[d] = seen
         self._stamp = stamp
-        self._begun = seen
 
     def _speed_sent(self, time: float) -> list[float]:
         """Speed (rad/s) that the commands sent before that time add up to."""
@@ -115,20 +124,3 @@ class Observer:
         speed, acceleration = self._sent[last]
         since = time - self._times[last] if last else 0.0
         return [v + since * a for v, a in zip(speed, acceleration, strict=True)]
-
-
-def _correction(passed: float) -> tuple[list[float], list[list[float]]]:
-    """The place that is expected after this time (s), and the state as the encoders correct it: rows of factors of the
-    state before, the speed gained by commands, and the encoders.
-    """
-    r = math.exp(-_BANDWIDTH * passed)
-    by_place, by_speed = 1.0 - r**3, 1.5 * (1.0 - r) ** 2 * (1.0 + r) / passed
-    by_extra = (1.0 - r) ** 3 / passed**2
-    half = 0.5 * passed
-    square = half * passed
-    kept = 1.0 - by_place
-    return [1.0, passed, square, half], [
-        [kept, kept * passed, kept * square, kept * half, by_place],
-        [-by_speed, 1.0 - by_speed * passed, passed - by_speed * square, 1.0 - by_speed * half, by_speed],
-        [-by_extra, -by_extra * passed, 1.0 - by_extra * square, -by_extra * half, by_extra],
-    ]
