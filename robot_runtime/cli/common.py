@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,6 +86,9 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
 """Error -> exit code; the first class that fits decides."""
 
 
+_NEGATIVE = re.compile(r"-\.?\d")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are errors like any other."""
 
@@ -96,6 +100,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of ending the program."""
         raise UsageError(f"{message}\n{self.format_usage().strip()}")
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--target -0.1,0.2` as `--target=-0.1,0.2`: argparse takes numbers with commas for options."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and _NEGATIVE.match(argument) and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def command(prog: str, description: str, examples: str) -> Parser:
@@ -220,7 +235,7 @@ class Screen:
 
 def run(parser: Parser, argv: Sequence[str] | None) -> int:
     """Parse, do what the parsed `body` does, and turn errors into messages and exit codes."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = _joined(sys.argv[1:] if argv is None else argv)
     screen = Screen(as_json="--json" in arguments)
     try:
         args = parser.parse_args(arguments)
@@ -232,7 +247,7 @@ def run(parser: Parser, argv: Sequence[str] | None) -> int:
     except Exception as error:
         code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
         if code is None or "--debug" in arguments:  # a mistake of the program shows where it is
-            if any(screen.aftermath()):
+            if screen.as_json or any(screen.aftermath()):
                 screen.failure(error, code or ExitCode.FOUND)
             raise
         screen.failure(error, code)

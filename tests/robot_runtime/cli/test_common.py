@@ -68,6 +68,27 @@ def test_each_error_has_its_exit_code_and_no_traceback(
     assert "Traceback" not in said.err
 
 
+def test_a_mistake_of_the_program_is_told_to_machines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        ends(ZeroDivisionError("by nothing"), "--json")
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["error"] == {"type": "ZeroDivisionError", "message": "by nothing", "exit_code": 1}
+
+
+def test_numbers_with_commas_may_begin_with_a_minus() -> None:
+    seen: list[str] = []
+
+    def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
+        seen.append(args.target)
+        return ExitCode.FINE
+
+    parser = command("robot-try", "Tries.", "  robot-try")
+    parser.add_argument("--target")
+    parser.set_defaults(body=body)
+    assert run(parser, ["--target", "-0.1,0.2"]) == run(parser, ["--target=-.1"]) == ExitCode.FINE
+    assert seen == ["-0.1,0.2", "-.1"]
+
+
 def test_debug_shows_where_an_error_arose() -> None:
     with pytest.raises(NoReplyError):
         ends(NoReplyError(1, "silent"), "--debug")
