@@ -42,34 +42,34 @@ class Sag:
 
     def __init__(self, spec: ArmSpec, kinematics: Kinematics, period: float) -> None:
         """Stiffness from the gains that the arm file or the servo's initial values say."""
-        count = len(spec.joints)
+        joints = spec.joints
         self._kinematics = kinematics
-        stiffness = np.array([_stiffness(j) for j in spec.joints])
-        self._compliance = _HEAVIER / stiffness  # rad/(N·m)
-        self._lag = np.array([_damping(j) for j in spec.joints]) / stiffness + _LATE  # s
+        self._compliance = [_HEAVIER / _stiffness(j) for j in joints]  # rad/(N·m)
+        self._lag = [_damping(j) / _stiffness(j) + _LATE for j in joints]  # s
         self._share, self._speed_share = min(period / _AVERAGED, 1.0), min(period / _REMEMBERED, 1.0)
-        self._weight, self._seen, self._speed = np.zeros(count), np.zeros(count), np.zeros(count)
+        self._weight = np.zeros(len(joints))
         self.reset()
 
     def reset(self) -> None:
         """Nothing seen yet."""
-        self._seen[:] = 0.0
-        self._speed[:] = 0.0
-        self.up: list[float] = [0.0] * len(self._seen)
-        self.down = self.seen_up = self.seen_down = self.up
+        count = len(self._lag)
+        self._seen, self._speed = [0.0] * count, [0.0] * count
+        self.up, self.down = [0.0] * count, [0.0] * count
+        self.seen_up, self.seen_down = [0.0] * count, [0.0] * count
 
     def look(self, q: Floats, command: list[float], speed: list[float]) -> None:
         """Where the joints are (rad) and what was commanded last (rad, rad/s)."""
-        weight, seen = self._weight, self._seen
-        seen += self._share * (q - command + self._lag * speed - seen)
-        self._kinematics.gravity(q, weight)
-        self._speed += self._speed_share * (np.abs(speed) - self._speed)
-        weight *= self._compliance  # gravity's torque is what holds: the joint hangs to the other side
-        weight *= np.minimum(self._speed / _MOVING, 1.0)
-        up, down = np.maximum(seen, 0.0), np.maximum(-seen, 0.0)
-        self.seen_up, self.seen_down = up.tolist(), down.tolist()
-        self.up = np.maximum(-weight, up).tolist()
-        self.down = np.maximum(weight, down).tolist()
+        weights: list[float] = self._kinematics.gravity(q, self._weight).tolist()
+        angles: list[float] = q.tolist()
+        for i, angle in enumerate(angles):
+            seen = self._seen[i] + self._share * (angle - command[i] + self._lag[i] * speed[i] - self._seen[i])
+            moved = self._speed[i] + self._speed_share * (abs(speed[i]) - self._speed[i])
+            # Gravity's torque is what holds: the joint hangs to the other side.
+            hangs = weights[i] * self._compliance[i] * min(moved / _MOVING, 1.0)
+            self._seen[i], self._speed[i] = seen, moved
+            up, down = max(seen, 0.0), max(-seen, 0.0)
+            self.seen_up[i], self.seen_down[i] = up, down
+            self.up[i], self.down[i] = max(-hangs, up), max(hangs, down)
 
 
 def _stiffness(joint: JointSpec) -> float:
