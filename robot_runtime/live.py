@@ -94,6 +94,7 @@ class Live:
         if self._count % _QUANTILE_EVERY == 0:
             row["lateness_p99"][0] = loop.times["lateness"].quantile(0.99)
         row["phase"][0], row["time"][0], row["run_time"][0] = loop.phase, due - self._begin, loop.run_time
+        row["stop"][0] = loop.stop
         row["cycle"][0], row["skipped"][0], row["lateness"][0] = pacer.cycle, pacer.skipped_in_all, self._worst
         row["q"][0], row["dq"][0], row["tau"][0] = state.q, state.dq, state.tau
         row["command"][0], row["temperature"][0] = loop.command, state.temperature

@@ -99,6 +99,8 @@ class Loop:
         self._since = 0.0
         self._flags = 0
         self._waits = False
+        self._last_holds = duration is not None
+        """That no more targets come ends nothing."""
         self._sent = np.full_like(self.command, np.nan) if readonly else self.command
         """For the monitor: what nobody sent, nobody needs to follow."""
         self._row = recorder.row
@@ -231,13 +233,16 @@ class Loop:
         return not (self.stopping.let_go or self.stopping.done or (self.readonly and self.phase is Phase.STOP))
 
     def _sample(self, now: float) -> None:
-        """Requests and targets. That no more targets come ends a flight that has no other end, once it runs."""
+        """Requests and targets. That no more targets come ends a flight that has no other end, if it runs by then;
+        what was said before that is where the arm is wanted, and the last of it holds.
+        """
         inputs = self.inputs
         self._input_source.sample(inputs, now)
-        if inputs.request & _TARGETS_ENDED and (self.duration is not None or self.phase is not Phase.RUN):
+        if inputs.request & _TARGETS_ENDED and (self._last_holds or self.phase is not Phase.RUN):
             inputs.request &= ~_TARGETS_ENDED
             if inputs.target_stamp > -np.inf:
-                inputs.target_stamp = now  # the last one holds, and nobody is silent
+                self._last_holds = True
+                inputs.target_stamp = now  # nobody is silent
 
     def _intend(self, now: float) -> bool:
         """What every joint should do, into `_intent`; returns whether the source acted."""

@@ -183,6 +183,11 @@ def _may_lock() -> bool:
     return any(int(line.split()[1], 16) & _MAY_LOCK for line in status.splitlines() if line.startswith("CapEff:"))
 
 
+def usable_cores() -> set[int]:
+    """Processor cores that this process may run on."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
 def _cores(wanted: Sequence[int] | None, undo: list[Callable[[], object]]) -> Fact:
     name = "cores"
     before = os.sched_getaffinity(0)

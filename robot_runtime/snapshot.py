@@ -51,6 +51,7 @@ def _frame(about: About) -> np.dtype[Any]:
     return np.dtype(
         [
             ("phase", "u8"),  # a Phase
+            ("stop", "u8"),  # a Stop: what the arm is stopped by
             ("time", "f8"),  # s since the first cycle
             ("run_time", "f8"),  # s that the source has been in charge
             ("cycle", "u8"),

@@ -180,9 +180,10 @@ def _open_error(name: str, number: int | None) -> PortError:
                 owner = Path(name).group()
             except (KeyError, OSError):
                 owner = "dialout"
-            return PortPermissionError(
-                errno.EACCES, f"not yours to open; run 'sudo usermod -aG {owner} $USER' and log in again", name
-            )
+            cure = f"run 'sudo usermod -aG {owner} $USER' and log in again"
+            if owner in ("root", "wheel"):  # no group to be in
+                cure = "it belongs to the system; is it the right port? Else a udev rule gives it to the group dialout"
+            return PortPermissionError(errno.EACCES, f"not yours to open; {cure}", name)
         case errno.EAGAIN | errno.EBUSY:
             return PortInUseError(
                 errno.EBUSY, f"in use by {_holders(name) or 'another program'}; stop that first", name

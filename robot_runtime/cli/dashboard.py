@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from robot_runtime.flying import Phase
+from robot_runtime.safety.fault_kind import Stop
 from robot_runtime.snapshot import About, SnapshotReader
 
 DRAW_EVERY, LINE_EVERY, LOOK_EVERY = 0.1, 1.0, 0.05
@@ -32,22 +33,26 @@ DRAW_EVERY, LINE_EVERY, LOOK_EVERY = 0.1, 1.0, 0.05
 NEAR, HOT = 0.05, 10.0
 """Share of a joint's range, and °C, from a limit at which it is coloured."""
 
-_BAR = 24
+_BAR, _SHORT_BAR, _WIDE = 24, 8, 100
+"""Characters of a bar, and of one on a terminal narrower than the last."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _HISTORY = 60  # looks shown of the lateness
 _SCALE = (1e-6, 1e-2)  # s, the lowest and the highest block
 _RECENT = 1.0  # s that an intervention stays on the screen
 _EVENTS = 6  # lines of them on the screen, the newest
-_KEYS = "space or Ctrl-C: stop    a second later again: let go"
+_KEYS = "space: freeze    Ctrl-C: stop    Ctrl-C again a second later: let go"
+_KEYS_STOPPING = "stopping    Ctrl-C again a second later: let go"
+_KEYS_FROZEN = "frozen    Ctrl-C: lower it    Ctrl-C again a second later: let go"
 _COLOURS = {Phase.START: "cyan", Phase.RUN: "green", Phase.STOP: "yellow"}
 
 
 class Picture:
     """Remembers what a picture needs of the frames before it."""
 
-    def __init__(self, about: About, *, unicode: bool = True) -> None:
-        """Nothing seen yet. `unicode`: the terminal can draw blocks."""
+    def __init__(self, about: About, *, unicode: bool = True, width: int = _WIDE) -> None:
+        """Nothing seen yet. `unicode`: the terminal can draw blocks; `width`: characters that it has in a line."""
         self._about = about
+        self._bar_length = _BAR if width >= _WIDE else _SHORT_BAR
         self._unicode = unicode
         self._lateness: deque[float] = deque(maxlen=_HISTORY)
         self._counts: deque[tuple[float, NDArray[Any]]] = deque()
@@ -65,14 +70,19 @@ class Picture:
 
     def draw(self, frame: np.void) -> RenderableType:
         """All of it."""
+        phase = Phase(int(frame["phase"]))
+        if phase is Phase.ENDED and self._cycle <= 0:  # it never flew: there is no arm to show
+            return Text(_words(frame["verdict"]), style="bold")
         parts: list[RenderableType] = [self._title(frame), self._joints(frame), self._timing(frame)]
         if frame["target"].size:
             parts.append(Text("target    " + " ".join(f"{v:+.3f}" for v in frame["target"])))
         parts += [Text(line, style="bold red") for line in _events(frame)[-_EVENTS:]]
-        if Phase(int(frame["phase"])) is Phase.ENDED:
+        if phase is Phase.ENDED:
             parts.append(Text(_words(frame["verdict"]), style="bold"))
-        else:
+        elif phase is not Phase.STOP:
             parts.append(Text(_KEYS, style="dim"))
+        else:
+            parts.append(Text(_KEYS_FROZEN if frame["stop"] == Stop.FREEZE else _KEYS_STOPPING, style="dim"))
         return Group(*parts)
 
     def line(self, frame: np.void) -> str:
@@ -100,7 +110,7 @@ class Picture:
         table.add_column("against its limits", no_wrap=True)
         for title in ("rad", "rad/s", "N·m", "command", "°C"):
             table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("envelope")
+        table.add_column("envelope", no_wrap=True, overflow="ellipsis")
         recent = self._recent()
         for i, name in enumerate(about.joints):
             low, high, q = about.lower[i], about.upper[i], float(frame["q"][i])
@@ -120,8 +130,9 @@ class Picture:
 
     def _bar(self, share: float) -> str:
         line, mark = ("─", "●") if self._unicode else ("-", "o")
-        place = min(max(round(share * (_BAR - 1)), 0), _BAR - 1) if np.isfinite(share) else 0
-        return "[" + line * place + mark + line * (_BAR - 1 - place) + "]"
+        last = self._bar_length - 1
+        place = min(max(round(share * last), 0), last) if np.isfinite(share) else 0
+        return "[" + line * place + mark + line * (last - place) + "]"
 
     def _timing(self, frame: np.void) -> Text:
         text = f"late      p99 {_time(float(frame['lateness_p99']))}, skipped {int(frame['skipped'])}  "
@@ -169,7 +180,7 @@ def _events(frame: np.void) -> list[str]:
 
 def watch(reader: SnapshotReader, console: Console, parent: int) -> bool:
     """Show the flight of the parent process until it ends; False: the process went away without an end."""
-    picture = Picture(reader.about, unicode=console.encoding.startswith("utf"))
+    picture = Picture(reader.about, unicode=console.encoding.startswith("utf"), width=console.width)
     return (_picture if console.is_terminal else _lines)(reader, console, picture, parent)
 
 

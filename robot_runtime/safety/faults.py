@@ -273,6 +273,7 @@ OUT_OF_DISTRIBUTION = FaultKind(
     Ending.POLICY,
     "record a calibration that covers this motion",
     ("out-of-distribution",),
+    ("test_the_guard_ends_a_flight_that_leaves_the_data",),
 )
 TARGET_SILENT = FaultKind(
     "target-silent",
@@ -322,7 +323,7 @@ E_STOP = FaultKind(
     Stop.TORQUE_OFF,
     _NOW,
     Ending.ASKED,
-    "find out why; the arm fell where it was",
+    "find out why before you start again; it lets go of the arm at once, wherever that is",
     ("e-stop",),
     ("test_the_emergency_stop_in_a_pipe", "test_the_emergency_stop_in_a_file"),
 )
@@ -333,7 +334,7 @@ LET_GO = FaultKind(
     Stop.TORQUE_OFF,
     _NOW,
     Ending.ASKED,
-    "nothing; the arm fell where it was",
+    "nothing",
     ("let-go",),
 )
 PARENT_GONE = FaultKind(

@@ -24,11 +24,11 @@ from robot_runtime.spec import ArmSpec
 __all__ = ["Fault", "Monitor", "Settings", "requested"]
 
 REQUESTS = {
-    Request.CTRL_C: (faults.OPERATOR_STOP, "Ctrl-C"),
-    Request.SIGTERM: (faults.OPERATOR_STOP, "SIGTERM"),
-    Request.SIGHUP: (faults.OPERATOR_STOP, "SIGHUP: the terminal was closed"),
-    Request.SPACE: (faults.OPERATOR_FREEZE, "space bar"),
-    Request.ESTOP: (faults.E_STOP, "e-stop"),
+    Request.CTRL_C: (faults.OPERATOR_STOP, "asked to stop by Ctrl-C"),
+    Request.SIGTERM: (faults.OPERATOR_STOP, "asked to stop by SIGTERM"),
+    Request.SIGHUP: (faults.OPERATOR_STOP, "asked to stop by SIGHUP: the terminal was closed"),
+    Request.SPACE: (faults.OPERATOR_FREEZE, "frozen by the space bar"),
+    Request.ESTOP: (faults.E_STOP, "the e-stop is pressed"),
     Request.PARENT_GONE: (faults.PARENT_GONE, "the process that started this one has ended"),
     Request.DISK_FULL: (faults.DISK_FULL, "no space left for the recording"),
     Request.RECORDER_FAILED: (faults.RECORDER_FAILED, "the recorder has died"),
@@ -232,16 +232,16 @@ class Monitor:
         for i in _indices(state.jumped):
             text = f"jumped to {state.q[i]:+.2f} rad faster than it can move"
             self._report_joint(faults.ENCODER_JUMP, i, now, text, float(state.q[i]))
-        for i in _indices(state.restarted):
-            self._report_joint(faults.SERVO_RESTARTED, i, now, "lost its power or restarted, and holds nothing")
-        for i in _indices(state.watchdog_tripped & ~state.restarted):
-            text = f"heard nothing for {self._spec.bus.watchdog:g} s and stopped by itself"
-            self._report_joint(faults.WATCHDOG_TRIPPED, i, now, text)
+        text = "lost its power or restarted, and holds nothing"
+        self._report_joints(faults.SERVO_RESTARTED, _indices(state.restarted), now, text)
+        text = f"heard nothing for {self._spec.bus.watchdog:g} s and stopped by itself"
+        tripped = _indices(state.watchdog_tripped & ~state.restarted)
+        self._report_joints(faults.WATCHDOG_TRIPPED, tripped, now, text)
         self._leave_out(state.restarted | state.watchdog_tripped)
 
     def _look_at_torque(self, state: JointState, now: float) -> None:
-        for i in _indices(~state.torque_on & ~state.restarted):
-            self._report_joint(faults.TORQUE_LOST, i, now, "has switched its torque off")
+        limp = _indices(~state.torque_on & ~state.restarted)
+        self._report_joints(faults.TORQUE_LOST, limp, now, "has switched its torque off")
         self._leave_out(~state.torque_on)
 
     def _error(self, state: JointState, i: int) -> str:
@@ -342,6 +342,17 @@ class Monitor:
             return
         self._told[kind.name] = told | 1 << i
         self.add(Fault(kind, (self._spec.joints[i].name,), value, now, self._text(kind, i, what)))
+
+    def _report_joints(self, kind: FaultKind, joints: list[int], now: float, what: str) -> None:
+        """Remember a fault of several joints, each once; what befalls all of them at once is one fault."""
+        told = self._told.get(kind.name, 0)
+        if told == 0 and len(joints) == len(self._spec.joints) > 1:
+            self._told[kind.name] = (1 << len(joints)) - 1
+            text = f"each of the {len(joints)} servos {what}"
+            self.add(Fault(kind, self._spec.joint_names, math.nan, now, _advised(text, kind)))
+            return
+        for i in joints:
+            self._report_joint(kind, i, now, what)
 
     def _text(self, kind: FaultKind, i: int, what: str) -> str:
         joint = self._spec.joints[i]

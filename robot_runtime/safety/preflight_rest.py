@@ -58,8 +58,12 @@ class _Rest:
         return (self.highest - self.lowest > SPREAD) | (self.speed > AT_REST)
 
 
-def check_at_rest(arm: Arm, period: float, latency: LatencyTimer | None = None) -> Iterator[Check]:
+def check_at_rest(
+    arm: Arm, period: float, latency: LatencyTimer | None = None, policy_rate: float | None = None
+) -> Iterator[Check]:
     """Positions, encoders, lost replies, and the bus against the period (s). Nothing is written.
+
+    `policy_rate` (Hz): what is advised is a multiple of it.
 
     Raises:
         PortVanishedError: the port went away.
@@ -73,7 +77,7 @@ def check_at_rest(arm: Arm, period: float, latency: LatencyTimer | None = None) 
     if rest.took:
         yield from _positions(arm)
         yield from _encoders(arm, rest)
-        yield _bus_time(arm, rest, period)
+        yield _bus_time(arm, rest, period, policy_rate)
     else:
         for name in ("position", "encoders", "bus"):
             yield Check(
@@ -174,7 +178,7 @@ def _encoders(arm: Arm, rest: _Rest) -> Iterator[Check]:
     yield from or_fine(insane(), fine)
 
 
-def _bus_time(arm: Arm, rest: _Rest, period: float) -> Check:
+def _bus_time(arm: Arm, rest: _Rest, period: float, policy_rate: float | None) -> Check:
     """Measured, because adapters and busy computers take their time; and by the bytes, which nothing makes faster."""
     bus, plan = arm.bus, arm.plan
     longer = bus.expected_time(plan.full.group) - bus.expected_time(plan.motion[0].group)
@@ -182,13 +186,16 @@ def _bus_time(arm: Arm, rest: _Rest, period: float) -> Check:
     wire = arm.cycle_time - bus.port.adapter_latency
     cycle = max(statistics.median(rest.took) + longer + write, wire)
     ok = False if cycle > FULL * period else (None if cycle > BUSY * period else True)
+    most = math.floor(BUSY / cycle)
+    if policy_rate and most > policy_rate:
+        most = math.floor(policy_rate * (most // policy_rate))
     latency = "see the latency timer, " if bus.port.adapter_latency > 2e-3 * WANTED_MS else ""
     return Check(
         "bus",
         ok=ok,
         found=f"{cycle * 1e3:.2f} ms a cycle, {wire * 1e3:.2f} of it on the wire: {cycle / period:.0%} of the period",
         wanted=f"at most {BUSY:.0%} of {period * 1e3:g} ms",
-        advice="" if ok else f"{latency}ask for at most {BUSY / cycle:.0f} Hz, or raise the baud ('robot-setup baud')",
+        advice="" if ok else f"{latency}ask for at most {most} Hz, or raise the baud ('robot-setup baud')",
     )
 
 

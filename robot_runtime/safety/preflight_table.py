@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -40,16 +41,46 @@ def or_fine(wrong: Iterable[Check], fine: Check) -> Iterator[Check]:
 _MARKS = {True: ("ok", "green"), None: ("note", "yellow"), False: ("FAILED", "bold red")}
 
 
-def table(checks: Iterable[Check]) -> Table:
-    """For a terminal."""
-    grid = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
-    for title in ("preflight", "", "found", "wanted", "what to do"):
-        grid.add_column(title, overflow="fold")
-    for check in checks:
-        mark, style = _MARKS[check.ok]
-        cells = (check.found, check.wanted, check.advice)
-        grid.add_row(Text(check.name), Text(mark, style=style), *(Text(cell) for cell in cells))
-    return grid
+_WIDE = 120
+"""Characters in a line from which a table of five columns can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Checks for a terminal: a table, or on a narrow one some lines each; what failed stands last."""
+
+    checks: tuple[Check, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As rich asks for it."""
+        if options.max_width >= _WIDE:
+            yield self._table()
+        else:
+            yield from self._lines()
+
+    def _table(self) -> Table:
+        grid = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
+        for title in ("preflight", "", "found", "wanted", "what to do"):
+            grid.add_column(title, overflow="fold")
+        for check in self.checks:
+            mark, style = _MARKS[check.ok]
+            cells = (check.found, check.wanted, check.advice)
+            grid.add_row(Text(check.name), Text(mark, style=style), *(Text(cell) for cell in cells))
+        return grid
+
+    def _lines(self) -> Iterator[Text]:
+        for check in self.checks:
+            mark, style = _MARKS[check.ok]
+            yield Text.assemble((f"{mark:8}", style), (check.name, "bold"), f": {check.found}")
+            if check.ok is not True:
+                for title, words in (("wanted: ", check.wanted), ("do: ", check.advice)):
+                    if words:
+                        yield Text.assemble(" " * 8, (title, "dim"), words)
+
+
+def table(checks: Iterable[Check]) -> Told:
+    """For a terminal: what is well, what is worth a word, what failed."""
+    return Told(tuple(sorted(checks, key=lambda check: (None, False).index(check.ok) if not check.ok else -1)))
 
 
 def as_data(checks: Iterable[Check]) -> list[dict[str, Any]]:

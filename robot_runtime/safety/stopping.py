@@ -107,7 +107,8 @@ class Stopping:
     @property
     def outcome(self) -> str:
         """What was done so far, in words."""
-        without = f", without {', '.join(self.left_out)}" if self.left_out else ""
+        all_out = len(self.left_out) == len(self._dead)  # then nothing was done without them
+        without = f", without {', '.join(self.left_out)}" if self.left_out and not all_out else ""
         return ", ".join(self._story) + without if self._story else "not stopped"
 
     def begin(self, stop: Stop, state: JointState, now: float) -> None:

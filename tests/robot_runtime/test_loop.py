@@ -201,3 +201,19 @@ def test_the_end_of_the_targets_ends_a_flight_without_a_duration(
 def test_a_readonly_flight_of_a_position_arm_does_not_miss_what_was_never_sent(tmp_path: Path) -> None:
     flown = fly_twin(tmp_path, "koch-v1.1", readonly=True, duration=2.0)
     assert flown.verdict.ending is Ending.COMPLETED, flown.verdict.text
+
+
+def test_targets_that_end_before_the_policy_begins_leave_their_last_one(tmp_path: Path) -> None:
+    policy, script = with_target(tmp_path), Script(Phase.RUN, after=3.0, request=Request.CTRL_C)
+
+    class Once(Targets):
+        def sample(self, inputs: Inputs, now: float) -> None:
+            script.sample(inputs, now)
+            inputs.target_stamp = max(inputs.target_stamp, 0.0)
+            inputs.request |= Request.TARGETS_ENDED
+
+    flown = fly_twin(
+        tmp_path, "xl330-pendulum", policy=policy, script=script, inputs=Once(0, 0), duration=None, target_silence=0.5
+    )
+    assert [f.kind.name for f in flown.verdict.faults] == ["operator-stop"]
+    assert flown.verdict.seconds == pytest.approx(3.0, abs=0.02)

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from robot_runtime.cli.dashboard import Picture
 from robot_runtime.flying import Phase
+from robot_runtime.safety.fault_kind import Stop
 from robot_runtime.snapshot import About, Snapshot, SnapshotReader
 
 ABOUT = About(
@@ -51,15 +52,40 @@ def snapshot() -> Iterator[Snapshot]:
     writer.close()
 
 
-def drawn(snapshot: Snapshot, picture: Picture, *, styles: bool = False) -> str:
+def drawn(snapshot: Snapshot, picture: Picture, *, styles: bool = False, width: int = 150) -> str:
     snapshot.publish()
     frame = SnapshotReader(snapshot.fd).read()
     assert frame is not None
     picture.see(frame)
-    console = Console(file=io.StringIO(), width=150, force_terminal=styles, color_system="standard" if styles else None)
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=styles, color_system="standard" if styles else None
+    )
     console.print(picture.draw(frame))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_the_keys_are_those_that_work_now(snapshot: Snapshot) -> None:
+    snapshot.row["phase"][0], snapshot.row["stop"][0] = Phase.STOP, Stop.LOWER
+    assert "stopping    Ctrl-C again" in drawn(snapshot, Picture(ABOUT))
+    snapshot.row["stop"][0] = Stop.FREEZE
+    assert "Ctrl-C: lower it" in drawn(snapshot, Picture(ABOUT))
+
+
+def test_a_narrow_terminal_gets_a_narrow_picture(snapshot: Snapshot) -> None:
+    picture = Picture(ABOUT, width=80)
+    before = drawn(snapshot, picture, width=80)
+    snapshot.row["cycle"][0], snapshot.row["time"][0] = 2, 12.6
+    snapshot.row["interventions"][0] = 1
+    after = drawn(snapshot, picture, width=80)
+    assert before.count("\n") == after.count("\n")  # its height stays while it flies
+    assert "position" in after
+
+
+def test_what_never_flew_is_no_picture_of_an_arm(snapshot: Snapshot) -> None:
+    snapshot.row["phase"][0], snapshot.row["cycle"][0] = Phase.ENDED, 0
+    snapshot.row["verdict"][0] = b"not started: torque is on"
+    assert drawn(snapshot, Picture(ABOUT)).strip() == "not started: torque is on"
 
 
 def test_a_picture_has_everything(snapshot: Snapshot) -> None:
@@ -75,7 +101,7 @@ def test_a_picture_has_everything(snapshot: Snapshot) -> None:
         "flights/7.mcap",
     ):
         assert part in text
-    for part in ("pan", "+0.970", "-1.95", "71", "+0.200 +0.000 +0.150", "space or Ctrl-C: stop"):
+    for part in ("pan", "+0.970", "-1.95", "71", "+0.200 +0.000 +0.150", "space: freeze"):
         assert part in text
     bars = [line[line.index("[") + 1 : line.index("]")] for line in text.splitlines() if "●" in line]
     assert [bar.index("●") for bar in bars] == [12, 23, 23]

@@ -246,7 +246,7 @@ def test_a_joint_that_is_limp_is_left_alone_though_it_answers() -> None:
 
 def test_what_was_asked_before_a_flight_is_told_as_what_it_was() -> None:
     (stop,) = requested(Request.SIGTERM, 1.0)
-    assert (stop.kind.name, stop.text) == ("operator-stop", "SIGTERM")
+    assert (stop.kind.name, stop.text) == ("operator-stop", "asked to stop by SIGTERM")
     assert worst(requested(Request.CTRL_C | Request.ESTOP, 1.0)).kind.name == "e-stop"  # type: ignore[union-attr]
     assert requested(0, 1.0) == []
 
