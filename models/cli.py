@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from models.errors import ExportError, NotProvenError, ParityError, PolicyImportError, UnsupportedError
+from models.importers.file_kinds import require_checkpoint
 from robot_runtime.policy.contract_json import draft_from_toml
 from robot_runtime.policy.draft import build
 from robot_runtime.policy.errors import PolicyError
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add("checkpoint", type=Path, help="a .zip that SB3 saved, or a model_*.pt that rsl_rl saved")
     add("--contract", type=Path, required=True, metavar="FILE", help="policy.toml: what the numbers mean")
     add("--out", type=Path, required=True, metavar="FILE", help="the ONNX to write")
+    add("--force", action="store_true", help="replace the ONNX that is there")
     add("--vecnormalize", type=Path, metavar="FILE", help="SB3: what VecNormalize.save() wrote beside the model")
     add("--raw-observations", action="store_true", help="SB3: it was trained without VecNormalize (SAC does not tell)")
     add("--activation", metavar="NAME", help="rsl_rl: the actor's activation function, such as elu")
@@ -84,6 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _import(options: argparse.Namespace) -> Exported:
     if options.out.suffix != ".onnx":
         raise _UsageError(f"--out {options.out}: give a name that ends in .onnx")
+    if not options.out.parent.is_dir():
+        raise _UsageError(f"--out {options.out}: there is no folder {options.out.parent}; make it first")
+    if options.out.exists() and not options.force:
+        raise _UsageError(f"--out {options.out}: there already; choose another name, or --force to replace it")
+    require_checkpoint(options.checkpoint)
     contract = build(draft_from_toml(options.contract), str(options.contract))
     from models.importers.checkpoint import import_policy  # noqa: PLC0415 (torch: takes seconds, may be missing)
 

@@ -9,6 +9,10 @@ DAMAGED = (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeErr
 """What reading a file that is cut, or something else altogether, may end in: readers of pickles have no class of it."""
 
 
+EXPORT = "export the policy as an ONNX where it was trained, and robot-run flies that (docs/policies.md says how)"
+"""The way that is open to every policy."""
+
+
 class ParityError(ValueError):
     """Two computations that should be one differ by more than rounding.
 

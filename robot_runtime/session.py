@@ -7,15 +7,15 @@ could change a command.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from robot_runtime.arm import Arm
 from robot_runtime.bus import Port
 from robot_runtime.bus.latency_timer import LatencyTimer
 from robot_runtime.flight.layout import CycleLayout
-from robot_runtime.flight.recorder import FlightRecorder
+from robot_runtime.flight.recorder import FlightRecorder, Level
 from robot_runtime.flight.ring import RecorderStatus
 from robot_runtime.flying import Inputs, InputSource, Request, Source
 from robot_runtime.loop import Loop
@@ -33,6 +33,10 @@ from robot_runtime.safety.stopping import HOLD_FOR, Stopping
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict, verdict
 
+if TYPE_CHECKING:
+    from robot_runtime.calibrated.file import Calibration
+    from robot_runtime.calibrated.maps import ResidualMaps
+
 BUS_RATE = 200.0
 """Hz, at least, when nobody asks for a rate: envelope and monitor act this often however slow the policy is."""
 
@@ -47,6 +51,7 @@ class Orders:
     hold_for: float = HOLD_FOR  # s
     target_silence: float | None = None  # s without a new target that ends the flight; None: targets do not stream
     box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None  # m, workspace of the tip
+    force: bool = False  # fly with a calibration that is not of this arm, or was not accepted
 
     @property
     def period(self) -> float:
@@ -126,13 +131,18 @@ def fly(
     facts: Facts = (),
     timer: LatencyTimer | None = None,
     recording: Recording | None = None,
+    calibration: Calibration | None = None,
+    adapter: str = "",
     show_checks: Callable[[list[Check]], bool] = passed,
     show_cycle: Callable[[Loop], None] | None = None,
 ) -> Verdict:
     """Fly a policy and say how it ended. `show_checks` sees the preflight and says whether to go on.
 
+    `calibration`: the arm's; without one the servos' nominal physics stand in. `adapter`: serial number of the port's.
+
     Raises:
         PolicyError: the policy does not fit the arm.
+        ArmCalError: the calibration's maps cannot be run, where `show_checks` went on all the same.
         ArmError, BusError: torque could not be switched on; it is off.
     """
     arm, checks = preflight(
@@ -146,27 +156,56 @@ def fly(
         recorder=recorder,
         box=Box(*orders.box) if orders.box else None,
         torque=not orders.readonly,
+        also=_calibration_checks(calibration, orders, adapter),
     )
     try:
         if not show_checks(checks) or arm is None:
-            wrong = "; ".join(f"{c.name}: {c.found}" for c in checks if c.ok is False)
-            if not wrong:
+            failed = [check for check in checks if check.ok is False]
+            if not failed:
                 return Verdict(Ending.COMPLETED, "nothing stands against a flight; only the checks were asked for")
-            return Verdict(Ending.PREFLIGHT, f"not started: {wrong}")
-        pilot = PolicyPilot(policy, arm, orders.period)
+            first, names = failed[0], ", ".join(dict.fromkeys(check.name for check in failed))
+            why = f"{first.name}: {first.found}" if len(failed) == 1 else f"{len(failed)} checks failed: {names}"
+            return Verdict(Ending.PREFLIGHT, f"not started: {why}")
+        maps = _maps(calibration, spec, orders)
+        pilot = PolicyPilot(policy, arm, orders.period, maps)
         loop = make_loop(
             arm, pilot, Inputs(target_size(policy.contract)), input_source, recorder, orders, show_cycle=show_cycle
         )
+        if maps is not None:
+            maps.follow(loop.command, pilot.by_goal)
+            for check in checks:
+                if check.ok is None and check.name.startswith("calibration"):
+                    recorder.event(f"{check.name}: {check.found}; wanted: {check.wanted}", Level.WARNING, "calibration")
         recorder.bind("observation", pilot.observation)
         recorder.bind("action", pilot.action)
         recorder.bind("mapped_q", pilot.mapped[0])
         recorder.bind("mapped_dq", pilot.mapped[1])
         recorder.bind("unmapped", pilot.intent)
         loop.fly()
-        return verdict(loop)
+        ended = verdict(loop)
+        return ended if maps is None else replace(ended, figures={**ended.figures, "calibration": maps.summary()})
     finally:
         if arm is not None:
             arm.close()
+
+
+def _calibration_checks(
+    calibration: Calibration | None, orders: Orders, adapter: str
+) -> Callable[[Arm], Iterable[Check]] | None:
+    if calibration is None:
+        return None
+    from robot_runtime.calibrated.check import checks_of  # noqa: PLC0415 (a flight without one starts sooner)
+
+    return checks_of(calibration, orders.period, adapter=adapter, force=orders.force)
+
+
+def _maps(calibration: Calibration | None, spec: ArmSpec, orders: Orders) -> ResidualMaps | None:
+    if calibration is None:
+        return None
+    from robot_runtime.calibrated.maps import ResidualMaps  # noqa: PLC0415 (as above)
+
+    # With torque off the arm does not do what it is told, which no calibration has seen.
+    return ResidualMaps(spec, calibration, orders.period, guarded=not orders.readonly)
 
 
 def make_loop(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.errors import CheckpointError, NotProvenError
+from models.errors import CheckpointError, ExportError, NotProvenError
 from models.export import Exported, export_policy
+from models.importers.file_kinds import is_sb3, require_checkpoint
 from models.importers.rsl_rl import RslRlPolicy, read_rsl_rl
-from models.importers.sb3 import Sb3Policy, is_sb3, read_sb3
+from models.importers.sb3 import Sb3Policy, read_sb3
 from robot_runtime.policy.contract import Contract
 
 
@@ -27,11 +28,13 @@ def import_policy(
 
     Raises:
         CheckpointError: a file cannot be used, or one contradicts the other.
+        OSError: the checkpoint cannot be read.
         UnsupportedError: a policy that cannot be rebuilt exactly.
         NotProvenError: the trainer's library is not installed, and `unproven` was not asked for.
         ExportError: contract and network do not fit, or the ONNX computes something else (ExportParityError).
     """
     policy: Sb3Policy | RslRlPolicy
+    require_checkpoint(checkpoint)
     if is_sb3(checkpoint):
         if activation is not None:
             raise CheckpointError(f"{checkpoint}: a model of Stable-Baselines3 says its own activation function")
@@ -42,6 +45,7 @@ def import_policy(
                 f"{checkpoint}: no model of Stable-Baselines3, so there was no VecNormalize around it"
             )
         policy = read_rsl_rl(checkpoint, activation, contract.action_size)
+    _require_sizes(policy, contract, checkpoint)
     try:
         reference = policy.reference()
     except NotProvenError:
@@ -50,3 +54,17 @@ def import_policy(
         reference = None
     provenance = {**policy.provenance, "proven_equal": reference is not None}
     return export_policy(policy.module, contract, out, provenance=provenance, reference=reference)
+
+
+def _require_sizes(policy: Sb3Policy | RslRlPolicy, contract: Contract, path: Path) -> None:
+    """Network and contract speak of as many numbers."""
+    if policy.size != contract.observation_size:
+        raise ExportError(
+            f"{path}: the network wants {policy.size} numbers, the contract says {contract.observation_size} "
+            f"({contract.observation_sum})"
+        )
+    if policy.actions != contract.action_size:
+        raise ExportError(
+            f"{path}: the network gives {policy.actions} actions, the contract names {contract.action_size} joints "
+            f"({', '.join(contract.action.joints)})"
+        )

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.errors import DAMAGED, CheckpointError, NotProvenError, UnsupportedError
+from models.errors import DAMAGED, EXPORT, CheckpointError, NotProvenError, UnsupportedError
 from models.networks import Normaliser, RecurrentActor, perceptron
 from models.parity import Array, Start, Step
 
@@ -158,13 +158,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
+        # torch's own text advises to load it all the same, which would run whatever it holds
         raise CheckpointError(
-            f"{path}: holds more than tensors and plain numbers, and what it holds is not run here: {error}"
+            f"{path}: holds more than tensors and plain numbers, and what it holds is not run here; {EXPORT}"
         ) from error
     except DAMAGED as error:
-        raise CheckpointError(f"{path}: neither a model of Stable-Baselines3 nor one of rsl_rl: {error}") from error
+        raise CheckpointError(f"{path}: not a checkpoint of rsl_rl, or damaged; {EXPORT}") from error
     if not isinstance(saved, dict):
         raise CheckpointError(f"{path}: not what rsl_rl's runner saves, but {type(saved).__name__}")
+    if {"run", "learner"} <= saved.keys():
+        raise CheckpointError(f"{path}: a checkpoint of robot-train, which writes the policy.onnx beside it itself")
     if "model_state_dict" in saved:
         raise UnsupportedError(f"{path}: saved by an rsl_rl before 4.0; export it to ONNX there, robot-run flies that")
     actor = saved.get("actor_state_dict")

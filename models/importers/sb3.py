@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.errors import DAMAGED, CheckpointError, NotProvenError, UnsupportedError
+from models.errors import DAMAGED, EXPORT, CheckpointError, NotProvenError, UnsupportedError
 from models.importers.pickles import Inert, read_pickle
 from models.networks import Bounded, Layers, Normaliser, Squashed, perceptron
 from models.parity import Array, Start
@@ -76,6 +76,16 @@ class Sb3Policy:
     normalise: VecNormalize | None
     provenance: Mapping[str, Any]
 
+    @property
+    def size(self) -> int:
+        """Numbers of an observation."""
+        return int(self.observation["low"].size)
+
+    @property
+    def actions(self) -> int:
+        """Numbers of an action."""
+        return int(self.action["low"].size)
+
     def reference(self) -> Start:
         """What SB3 itself computes: its own policy class with these weights, asked by `predict(deterministic=True)`.
 
@@ -106,14 +116,6 @@ class Sb3Policy:
             return action
 
         return lambda: step
-
-
-def is_sb3(path: Path) -> bool:
-    """Whether the file is what SB3's `save()` writes."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return {"data", "policy.pth"} <= set(archive.namelist())
 
 
 def read_sb3(path: Path, vecnormalize: Path | None = None, *, raw: bool = False) -> Sb3Policy:
@@ -195,7 +197,9 @@ def _read_zip(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
             version = "_stable_baselines3_version"
             return data, dict(weights), archive.read(version).decode().strip() if version in names else "unknown"
     except UnpicklingError as error:
-        raise CheckpointError(f"{path}: its policy.pth is no plain table of weights: {error}") from error
+        raise CheckpointError(
+            f"{path}: its policy.pth is no plain table of weights, and is not run; {EXPORT}"
+        ) from error
     except (zipfile.BadZipFile, *DAMAGED) as error:
         raise CheckpointError(f"{path}: not a model of Stable-Baselines3, or damaged: {error}") from error
 

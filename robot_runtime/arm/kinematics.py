@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import mujoco
@@ -122,6 +122,18 @@ class Kinematics:
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_rne(self._model, self._data, 0, self._bias)
         return np.dot(self._bias, self._fold, out=out)
+
+    def weigh_only(self, factors: Mapping[str, float]) -> None:
+        """From now on `gravity` is that of these shares of the masses: of what hangs on a named joint up to the next
+        named one (joint -> factor, negative for less than nothing). Everything else weighs nothing.
+        """
+        model, owner = self._model, np.zeros(self._model.nbody)
+        for body in range(1, model.nbody):
+            first, count = int(model.body_jntadr[body]), int(model.body_jntnum[body])
+            names = (mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_JOINT, first + k) for k in range(count))
+            inherited = owner[model.body_parentid[body]]
+            owner[body] = next((factors[name] for name in names if name in factors), inherited)
+        model.body_mass[:] *= owner
 
     def dynamics(
         self,

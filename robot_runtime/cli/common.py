@@ -25,6 +25,7 @@ from robot_runtime.arm import (
     TorqueOnError,
 )
 from robot_runtime.bus import Bus, BusError, Port, PortError, SerialPort
+from robot_runtime.calibrated.errors import ArmCalError
 from robot_runtime.policy import PolicyError
 from robot_runtime.servos import ServoDataError, UnknownServoError
 from robot_runtime.setup.apply import HIGHEST_ID
@@ -77,6 +78,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (UnknownServoError, ExitCode.USAGE),
     (UsageError, ExitCode.USAGE),
     (PolicyError, ExitCode.USAGE),
+    (ArmCalError, ExitCode.USAGE),
     (TwinStartError, ExitCode.USAGE),  # its own words say what was wrong with its arm, gap or fault
     (SetupError, ExitCode.SERVOS),
     (BusError, ExitCode.SERVOS),

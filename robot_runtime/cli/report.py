@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ _EXAMPLES = """  robot-report flight.mcap                 writes flight.html bes
 
 _NO_CLIP = "--clip shows the arm here, moving (with 'pip install mujoco')."
 
+_CODES = """exit codes:
+  0    the recording is whole
+  1    something is missing in the recording, or damaged; what is left is shown
+  2    wrong usage, not a flight, or a page that cannot be written
+  130  interrupted
+
+How the flight itself ended is in the text and in --json; it does not change the exit code."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `robot-report`."""
@@ -27,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "interventions, timing, heat, events and where everything came from.",
         _EXAMPLES,
     )
+    parser.epilog = f"examples:\n{_EXAMPLES}\n\n{_CODES}"
     parser.add_argument("flight", metavar="FLIGHT", type=Path, help="the recording, an MCAP file")
     parser.add_argument("--out", metavar="PAGE", type=Path, help="the page to write; FLIGHT.html if not given")
     parser.add_argument("--clip", action="store_true", help="render a moving picture of the arm into the page")
@@ -52,7 +62,7 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode:
         out.write_text(page(flight, arm, numbers, _clip(flight, screen) if args.clip else _NO_CLIP), encoding="utf-8")
     screen.result({**numbers, "page": None if out is None else str(out)})
     _show(numbers, out, screen)
-    return ExitCode.FOUND if flight.truncated else ExitCode.FINE
+    return ExitCode.FOUND if numbers["damage"] else ExitCode.FINE
 
 
 def _clip(flight: Flight, screen: Screen) -> bytes | str:
@@ -67,14 +77,14 @@ def _clip(flight: Flight, screen: Screen) -> bytes | str:
 
 
 def _show(numbers: dict[str, Any], out: Path | None, screen: Screen) -> None:
-    verdict = numbers["verdict"]
-    if verdict is None:
-        screen.say("no verdict: the program was gone before it could say how the flight ended")
-    else:
-        screen.say(f"{verdict.get('verdict')}: {verdict.get('text', '')}")
+    screen.say(numbers["ending"])
     rate = f" at {numbers['rate']:.0f} Hz" if numbers["rate"] else ""
     screen.say(f"{numbers['cycles']} cycles in {numbers['seconds']:.1f} s{rate}, {numbers['skipped']} skipped")
     for what in numbers["damage"]:
-        screen.say(f"the file is damaged: {what}")
+        screen.say(f"the recording is not whole: {what}")
     if out is not None:
         screen.say(f"-> {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,19 +11,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robot_runtime.bus import Bus, SerialPort
 from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, run
-from robot_runtime.flight.contents import attach_arm, attach_policy
+from robot_runtime.flight.contents import attach_arm, attach_calibration, attach_policy
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
 from robot_runtime.flying import Inputs
 from robot_runtime.live import Live, about
 from robot_runtime.operator_inputs import Operator
 from robot_runtime.policy.load import Policy, arm_named, load_policy
+from robot_runtime.policy.pilot import require_flyable
 from robot_runtime.policy.targets import TargetSource, target_source
-from robot_runtime.realtime import PRIORITY, RealTime
+from robot_runtime.realtime import PRIORITY, RealTime, usable_cores
 from robot_runtime.realtime import Settings as RealTimeSettings
 from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.monitor import requested
@@ -34,6 +35,9 @@ from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm
 from robot_runtime.twin_process import TwinProcess
 from robot_runtime.verdict import Verdict
+
+if TYPE_CHECKING:
+    from robot_runtime.calibrated.file import Calibration
 
 _EXAMPLES = """  robot-run --policy reach.onnx                        on the twin of the arm that it was made for
   robot-run --policy reach.onnx --port /dev/ttyUSB0    on a real arm
@@ -47,8 +51,8 @@ _ENDINGS = """exit codes:
   0    completed: it ran as long as it was asked to, and nothing was wrong
   2    wrong usage, or a file that cannot be used
   3    no port, or trouble with it
-  4    servos are missing, wrong, or do not answer as they should
-  5    refused: the preflight found something wrong
+  4    servos did not let their torque be switched on
+  5    refused: the preflight found something wrong, such as servos that do not answer
   10   somebody asked it to stop
   11   the bus: servos could not be heard, or the port is gone
   12   a servo is not well: error, heat, voltage, restart, encoder
@@ -61,7 +65,9 @@ TWIN_PRIORITY = PRIORITY - 10
 """Below the loop: while it spins, the twin runs on another core or waits."""
 
 _BYTES_A_CYCLE = 700
-"""In the recording, for an arm of six joints, with half as much again to spare; measured by benchmarks/loop.py."""
+"""In the recording: 461 bytes a cycle were seen for six joints, and half as much again to spare."""
+
+_TARGET_SILENCE = 1.0  # s
 
 _ROOM = 10.0
 """Minutes of recording that there must be room for when nobody says how long the flight is."""
@@ -83,6 +89,8 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as its trainer exported it")
     add("--contract", type=Path, metavar="TOML", help="what its numbers mean, where it does not say so itself")
+    add("--calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate found of this very arm")
+    add("--force", action="store_true", help="fly with a calibration of another arm, or one that was not accepted")
     add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the policy names")
     add("--port", help="serial port, such as /dev/ttyUSB0; without it the twin is started")
     add(
@@ -101,24 +109,26 @@ def _parser() -> Parser:
         "--target-silence",
         type=_positive,
         metavar="S",
-        default=1.0,
-        help="with --target -: end after so long without",
+        help=f"with --target -: end after so long without (default: {_TARGET_SILENCE:g})",
     )
-    add(
-        "--record",
-        type=Path,
-        metavar="DIR",
-        default=Path("flights"),
-        help="where to record (default: flights)",
+    recording = parser.add_mutually_exclusive_group()
+    recording.add_argument(
+        "--record", type=Path, metavar="DIR", default=Path("flights"), help="where to record (default: flights)"
     )
-    add("--no-record", action="store_true", help="record nothing")
+    recording.add_argument("--no-record", action="store_true", help="record nothing")
     add("--workspace", type=_floats(6), metavar="X0,Y0,Z0,X1,Y1,Z1", help="a box (m, base frame) that the tip stays in")
     add("--hold-for", type=_positive, metavar="S", default=HOLD_FOR, help="s that a held arm waits before it lowers")
-    add("--estop", metavar="FD|PATH", help="an emergency stop: a descriptor or a file, such as a GPIO's value")
+    add(
+        "--estop",
+        type=_estop,
+        metavar="FD|PATH",
+        help="an emergency stop: a descriptor or a file, such as a GPIO's value",
+    )
     add("--cores", type=_cores, metavar="N,..", help="run on these processor cores")
     add("--readonly", action="store_true", help="torque stays off; everything else happens")
-    add("--preflight-only", action="store_true", help="stop behind the checks")
-    add("--explain", action="store_true", help="say what was understood of the policy, and stop")
+    short = parser.add_mutually_exclusive_group()
+    short.add_argument("--preflight-only", action="store_true", help="stop behind the checks")
+    short.add_argument("--explain", action="store_true", help="say what was understood of the policy, and stop")
     twin = parser.add_argument_group("without --port")
     twin.add_argument("--gap", metavar="NAME", help="how the twin differs from its data: mild, harsh, random:N, a file")
     twin.add_argument("--fault", action="append", default=[], metavar="SPEC", help="a fault of it; see robot-twin")
@@ -137,13 +147,17 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
         understood = explain(policy, spec)
         screen.line(understood)
         screen.out.print(render(understood))
-        return ExitCode.FINE
+        return ExitCode.USAGE if understood["mismatch"] else ExitCode.FINE
     targets = target_source(args.target, policy.contract.target)
+    calibration = _calibration(args)
     orders = _orders(args, policy)
+    require_flyable(policy.contract, spec, orders.period)
     with ExitStack() as stack:
         port = stack.enter_context(_port(args, spec, screen))
         recorder = stack.enter_context(_recorder(args, spec, policy, orders))
-        verdict = _fly(args, screen, spec, policy, orders, targets, recorder, port, stack)
+        if calibration is not None:
+            attach_calibration(recorder, args.calibration, calibration)
+        verdict = _fly(args, screen, spec, policy, calibration, orders, targets, recorder, port, stack)
         recorder.metadata("verdict", verdict.as_json())
         verdict = verdict.recorded(recorder.close())
         _tell(verdict, recorder, screen)
@@ -157,6 +171,7 @@ def _fly(
     screen: Screen,
     spec: ArmSpec,
     policy: Policy,
+    calibration: Calibration | None,
     orders: Orders,
     targets: TargetSource,
     recorder: NullRecorder,
@@ -179,7 +194,7 @@ def _fly(
             Operator(
                 keys=not args.json,
                 typed=targets.descriptor,
-                estop=_estop(args.estop),
+                estop=args.estop,
                 watchers=(recorder_watcher(recorder),),
             )
         )
@@ -211,6 +226,8 @@ def _fly(
             facts=facts,
             timer=port.latency_timer,
             recording=_room(args, orders),
+            calibration=calibration,
+            adapter=_adapter(args) if calibration is not None else "",
             show_checks=show_checks,
             show_cycle=live,
         )
@@ -222,15 +239,39 @@ def _fly(
 
 
 def _orders(args: argparse.Namespace, policy: Policy) -> Orders:
-    box = args.workspace
+    box, silence = args.workspace, args.target_silence
+    if box and not all(low < high for low, high in zip(box[:3], box[3:], strict=True)):
+        raise UsageError("--workspace: first the lower corner, then the upper one: X0 < X1, Y0 < Y1, Z0 < Z1, in m")
+    if silence is not None and args.target != "-":
+        raise UsageError("--target-silence is for targets that stream in: with --target -")
+    if args.cores and (missing := sorted(set(args.cores) - usable_cores())):
+        raise UsageError(f"--cores: this process may not run on core {missing[0]}; it may on {sorted(usable_cores())}")
     return Orders(
         rate=bus_rate(policy.contract.rate, args.rate),
         duration=args.duration,
         readonly=args.readonly,
         hold_for=args.hold_for,
-        target_silence=args.target_silence if args.target == "-" else None,
+        target_silence=(silence or _TARGET_SILENCE) if args.target == "-" else None,
         box=((box[0], box[1], box[2]), (box[3], box[4], box[5])) if box else None,
+        force=args.force,
     )
+
+
+def _calibration(args: argparse.Namespace) -> Calibration | None:
+    if args.calibration is None:
+        if args.force:
+            raise UsageError("--force is for a calibration that would be refused: give it with --calibration")
+        return None
+    from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415 (a flight without one starts sooner)
+
+    return Calibration.read(args.calibration)
+
+
+def _adapter(args: argparse.Namespace) -> str:
+    """Serial number of the USB adapter; the twin's port has none."""
+    from robot_runtime.calibrated.identity import adapter_serial  # noqa: PLC0415 (as above)
+
+    return adapter_serial(args.port) if args.port else ""
 
 
 @contextmanager
@@ -290,8 +331,11 @@ def _room(args: argparse.Namespace, orders: Orders) -> Recording | None:
     return Recording(args.record, _BYTES_A_CYCLE * orders.rate * 60, minutes)
 
 
-def _estop(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
+def _estop(text: str) -> int | str:
+    """A descriptor or a file, for argparse."""
+    if not text.isdigit() and not Path(text).exists():
+        raise argparse.ArgumentTypeError(f"'{text}': there is no such file, and it is no number of a descriptor")
+    return int(text) if text.isdigit() else text
 
 
 def _show_checks(checks: list[Check], screen: Screen, *, briefly: bool) -> None:

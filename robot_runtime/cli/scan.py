@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -167,3 +168,7 @@ def _servo_json(servo: FoundServo) -> dict[str, Any]:
 def _rounded(reading: ServoReading | None, register: str) -> float | None:
     value = reading.si(register) if reading else None
     return None if value is None else round(value, 6)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -274,3 +275,7 @@ def _reboot(args: argparse.Namespace, screen: Screen) -> ExitCode:
         screen.say(f"servo {number} is back, {'hardware error: ' + ', '.join(names) if names else 'no error'}")
     screen.result({"rebooted": [{"id": number, "errors": names} for number, names in errors.items()]})
     return ExitCode.FOUND if any(errors.values()) else ExitCode.FINE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

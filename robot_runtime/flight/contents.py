@@ -18,6 +18,7 @@ from robot_runtime.policy.onnx_data import files_of
 from robot_runtime.spec import ArmSpec, load_arm
 
 if TYPE_CHECKING:
+    from robot_runtime.calibrated.file import Calibration
     from robot_runtime.flight.reader import Flight
 
 
@@ -28,6 +29,7 @@ class Belongings:
     arm: ArmSpec
     policy: Policy
     orders: Mapping[str, Any]
+    calibration: Calibration | None = None
 
 
 def attach_arm(recorder: FlightRecorder, spec: ArmSpec) -> None:
@@ -53,12 +55,19 @@ def attach_policy(recorder: FlightRecorder, network: Path, contract: Contract, o
         recorder.attach(f"policy/{file.relative_to(network.parent)}", file)
 
 
+def attach_calibration(recorder: FlightRecorder, path: Path, calibration: Calibration) -> None:
+    """The calibration's file, and what it is."""
+    told = {"file": path.name, "digest": calibration.digest, "accepted": calibration.accepted}
+    recorder.metadata("calibration", {**told, "identity": calibration.identity.as_json()})
+    recorder.attach("calibration/arm.cal", path)
+
+
 def belongings(flight: Flight, folder: Path) -> Belongings:
     """Unpack a flight's files into an empty folder and load them.
 
     Raises:
         FlightError: it carries no policy.
-        ArmSpecError, PolicyError: what it carries cannot be used.
+        ArmSpecError, PolicyError, ArmCalError: what it carries cannot be used.
     """
     from robot_runtime.flight.reader import FlightError  # noqa: PLC0415 (a flight starts sooner without the reader)
 
@@ -69,4 +78,13 @@ def belongings(flight: Flight, folder: Path) -> Belongings:
     contract = folder / "contract.json"
     contract.write_text(told["contract"], encoding="utf-8")
     spec = load_arm(folder / "arm")
-    return Belongings(spec, load_policy(folder / "policy" / told["file"], spec, contract), plain(told)["orders"])
+    policy = load_policy(folder / "policy" / told["file"], spec, contract)
+    return Belongings(spec, policy, plain(told)["orders"], _calibration(flight, folder))
+
+
+def _calibration(flight: Flight, folder: Path) -> Calibration | None:
+    if "calibration" not in flight.metadata:
+        return None
+    from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415 (a flight without one starts sooner)
+
+    return Calibration.read(folder / "calibration" / "arm.cal")

@@ -14,7 +14,7 @@ import numpy as np
 
 from robot_runtime.flight.charts import Line, histogram, lines, micro, raster
 from robot_runtime.flight.reader import Flight
-from robot_runtime.flight.summary import MEASURED, durations, phases
+from robot_runtime.flight.summary import MEASURED, durations, ending, phases
 from robot_runtime.spec import ArmSpec
 
 _LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error", 5: "fatal"}
@@ -85,16 +85,12 @@ def _when(flight: Flight) -> str:
 
 
 def _verdict(flight: Flight, numbers: Mapping[str, Any]) -> str:
-    verdict = numbers["verdict"]
-    if verdict is None:
-        mood, name, text = "bad", "no verdict", "the program was gone before it could say how the flight ended"
-    else:
-        mood = "good" if verdict.get("exit_code") == 0 else "bad"
-        name, text = str(verdict.get("verdict", "?")), str(verdict.get("text", ""))
+    verdict, (name, text) = numbers["verdict"], ending(flight)
+    mood = "good" if verdict is not None and verdict.get("exit_code") == 0 and not numbers["damage"] else "bad"
     parts = [f"<div class='verdict {mood}'><b>{escape(name)}</b> {escape(text)}"]
     if verdict is not None and verdict.get("outcome"):
         parts.append(f"<br>{escape(str(verdict['outcome']))}")
-    parts += [f"<br><span class='bad'>{escape(text)}</span>" for text in flight.damage]
+    parts += [f"<br><span class='bad'>{escape(text)}</span>" for text in numbers["damage"]]
     rate = numbers["rate"]
     facts = [("cycles", numbers["cycles"]), ("seconds", f"{numbers['seconds']:.2f}")]
     facts += [("Hz", f"{rate:.1f}" if rate else "-"), ("cycles skipped", numbers["skipped"])]

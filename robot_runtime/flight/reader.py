@@ -61,6 +61,9 @@ class Flight:
     epoch_ns: int
     """ns since 1970 when the port's clock stood at zero."""
 
+    unbroken: int
+    """Cycles in front of the first hole that damage has torn; all, where there is none."""
+
     packed: Sequence[bytes] = field(repr=False, default=())
 
     def __len__(self) -> int:
@@ -75,6 +78,12 @@ class Flight:
     def truncated(self) -> bool:
         """Whether something is missing."""
         return bool(self.damage)
+
+    @property
+    def lost(self) -> int:
+        """Cycles that ran and are not in it, by the numbers of those that are."""
+        gaps = np.diff(self["cycle"].astype(np.int64)) - 1 - self["skipped"][1:]
+        return int(gaps[gaps > 0].sum())
 
     @property
     def verdict(self) -> Mapping[str, str] | None:
@@ -136,6 +145,7 @@ def _flight(path: Path, records: Records, messages: Mapping[str, Messages]) -> F
         records.attachments,
         records.damage,
         epoch,
+        int(np.append(np.flatnonzero(sequence != np.arange(len(sequence))), len(sequence))[0]),
         [data[_CDR + 4 :] for data in messages.get("/raw", none)],
     )
 

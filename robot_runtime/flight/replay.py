@@ -23,7 +23,7 @@ class ReplayInputs:
 
     def __init__(self, flight: Flight) -> None:
         """From its first cycle."""
-        self._request = flight["request"].tolist()
+        self._request = flight["request"][: flight.unbroken].tolist()
         self._stamp = flight["target_stamp"].tolist()
         self._target = flight.columns.get("target")
         self._next = 0
@@ -67,7 +67,7 @@ class CheckingRecorder(NullRecorder):
         """Compare this cycle. Raises ReplayEndedError when there are more than were recorded."""
         super().put()
         k = self.cycles
-        if k >= len(self._flight):
+        if k >= self._flight.unbroken:
             raise ReplayEndedError(f"the recording ends after {k} cycles")
         for name, view, column in self._pairs:
             recorded = column[k : k + 1].reshape(view.shape)
@@ -110,14 +110,15 @@ class ReplayResult:
 
     @property
     def identical(self) -> bool:
-        """Every command of every recorded cycle is the same, bit for bit, and every packet; and there are cycles."""
+        """Every command that could be compared is the same, bit for bit, and every packet; and there are some."""
         return self.agrees(0.0) and not self.divergences
 
     def agrees(self, tolerance: float) -> bool:
-        """No command of any recorded cycle is further off than this, in the unit of its joint's mode."""
+        """No command that could be compared is further off than this, in the unit of its joint's mode."""
         command = self.differences.get("command")
         near = command is None or (command.worst <= tolerance and tolerance > 0.0)
-        return near and not self.diverged and self.cycles == self.recorded > 0
+        to_the_end = self.cycles == self.recorded or bool(self.ended)
+        return near and not self.diverged and to_the_end and self.cycles > 0
 
 
 def _first(error: BaseException) -> BaseException:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.flight.reader import Flight
+from robot_runtime.flight.recorder import Level
 from robot_runtime.flying import Phase
 from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec, load_arm
 
@@ -31,6 +32,9 @@ MEASURED = {
 
 SECTIONS = ("read", "act", "limit", "write", "lateness")
 """What is timed in every cycle."""
+
+WRITER = "recorder"
+"""Who speaks in the log for the process that writes it."""
 
 _QUANTILES = {"median": 0.5, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
@@ -82,12 +86,38 @@ def plain(data: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+def ending(flight: Flight) -> tuple[str, str]:
+    """How the flight ended, in a word and in a sentence, as far as the recording knows."""
+    verdict = flight.verdict
+    if verdict is not None:
+        name = verdict.get("verdict", "?")
+        return name, verdict.get("text", "").removeprefix(f"{name}: ")
+    if any(e.name == WRITER and e.level >= Level.FATAL for e in flight.events):
+        return "no verdict", "the program was gone before it could say how the flight ended"
+    if flight.truncated:
+        why = "the recording breaks off before it: a full disk, a writer that failed or was killed, or a file cut short"
+    else:
+        why = "the command ended without one"
+    worries = [e for e in flight.events if e.level >= Level.WARNING]
+    if not worries:
+        return "no verdict", why
+    last, start = worries[-1], float(flight["begin"][0]) if len(flight) else 0.0
+    return "no verdict", f"{why}. The last warning in it, at {last.time - start:.1f} s: {last.text}"
+
+
+def incomplete(flight: Flight) -> list[str]:
+    """What is wrong or missing in the recording, in words."""
+    lost = [f"cycles that ran and are not in it: {flight.lost}"] if flight.lost else []
+    return [*flight.damage, *lost]
+
+
 def summary(flight: Flight, arm: ArmSpec | None) -> dict[str, Any]:
     """Everything in numbers, for `--json` and for the page."""
     begin = flight["begin"]
     return {
         "file": str(flight.path),
-        "damage": list(flight.damage),
+        "damage": incomplete(flight),
+        "ending": ": ".join(ending(flight)),
         "verdict": None if flight.verdict is None else plain(flight.verdict),
         "cycles": len(flight),
         "seconds": float(begin[-1] - begin[0]) if len(flight) else 0.0,

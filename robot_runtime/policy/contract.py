@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from robot_runtime.policy.errors import ContractError
+from robot_runtime.policy.errors import ContradictionError
 
 VERSION = 1
 """Of the JSON form; a reader refuses a newer one."""
@@ -90,7 +90,7 @@ class Contract:
     """Everything that a run needs to know of a policy beyond the network itself.
 
     Raises:
-        ContractError: it contradicts itself; so no contract ever does.
+        ContradictionError: it contradicts itself; so no contract ever does.
     """
 
     observation: tuple[Term, ...]
@@ -109,14 +109,19 @@ class Contract:
         return sum(term.size * term.history for term in self.observation)
 
     @property
+    def observation_sum(self) -> str:
+        """How these numbers come together, for messages: joint_position 4x2 + last_action 4."""
+        return " + ".join(f"{t.kind} {t.size}{f'x{t.history}' if t.history > 1 else ''}" for t in self.observation)
+
+    @property
     def action_size(self) -> int:
         """Numbers that come out."""
         return len(self.action.joints)
 
     def __post_init__(self) -> None:
         """Check that it makes sense in itself."""
-        for key, problem in problems(self):
-            raise ContractError(f"{key}: {problem}")
+        if found := list(problems(self)):
+            raise ContradictionError(found)
 
 
 def problems(contract: Contract) -> Iterator[tuple[str, str]]:

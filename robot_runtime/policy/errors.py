@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PolicyError(Exception):
     """Base of what loading or flying a policy raises."""
@@ -24,6 +26,15 @@ class ContractError(PolicyError, ValueError):
         - The terms add up to 20 numbers and the network takes 22.
         - The contract is of a newer version than this software.
     """
+
+
+class ContradictionError(ContractError):
+    """A contract contradicts itself; `problems`: every key that is wrong, and what is wrong with it."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        """From all that is wrong."""
+        super().__init__("\n".join(f"{key}: {problem}" for key, problem in problems))
+        self.problems = problems
 
 
 class IncompleteContractError(ContractError):

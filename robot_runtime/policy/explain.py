@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from robot_runtime.policy.action import routes
 from robot_runtime.policy.contract import Action, Target, Term
+from robot_runtime.policy.errors import ModeError
 from robot_runtime.policy.load import Policy, start_pose
 from robot_runtime.policy.maps import Maps, NominalMaps
 from robot_runtime.spec import ArmSpec
@@ -25,15 +28,13 @@ _UNITS = {
     "duty": "-1 to 1",
 }
 
+_CANNOT = "NOT POSSIBLE"
+
 
 def explain(policy: Policy, spec: ArmSpec, maps: Maps | None = None) -> dict[str, Any]:
-    """Everything that was understood, as plain data.
-
-    Raises:
-        ModeError: the arm cannot do what the policy says.
-    """
+    """Everything that was understood, as plain data; `mismatch`: what the policy says and this arm cannot do."""
     contract = policy.contract
-    ways = routes(contract.action, spec, (maps or NominalMaps(spec)).carries)
+    ways, mismatch = _ways(contract.action, spec, maps or NominalMaps(spec))
     held = [name for name in spec.joint_names if name not in contract.action.joints]
     return {
         "network": str(policy.network.file.path),
@@ -51,8 +52,9 @@ def explain(policy: Policy, spec: ArmSpec, maps: Maps | None = None) -> dict[str
         },
         "observation": _terms(contract.observation, contract.target, stacked=contract.stacked),
         "observation_from": policy.origin.get("observation", ""),
-        "action": _action(contract.action, [way.name.lower() for way in ways], policy),
+        "action": _action(contract.action, ways, policy),
         "held": held,
+        "mismatch": mismatch,
         "target": _target(contract.target, policy.origin.get("target", "")),
         "provenance": dict(contract.provenance),
     }
@@ -99,7 +101,21 @@ def render(understood: dict[str, Any]) -> RenderableType:
             action["unit"],
             _by(joint),
         )
-    return Group(facts, terms, outputs)
+    cannot = [Text(f"cannot be flown: {why}", style="bold red") for why in understood["mismatch"]]
+    return Group(facts, terms, outputs, *cannot)
+
+
+def _ways(action: Action, spec: ArmSpec, maps: Maps) -> tuple[list[str], list[str]]:
+    """How each joint goes, and why those that cannot do not."""
+    ways, mismatch = [], []
+    for joint in action.joints:
+        try:
+            (way,) = routes(replace(action, joints=(joint,)), spec, maps.carries)
+            ways.append(way.name.lower())
+        except ModeError as error:
+            ways.append(_CANNOT)
+            mismatch.append(str(error))
+    return ways, mismatch
 
 
 def _terms(terms: tuple[Term, ...], target: Target | None, *, stacked: bool) -> list[dict[str, Any]]:

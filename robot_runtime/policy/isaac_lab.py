@@ -88,7 +88,7 @@ class _Descriptor:
         draft.refused = refused
         sizes = [t.size for t in values.get("observation", ()) if t.kind == "target"]
         if sizes:
-            draft.offers["target"] = TARGET_LINES.replace("size = ?", f"size = {sizes[0]}")
+            draft.offers["target"] = TARGET_LINES.replace("# size = ?", f"size = {sizes[0]}")
         return draft
 
     def error(self, key: str, problem: str) -> ContractError:

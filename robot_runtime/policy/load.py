@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from robot_runtime.arm.state import Floats
 from robot_runtime.policy.contract import Contract
-from robot_runtime.policy.draft import build
-from robot_runtime.policy.errors import ContractError, IncompleteContractError
+from robot_runtime.policy.draft import OBSERVATION_LINES, Draft, build, require_complete
+from robot_runtime.policy.errors import ContractError
 from robot_runtime.policy.network import Network, OnnxFile
 from robot_runtime.policy.sources import draft_of
 from robot_runtime.spec import ArmSpec
@@ -44,8 +46,11 @@ def load_policy(path: str | Path, spec: ArmSpec, contract_path: str | Path | Non
     """
     file = OnnxFile(Path(path))
     draft = draft_of(file.path, file.metadata, Path(contract_path) if contract_path else None)
-    contract = build(draft, str(path))
-    require_arm(contract, spec)
+    _offer(draft, spec)
+    if wrong := list(_of_arm(draft.values, spec)):
+        _require_meant(draft, spec, str(path))
+        draft.wrong += [(key.split(".")[0], draft.told(key, problem, str(path))) for key, problem in wrong]
+    contract = build(draft, str(path), _sizes(file))
     require_sizes(contract, file)
     network = Network(file, contract.observation_size, contract.action_size)
     source = "; ".join(dict.fromkeys(draft.origin.values()))
@@ -57,32 +62,51 @@ def arm_named(path: str | Path, contract_path: str | Path | None = None) -> str:
 
     Raises:
         PolicyFileError: the network cannot be used.
-        ContractError: a source of its contract cannot be read, or none names an arm.
+        ContractError: a source of its contract cannot be read, or none names an arm; all else that is missing is told.
     """
     file = OnnxFile(Path(path))
     draft = draft_of(file.path, file.metadata, Path(contract_path) if contract_path else None)
     name = str(draft.values.get("arm", ""))
-    if not name:
-        raise IncompleteContractError(f"{path}: nothing says for which arm it is; say it with --arm")
-    return name
+    if name:
+        return name
+    draft.values.pop("arm", None)
+    require_complete(draft, str(path), _sizes(file), also=("arm",))
+    raise AssertionError("an arm that is missing is complained of")
 
 
-def require_arm(contract: Contract, spec: ArmSpec) -> None:
-    """Every joint that the contract names is one of the arm's, and the start pose is one that it can take.
-
-    Raises:
-        ContractError: it is not.
-    """
-    named = {f"observation.{i + 1}.joints": term.joints for i, term in enumerate(contract.observation)}
-    named["action.joints"] = contract.action.joints
-    named["target.joints"] = contract.target.joints if contract.target else ()
-    named["start"] = () if isinstance(contract.start, str) else tuple(contract.start)
+def _of_arm(values: Mapping[str, Any], spec: ArmSpec) -> Iterator[tuple[str, str]]:
+    """What a contract, complete or not, says of joints and poses that this arm does not have: key, problem."""
+    named = {f"observation.{i + 1}.joints": term.joints for i, term in enumerate(values.get("observation", ()))}
+    named["action.joints"] = values.get("action.joints", ())
+    named["target.joints"] = target.joints if (target := values.get("target")) else ()
+    start = values.get("start", "home")
+    named["start"] = () if isinstance(start, str) else tuple(start)
     for key, joints in named.items():
-        unknown = [joint for joint in joints if joint not in spec.joint_names]
-        if unknown:
-            has = ", ".join(spec.joint_names)
-            raise ContractError(f"{key}: {spec.name} has no joint {', '.join(unknown)}; it has {has}")
-    start_pose(contract, spec)
+        if unknown := [joint for joint in joints if joint not in spec.joint_names]:
+            yield key, f"{spec.name} has no joint {', '.join(unknown)}; it has {', '.join(spec.joint_names)}"
+    yield from _start_problems(start, named["action.joints"], spec)
+
+
+def _require_meant(draft: Draft, spec: ArmSpec, path: str) -> None:
+    """Nothing that a policy for another arm says of joints is of interest here."""
+    made_for = str(draft.values.get("arm", ""))
+    if made_for not in ("", spec.name):
+        told = draft.told("arm", f"made for {made_for}, asked to fly {spec.name}", path)
+        raise ContractError(f"{told}, which has other joints or poses; choose the policy for it, or --arm {made_for}")
+
+
+def _offer(draft: Draft, spec: ArmSpec) -> None:
+    """Where nobody has a better offer: the names of this arm."""
+    names = json.dumps(list(spec.joint_names))
+    draft.offers.setdefault("arm", f'arm = "{spec.name}"')
+    asked = f"joints = {'?':<17}"
+    draft.offers.setdefault("action.joints", f"joints = {names}  # in the order of the output: leave out, reorder")
+    draft.offers.setdefault("observation", OBSERVATION_LINES.replace(asked, f"joints = {names}  ", 1))
+
+
+def _sizes(file: OnnxFile) -> str:
+    """What the network takes and gives, for messages."""
+    return f"the network takes {', '.join(map(str, file.inputs))} and gives {', '.join(map(str, file.outputs))}"
 
 
 def require_sizes(contract: Contract, file: OnnxFile) -> None:
@@ -90,10 +114,9 @@ def require_sizes(contract: Contract, file: OnnxFile) -> None:
     sizes = {port.shape[-1] for port in file.inputs if len(port.shape) in (1, 2) and port.name != "time_step"}
     if contract.observation_size in sizes or None in sizes or not sizes:
         return
-    terms = " + ".join(f"{t.kind} {t.size}" + (f"x{t.history}" if t.history > 1 else "") for t in contract.observation)
     raise ContractError(
-        f"{file.path}: the contract's observation has {contract.observation_size} numbers ({terms}), the network takes "
-        f"{', '.join(str(size) for size in sizes)}"
+        f"{file.path}: the contract's observation has {contract.observation_size} numbers "
+        f"({contract.observation_sum}), the network takes {', '.join(str(size) for size in sizes)}"
     )
 
 
@@ -103,19 +126,26 @@ def start_pose(contract: Contract, spec: ArmSpec) -> Floats:
     Raises:
         ContractError: the arm has no such pose, or it is outside a joint's limits.
     """
+    for key, problem in _start_problems(contract.start, contract.action.joints, spec):
+        raise ContractError(f"{key}: {problem}")
     if isinstance(contract.start, str):
-        if contract.start not in spec.poses:
-            raise ContractError(
-                f"start: {spec.name} has no pose '{contract.start}'; it has {', '.join(spec.poses)}, or give angles"
-            )
         return np.array(spec.poses[contract.start])
-    missing = [joint for joint in contract.action.joints if joint not in contract.start]
-    if missing:
-        raise ContractError(f"start: no angle for {', '.join(missing)}; expected one for every joint of the action")
-    pose = np.array(spec.poses["home"])
-    for i, joint in enumerate(spec.joints):
-        pose[i] = contract.start.get(joint.name, pose[i])
-        if not joint.limits.lower <= pose[i] <= joint.limits.upper:
-            limits = f"{joint.limits.lower} to {joint.limits.upper}"
-            raise ContractError(f"start.{joint.name}: {pose[i]} rad is outside the joint's limits, {limits}")
-    return pose
+    home = zip(spec.joint_names, spec.poses["home"], strict=True)
+    return np.array([contract.start.get(name, angle) for name, angle in home])
+
+
+def _start_problems(
+    start: Mapping[str, float] | str, driven: tuple[str, ...], spec: ArmSpec
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with a start pose: key, problem."""
+    if isinstance(start, str):
+        if start not in spec.poses:
+            yield "start", f"{spec.name} has no pose '{start}'; it has {', '.join(spec.poses)}, or give angles"
+        return
+    if missing := [joint for joint in driven if joint not in start]:
+        yield "start", f"no angle for {', '.join(missing)}; expected one for every joint of the action"
+    for joint in spec.joints:
+        limits = joint.limits
+        if not limits.lower <= start.get(joint.name, limits.lower) <= limits.upper:
+            ends = f"{limits.lower} to {limits.upper}"
+            yield f"start.{joint.name}", f"{start[joint.name]} rad is outside the joint's limits, {ends}"

@@ -28,12 +28,13 @@ class Maps(Protocol):
     def observe(self, state: JointState, now: float, q: Floats, dq: Floats) -> int:
         """What the simulator would have sensed (rad, rad/s), into `q` and `dq`; returns bits of SourceFlag.
 
-        Called once every bus cycle, after the read.
+        Called after a reset, and once every bus cycle, after the read.
         """
         ...
 
     def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> None:
-        """Turn the torques (N·m) of these joints into commands of their modes, into `values`; others' values stay.
+        """Turn the torques (N·m) of these joints into commands of their modes, into `values`; others' values stay,
+        except position goals, which a calibration may correct.
 
         Called once every bus cycle, before the envelope.
         """

@@ -34,7 +34,7 @@ _TYPES: dict[str, type[np.generic]] = {
 _WARM_UP = 20
 """Runs before the first real one: memory is planned, caches are filled."""
 
-_ORT_ERRORS = (
+ORT_ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
@@ -72,6 +72,16 @@ class Port:
         return f"{self.name}[{', '.join('?' if n is None else str(n) for n in self.shape)}]"
 
 
+def session_options() -> ort.SessionOptions:
+    """One thread that never spins, and silence: for whatever runs in the loop."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = _SILENT
+    return options
+
+
 class OnnxFile:
     """An ONNX file, opened: what it declares and what its exporter wrote into it. Nothing is run yet."""
 
@@ -84,15 +94,11 @@ class OnnxFile:
         self.path = path
         self.files = files_of(path)
         self.digest = digest_of(self.files)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        options.log_severity_level = _SILENT
         try:
-            self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except _ORT_ERRORS as error:
-            raise PolicyFileError(f"{path}: not a network that can be run: {error}") from error
+            self.session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
+        except ORT_ERRORS as error:
+            reason = str(error).rsplit("failed:", 1)[-1].strip()  # onnxruntime puts its own codes in front
+            raise PolicyFileError(f"{path}: not a network that can be run: {reason}") from error
         self.inputs = tuple(Port.of(node) for node in self.session.get_inputs())
         self.outputs = tuple(Port.of(node) for node in self.session.get_outputs())
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
@@ -155,7 +161,7 @@ class Network:
         try:
             for _ in range(_WARM_UP):
                 self.run()
-        except (*_ORT_ERRORS, ValueError) as error:
+        except (*ORT_ERRORS, ValueError) as error:
             raise PolicyFileError(f"{self.file.path}: fails when it is run: {error}") from error
         self.action.fill(0.0)
         self.reset()

@@ -34,7 +34,10 @@ def files_of(path: Path) -> list[Path]:
         PolicyFileError: it cannot be read, is no ONNX, or names a data file that is missing or elsewhere.
     """
     try:
-        locations = sorted(set(_locations(memoryview(path.read_bytes()), "model")))
+        model = memoryview(path.read_bytes())
+        if not any(_CHILDREN["model"].get(number) == "graph" for number, _ in _fields(model)):
+            raise IndexError  # an empty file, for one
+        locations = sorted(set(_locations(model, "model")))
     except OSError as error:
         raise PolicyFileError(f"{path}: cannot be read: {error.strerror}") from error
     except (IndexError, UnicodeDecodeError) as error:

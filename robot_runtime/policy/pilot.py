@@ -6,14 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm import Arm, JointState
+from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.arm.state import Flags, Floats
 from robot_runtime.flying import SourceFlag
-from robot_runtime.policy.action import Actuation
+from robot_runtime.policy.action import Actuation, routes
 from robot_runtime.policy.contract import JOINT_KINDS, Contract
 from robot_runtime.policy.errors import ModeError
 from robot_runtime.policy.load import Policy, start_pose
 from robot_runtime.policy.maps import Maps, NominalMaps
 from robot_runtime.policy.observation import Observation
+from robot_runtime.spec import ArmSpec
 
 FROZEN_AFTER = 1.0
 """s: the same output, to the last bit, for so long while the arm moved means that the network does not look."""
@@ -55,6 +57,9 @@ class PolicyPilot:
         self._directly: Flags = self._actuation.directly
         self._held: Flags = ~(self.by_torque | self._directly)
         self._any_held = bool(self._held.any())
+        positions = np.array([j.mode in POSITION_MODES for j in spec.joints])
+        self.by_goal: Flags = self._directly & positions
+        """Joints that follow the policy's position goals, for maps that correct them."""
         self._everyone: Flags = np.ones(len(spec.joints), dtype=bool)
         self._stuck = _Stuck([spec.joint_names.index(n) for n in seen_joints(contract)])
         self._acted = False
@@ -63,9 +68,10 @@ class PolicyPilot:
     def reset(self, state: JointState, now: float) -> None:
         """A new episode from this state: recurrent states, history, phases and goals begin anew."""
         self._maps.reset(state, now)
+        self._maps.observe(state, now, self._q, self._dq)
         self._network.reset()
         self._observation.reset(now)
-        self._actuation.reset(state.q, self.start_pose)
+        self._actuation.reset(self._q, self.start_pose)
         self._stuck.reset()
         self._acted = False
         self._flags = 0
@@ -124,6 +130,18 @@ class _Stuck:
             return False
         self._moved = self._moved or bool((np.abs(q[self._seen] - self._q) > _MOVED).any())
         return self._moved and now - self._since >= FROZEN_AFTER
+
+
+def require_flyable(contract: Contract, spec: ArmSpec, bus_period: float) -> None:
+    """Refuse, before anything is opened, what a pilot would refuse: for this arm, at this period (s) of the bus.
+
+    Raises:
+        ModeError: a joint's mode cannot do what the policy says, or the bus cycle does not divide its period.
+        ContractError: the arm has no such start pose.
+    """
+    steps_between(contract.rate, bus_period)
+    start_pose(contract, spec)
+    routes(contract.action, spec, NominalMaps(spec).carries)
 
 
 def seen_joints(contract: Contract) -> tuple[str, ...]:

@@ -331,8 +331,10 @@ def _read(path: Path) -> list[tuple[int, Any, list[Any]]]:
     """Line, time and values of every row."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TargetError(f"{path}: no text in UTF-8, as targets are written") from error
     rows = text.splitlines()
     return _csv(path, rows) if path.suffix == ".csv" else _json_lines(path, rows)
 

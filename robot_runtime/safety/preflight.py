@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robot_runtime.arm import Arm, ArmError, ServoSettingError, WrongServoError
@@ -51,29 +52,44 @@ def preflight(
     recorder: FlightRecorder | None = None,
     box: Box | None = None,
     torque: bool = True,
+    also: Callable[[Arm], Iterable[Check]] | None = None,
 ) -> tuple[Arm | None, list[Check]]:
     """The arm, if it could be opened, and every check; `passed` says whether torque may come on.
 
     `period` (s) is the bus period. `facts` are what the system gave, `timer` is that of a USB adapter. `box`: where the
-    tip is to stay. `torque`: whether it is to come on. What is written to servos, `inspect` says. The arm is the
-    caller's to close, also when a check failed.
+    tip is to stay. `torque`: whether it is to come on. `also`: what else is looked at, such as a calibration. What is
+    written to servos, `inspect` says. The arm is the caller's to close, also when a check failed.
     """
     checks = [*(belongs(contract, spec) if contract else ())]
     if torque:
         checks.append(watchdog(spec, period))
-    arm, found = inspect(spec, port, period, timer)
+    arm, found = inspect(spec, port, period, timer, contract.rate if contract else None)
     checks += [*found, *scheduling(facts)]
     if box and arm and passed(found):
         checks += check_workspace(arm, box, start_pose(contract, spec) if contract else None)
+    if also and arm:
+        try:
+            checks += also(arm)
+        except (BusError, ArmError) as error:
+            checks.append(_failure(error))
     if recording:
         checks.append(room(recording))
     if recorder:
         checks.append(records(recorder))
-    return arm, checks
+    return arm, [_addressed(check, spec, port) for check in checks]
+
+
+_SETUP = re.compile(r"'robot-setup (arm|zero|baud|release)'")
+
+
+def _addressed(check: Check, spec: ArmSpec, port: Port) -> Check:
+    """The same, and the commands that it advises can be typed as they stand."""
+    advice = _SETUP.sub(rf"'robot-setup \1 --arm {spec.path} --port {port.name}'", check.advice)
+    return replace(check, advice=advice)
 
 
 def inspect(
-    spec: ArmSpec, port: Port, period: float, timer: LatencyTimer | None = None
+    spec: ArmSpec, port: Port, period: float, timer: LatencyTimer | None = None, policy_rate: float | None = None
 ) -> tuple[Arm | None, list[Check]]:
     """Open the arm and look at all of it, in well under half a second; what goes wrong is a row, not an exception.
 
@@ -84,7 +100,7 @@ def inspect(
     checks: list[Check] = []
     try:
         arm = Arm.open(spec, port)
-        for check in (check_servos(arm), check_at_rest(arm, period, timer)):
+        for check in (check_servos(arm), check_at_rest(arm, period, timer, policy_rate)):
             checks += check
     except (BusError, ArmError, ArmSpecError) as error:
         checks.append(_failure(error))
@@ -126,6 +142,14 @@ def belongs(contract: Contract, spec: ArmSpec) -> Iterator[Check]:
     else:
         advice = "masses and lengths may differ from those that it was trained with; fly it slowly first"
         yield Check("policy: model", ok=None, found="not said", wanted=want, advice=advice)
+    if contract.target and contract.target.low is None:
+        yield Check(
+            "policy: target",
+            ok=None,
+            found="any target is let through: the contract gives no range",
+            wanted="the targets that it was trained for",
+            advice="write target.low and target.high into the contract",
+        )
     named = [*contract.action.joints, *(joint for term in contract.observation for joint in term.joints)]
     if unknown := sorted(set(named) - set(spec.joint_names)):
         found, want = f"joint {', '.join(unknown)}", ", ".join(spec.joint_names)
@@ -165,7 +189,8 @@ def scheduling(facts: Facts) -> Iterator[Check]:
 
 def room(recording: Recording) -> Check:
     """Whether the disk has room for the recording."""
-    name, want = "recording", f"{_size(recording.bytes)} free for {recording.minutes:g} minutes, and to spare"
+    long = f"{recording.minutes:.3g} minutes" if recording.minutes >= 1 else f"{60 * recording.minutes:.3g} s"
+    name, want = "recording", f"{_size(recording.bytes)} free for {long}, and to spare"
     folder = _existing(recording.folder)
     try:
         free = shutil.disk_usage(folder).free

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ offset = 0.0
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "policy.toml").write_text(CONTRACT)
     return tmp_path
+
+
+def looks_like_a_checkpoint(path: Path, name: str = "model/data.pkl") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, b"")
+    return path
 
 
 def options(folder: Path, checkpoint: str, *more: str) -> list[str]:
@@ -121,11 +128,14 @@ def test_without_proof(rsl_rl: Path, capsys: pytest.CaptureFixture[str], monkeyp
         (lambda given: [given[0], "--contract", "nowhere.toml", *given[3:]], "nowhere.toml"),
         (lambda given: ["nowhere.pt", *given[1:], "--activation", "elu"], "nowhere.pt"),
         (lambda given: [*given, "--surprise"], "--surprise"),
+        (lambda given: [*given[:-1], str(Path(given[-1]).parent / "new" / "p.onnx")], "there is no folder"),
+        (lambda given: [*given[:-1], "models/policies/wave-koch-v1.1.onnx"], "--force to replace it"),
     ],
-    ids=["no-contract", "no-onnx", "no-toml", "no-checkpoint", "unknown"],
+    ids=["no-contract", "no-onnx", "no-toml", "no-checkpoint", "unknown", "no-folder", "there-already"],
 )
 def test_usage(folder: Path, capsys: pytest.CaptureFixture[str], change: Any, said: str) -> None:
     pytest.importorskip("torch")
+    looks_like_a_checkpoint(folder / "model.pt")
     assert main(change(options(folder, "model.pt"))) == USAGE
     assert said in capsys.readouterr().err
 
@@ -137,9 +147,50 @@ def test_help_and_usage_errors_need_no_torch() -> None:
 
 
 def test_without_torch_it_says_what_to_install(folder: Path) -> None:
-    (folder / "model.pt").touch()
+    looks_like_a_checkpoint(folder / "model.pt")
     code = "import sys; sys.modules['torch'] = None; from models.cli import main; sys.exit(main(sys.argv[1:]))"
     given = [sys.executable, "-c", code, *options(folder, "model.pt")]
     done = subprocess.run(given, capture_output=True, text=True, check=False)
     assert done.returncode == USAGE
     assert "pip install robot-runtime[lab]" in done.stderr
+
+
+WAVE = Path(__file__).parents[2] / "models" / "policies" / "wave-koch-v1.1.onnx"
+
+
+def test_files_that_are_no_checkpoint_are_told_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "notes.pt").write_text("rate = 50")
+    (folder / "empty.pt").touch()
+    wrong = [
+        (WAVE, "an ONNX already, there is nothing to import: robot-run --policy"),
+        (folder / "notes.pt", "not a checkpoint of Stable-Baselines3 or rsl_rl"),
+        (folder / "empty.pt", "not a checkpoint of Stable-Baselines3 or rsl_rl"),
+        (looks_like_a_checkpoint(folder / "script.pt", "policy/constants.pkl"), "a TorchScript module"),
+    ]
+    for path, what in wrong:
+        assert main([str(path), *options(folder, "x")[1:]]) == USAGE
+        said = capsys.readouterr().err
+        assert what in said
+        assert said.count("\n") == 1
+        assert not (folder / "p.onnx").exists()
+
+
+def test_nobody_is_advised_to_run_a_pickle(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch")
+    torch.save({"actor_state_dict": {"a": Path.exists}}, folder / "evil.pt")
+    assert main(options(folder, "evil.pt", "--activation", "elu")) == USAGE
+    said = capsys.readouterr().err
+    assert "not run here" in said
+    assert "weights_only" not in said
+    torch.save({"format": 1, "run": {}, "learner": {}}, folder / "last.pt")
+    assert main(options(folder, "last.pt", "--activation", "elu")) == USAGE
+    assert "a checkpoint of robot-train" in capsys.readouterr().err
+
+
+def test_a_contract_of_another_size_shows_the_sum(rsl_rl: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (rsl_rl / "policy.toml").write_text(CONTRACT + '[[observation]]\nkind = "last_action"\n')
+    assert main(options(rsl_rl, "model.pt", "--activation", "elu")) == USAGE
+    said = capsys.readouterr().err
+    assert (
+        "the network wants 4 numbers, the contract says 6 (joint_position 2 + joint_velocity 2 + last_action 2)" in said
+    )

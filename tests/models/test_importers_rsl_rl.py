@@ -88,7 +88,7 @@ def test_a_beta_distribution_is_refused(tmp_path: Path) -> None:
 def test_a_contract_of_another_size(tmp_path: Path) -> None:
     _, path = checkpoint(tmp_path)
     other = Contract((Term("constant", N - 1),), CONTRACT.action, rate=50.0)
-    with pytest.raises(ExportError, match=f"the {N - 1} numbers"):
+    with pytest.raises(ExportError, match=f"wants {N} numbers, the contract says {N - 1}"):
         import_policy(path, other, tmp_path / "policy.onnx", activation="elu")
 
 

@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import VecNormalize  # noqa: E402
 
 from models.errors import CheckpointError, ExportError, NotProvenError, UnsupportedError  # noqa: E402
 from models.importers.checkpoint import import_policy  # noqa: E402
-from models.importers.sb3 import is_sb3, read_sb3  # noqa: E402
+from models.importers.file_kinds import is_sb3  # noqa: E402
+from models.importers.sb3 import read_sb3  # noqa: E402
 from robot_runtime.policy.contract import Action, Contract, Term  # noqa: E402
 from tests.models.exporter_files import HIGH, LOW, sb3_model, sb3_world  # noqa: E402
 
@@ -186,7 +187,7 @@ def test_settings_that_contradict_the_weights(tmp_path: Path) -> None:
 def test_a_contract_of_another_size(tmp_path: Path) -> None:
     _, path, _ = saved(tmp_path, "ppo", normalise=False, train=0)
     other = Contract((Term("constant", N + 2),), CONTRACT.action, rate=50.0)
-    with pytest.raises(ExportError, match=f"the {N + 2} numbers"):
+    with pytest.raises(ExportError, match=f"wants {N} numbers, the contract says {N + 2}"):
         import_policy(path, other, tmp_path / "policy.onnx")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from robot_runtime.bus import Bus
+from robot_runtime.calibrated.file import Calibration
 from robot_runtime.flight.recorder import FlightRecorder, NullRecorder
 from robot_runtime.flying import Inputs, InputSource, Phase
 from robot_runtime.loop import Loop
@@ -117,6 +118,7 @@ def fly_twin(
     policy: Policy | None = None,
     rate: float = 200.0,
     inputs: InputSource | None = None,
+    calibration: Calibration | None = None,
     **orders: Any,
 ) -> Flown:
     spec = spec or load_arm(name)
@@ -146,6 +148,7 @@ def fly_twin(
         Orders(rate=rate, duration=duration, **orders),
         inputs or script,
         recorder or NullRecorder(layout_of(spec, policy.contract)),
+        calibration=calibration,
         show_cycle=watch,
     )
     return flown

@@ -116,12 +116,16 @@ def test_file_that_is_no_port(tmp_path: Path) -> None:
         SerialPort(str(file), 1_000_000)
 
 
-def test_port_of_somebody_else(terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("group", "said"), [("dialout", "usermod -aG dialout"), ("root", "udev rule")])
+def test_port_of_somebody_else(
+    group: str, said: str, terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise serial.SerialException(errno.EACCES, "could not open port")
 
     monkeypatch.setattr(serial, "Serial", refuse)  # root may open everything, so the refusal is made up
-    with pytest.raises(PortPermissionError, match="usermod -aG"):
+    monkeypatch.setattr(Path, "group", lambda _: group)
+    with pytest.raises(PortPermissionError, match=said):
         SerialPort(terminal[1], 1_000_000)
 
 

@@ -153,7 +153,7 @@ def test_ctrl_c_during_the_checks_touches_nothing(desk: Desk, pendulum: Pendulum
     ended = desk.run(run.main, "--policy", policy, "--no-record", "--json")
     assert ended.code == 10
     assert lines(ended)[-1]["exit_code"] == 10
-    assert lines(ended)[-1]["text"].startswith("not started: Ctrl-C")
+    assert lines(ended)[-1]["text"].startswith("not started: asked to stop by Ctrl-C")
 
 
 def test_a_rate_that_the_policy_does_not_divide(desk: Desk, pendulum: Pendulum, policy: str) -> None:
@@ -166,12 +166,17 @@ def test_a_rate_that_the_policy_does_not_divide(desk: Desk, pendulum: Pendulum, 
     ("arguments", "told"),
     [
         (["--target", "0.1,0.2"], "takes no target"),
-        (["--arm", "koch-v1.1"], "koch-v1.1 has no joint pendulum"),
+        (["--arm", "koch-v1.1"], "asked to fly koch-v1.1"),
         (["--arm", "nobody"], "nobody"),
         (["--gap", "mild"], "leave --port out"),
         (["--duration", "-1"], "not a number above 0"),
         (["--workspace", "1,2"], "6 numbers"),
-        (["--estop", "nowhere"], "emergency stop"),
+        (["--estop", "nowhere"], "there is no such file"),
+        (["--workspace", "-1,-1,1,1,1,0"], "first the lower corner"),
+        (["--target-silence", "2"], "with --target -"),
+        (["--cores", "99"], "may not run on core 99"),
+        (["--record", "somewhere"], "not allowed with"),
+        (["--rate", "130"], "does not divide the bus rate"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(

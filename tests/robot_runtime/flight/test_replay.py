@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mcap.reader import make_reader
 
 from robot_runtime.bus.port import Port
-from robot_runtime.cli.replay import main, replay_flight
+from robot_runtime.cli.common import ExitCode
+from robot_runtime.cli.replay import ReplayCode, _judged, main, replay_flight
 from robot_runtime.flight.contents import attach_arm, attach_policy
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flight.recorder import FlightRecorder, Recorder
-from robot_runtime.flight.replay import replay
+from robot_runtime.flight.replay import ReplayResult, replay
 from robot_runtime.flying import Inputs, InputSource
 from robot_runtime.policy import Action, Contract, Term, contract_to_json
 from robot_runtime.policy.load import load_policy
@@ -96,6 +99,61 @@ def test_a_torn_recording_is_flown_as_far_as_it_goes(recorded: Path, tmp_path: P
     result = replay_flight(flight)
     assert result.identical
     assert result.ended
+
+
+def test_the_command_says_that_a_torn_recording_is_the_same_as_far_as_it_goes(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = recorded.read_bytes()
+    (tmp_path / "torn.mcap").write_bytes(data[: len(data) * 2 // 3])
+    assert main([str(tmp_path / "torn.mcap")]) == ReplayCode.PARTLY
+    out = capsys.readouterr().out
+    assert "the same as far as the recording goes, bit for bit" in out
+    assert "breaks off" in out
+
+
+def test_damage_in_the_middle_is_no_difference(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with recorded.open("rb") as file:
+        found = make_reader(file).get_summary()
+    assert found is not None
+    chunk = found.chunk_indexes[len(found.chunk_indexes) // 2]
+    data = bytearray(recorded.read_bytes())
+    data[chunk.chunk_start_offset + chunk.chunk_length // 2] ^= 0xFF
+    (tmp_path / "hole.mcap").write_bytes(data)
+    flight = read_flight(tmp_path / "hole.mcap")
+    assert 0 < flight.unbroken < len(flight)
+    assert main([str(tmp_path / "hole.mcap"), "--json"]) == ReplayCode.PARTLY
+    told = json.loads(capsys.readouterr().out)
+    assert told["same"]
+    assert not told["whole"]
+    assert told["differences"] == {}
+    assert 0 < told["cycles"] <= flight.unbroken
+    assert main([str(tmp_path / "hole.mcap")]) == ReplayCode.PARTLY
+    assert f"{len(flight) - flight.unbroken} cycles behind the hole" in capsys.readouterr().out
+
+
+def test_a_replay_that_goes_on_is_not_the_same(recorded: Path) -> None:
+    flight = read_flight(recorded)
+    ended = ReplayResult(len(flight), len(flight), {}, 9, (), "the recording ends", "")
+    assert _judged(flight, ended, 0.0) is ReplayCode.DIFFERENT
+    assert _judged(flight, replace(ended, ended=""), 0.0) is ReplayCode.SAME
+    assert _judged(flight, replace(ended, ended="", cycles=9), 0.0) is ReplayCode.DIFFERENT
+
+
+def test_a_damaged_recording_that_cannot_be_flown_says_both(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with recorded.open("rb") as file:
+        found = make_reader(file).get_summary()
+    assert found is not None
+    policy = next(a for a in found.attachment_indexes if a.name == "policy/policy.onnx")
+    data = bytearray(recorded.read_bytes())
+    data[policy.offset + policy.length // 2] ^= 0xFF
+    (tmp_path / "a.mcap").write_bytes(data)
+    assert main([str(tmp_path / "a.mcap")]) == ExitCode.USAGE
+    assert "policy/policy.onnx' is not as it was written" in capsys.readouterr().err
 
 
 def test_what_went_wrong_first_is_told(recorded: Path) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from robot_runtime.flight.reader import Flight, read_flight
-from robot_runtime.flight.recorder import Recorder
-from robot_runtime.flight.summary import arm_of, phases, summary
+from robot_runtime.flight.recorder import Level, Recorder
+from robot_runtime.flight.summary import arm_of, ending, phases, summary
 from robot_runtime.spec import load_arm
 from tests.robot_runtime.flight.flights import ARM, SMALL, record_twin
 
@@ -61,3 +63,42 @@ def test_shares_of_the_arms_limits(tmp_path: Path) -> None:
 
 def test_a_recording_without_its_arm(flight: Flight) -> None:
     assert arm_of(flight) is None
+
+
+def ended(path: Path, verdict: Mapping[str, Any] | None = None, *events: tuple[str, Level, str]) -> Flight:
+    """A flight of three cycles, the third of which was lost, that ended like this."""
+    path.unlink(missing_ok=True)
+    with Recorder(path, SMALL, waits=True) as recorder:
+        for k in (0, 1, 3):
+            recorder.row["cycle"][0], recorder.row["begin"][0] = k, 5.0 + 0.1 * k
+            recorder.put()
+        for text, level, name in events:
+            recorder.event(text, level, name, at=5.2)
+        if verdict is not None:
+            recorder.metadata("verdict", verdict)
+    return read_flight(path)
+
+
+def test_how_it_ended_is_said_once(tmp_path: Path) -> None:
+    told = {"verdict": "completed", "text": "completed: 2.0 s"}
+    assert ending(ended(tmp_path / "a.mcap", told)) == ("completed", "2.0 s")
+    told = {"verdict": "bus", "text": "joint1 was not heard"}
+    assert summary(ended(tmp_path / "a.mcap", told), None)["ending"] == "bus: joint1 was not heard"
+
+
+def test_without_a_verdict_only_what_is_known_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.mcap"
+    full = ("the disk is nearly full", Level.ERROR, "DISK_FULL")
+    assert "the command ended without one" in ending(ended(path, None))[1]
+    assert "was gone" in ending(ended(path, None, ("the program is gone", Level.FATAL, "recorder")))[1]
+    ended(path, None, full)
+    path.write_bytes(path.read_bytes()[:-200])
+    _, text = ending(read_flight(path))
+    assert "was gone" not in text
+    assert "a full disk" in text
+
+
+def test_cycles_that_were_lost_are_missed(tmp_path: Path) -> None:
+    flight = ended(tmp_path / "a.mcap", {"verdict": "completed"}, ("careful", Level.WARNING, "target"))
+    assert flight.lost == 1
+    assert summary(flight, None)["damage"] == ["cycles that ran and are not in it: 1"]

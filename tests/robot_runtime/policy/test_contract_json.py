@@ -141,7 +141,7 @@ def test_toml_errors_name_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     file.write_text('rate = 50\n[action]\nmeaning = "torque"\njoints = ["a"]\nscale = [1, 2]\n')
     with pytest.raises(ContractError, match=r"policy.toml:5: action.scale: expected 1 or 1 numbers, found 2"):
-        draft_from_toml(file)
+        build(draft_from_toml(file), "x")
 
 
 def test_a_contract_in_code_is_checked_too() -> None:

@@ -5,10 +5,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from rich.console import Console
 
-from robot_runtime.policy import Action, ModeError, Target, Term
+from robot_runtime.policy import Action, Target, Term
 from robot_runtime.policy.explain import explain, render
 from robot_runtime.policy.load import load_policy
 from robot_runtime.spec import load_arm
@@ -48,7 +47,14 @@ def test_every_number_is_explained(tmp_path: Path) -> None:
         assert words in text
 
 
-def test_what_cannot_be_done_is_not_explained_away(tmp_path: Path) -> None:
+def test_what_cannot_be_done_stands_in_the_table(tmp_path: Path) -> None:
     file = linear(tmp_path / "p.onnx", np.zeros((8, 4)), metadata=carrying(contract(action=Action("velocity", JOINTS))))
-    with pytest.raises(ModeError):
-        explain(load_policy(file, ARM), ARM)
+    understood = explain(load_policy(file, ARM), ARM)
+    assert [joint["by"] for joint in understood["action"]["joints"]] == ["NOT POSSIBLE"] * 4
+    assert len(understood["mismatch"]) == 4
+    assert "'joint1' is in mode 'current' and the policy says velocity" in understood["mismatch"][0]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render(understood))
+    text = console.export_text()
+    assert "joint_velocity" in text
+    assert "cannot be flown: joint 'joint4'" in text

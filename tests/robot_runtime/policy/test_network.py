@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from robot_runtime.policy import ContractError, PolicyFileError
-from robot_runtime.policy.network import Network
+from robot_runtime.policy.network import Network, OnnxFile
 from tests.robot_runtime.policy.networks import linear, mlp, save
 
 DOUBLE = 2.0 * np.eye(3)
@@ -172,3 +172,11 @@ def test_inputs_that_nobody_knows(tmp_path: Path) -> None:
     file = save(tmp_path / "h.onnx", nodes, {"obs": (1, 2), "h_in": (1, 2)}, {"actions": (1, 2)})
     with pytest.raises(ContractError, match="has no output 'h_out'"):
         Network(file, 2, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n", bytes(100), b"PK\x03\x04"])
+def test_what_is_no_onnx_is_called_that(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "p.onnx").write_bytes(content)
+    with pytest.raises(PolicyFileError, match="not an ONNX network") as caught:
+        OnnxFile(tmp_path / "p.onnx")
+    assert "ONNXRuntimeError" not in str(caught.value)

@@ -129,8 +129,124 @@ def test_a_policy_toml_that_may_belong_to_another_network(tmp_path: Path) -> Non
 
 
 def test_a_bare_network_is_refused_with_the_lines_to_write(tmp_path: Path) -> None:
-    with pytest.raises(IncompleteContractError, match=r"nothing says rate, start, action.meaning"):
-        load_policy(linear(tmp_path / "p.onnx", WEIGHTS), ARM)
+    file = linear(tmp_path / "p.onnx", WEIGHTS)
+    with pytest.raises(IncompleteContractError) as caught:
+        load_policy(file, ARM)
+    text = str(caught.value)
+    assert "nothing says rate, start, action.meaning" in text
+    assert "the network takes obs[1, 8] and gives actions[1, 4]" in text
+    with pytest.raises(IncompleteContractError, match=r"nothing says arm, rate, start(.|\n)*arm = \?"):
+        arm_named(file)
+
+
+def test_the_lines_to_write_are_all_that_is_needed(tmp_path: Path) -> None:
+    """Every ? answered and every # of an optional line taken away: it loads."""
+    file = linear(tmp_path / "p.onnx", np.zeros((15, 5)))
+    with pytest.raises(IncompleteContractError) as caught:
+        load_policy(file, ARM)
+    answers = {
+        "rate": "50",
+        "start": '"home"',
+        "meaning": '"position"',
+        "scale": "0.5",
+        "offset": "0.0",
+        "low": "-1.0",
+        "high": "1.0",
+        "stiffness": "5.0",
+        "damping": "0.1",
+    }
+    lines = []
+    table = ""
+    for line in str(caught.value).split(":\n\n", 1)[1].splitlines():
+        bare = line.removeprefix("# ").removeprefix("# ")
+        table = bare.split()[0] if bare.startswith("[") else table
+        if table == "[target]":
+            answers |= {"kind": '"custom"', "size": "2", "low": "[0, 0]", "high": "[1, 1]", "default": "[0, 0]"}
+        key, _, rest = bare.partition(" = ")
+        if not rest or (table == "[target]" and key == "joints") or key in ("period", "stacked"):
+            lines.append(bare if bare.startswith("[") else "")
+            continue
+        if key == "kind" and table == "[[observation]]":
+            answers["kind"] = '"joint_position"'
+        lines.append(f"{key} = {answers[key]}" if rest.startswith("?") else bare)
+        if table == "[[observation]]":
+            answers.pop("kind", None)
+    text = "\n".join(lines)
+    head, target = text.split("[target]")
+    terms = (
+        '[[observation]]\nkind = "last_action"\n[[observation]]\nkind = "target"\n[[observation]]\nkind = "constant"\n'
+    )
+    more = '[[observation]]\nkind = "phase"\nperiod = 2.0\n'
+    (tmp_path / "p.toml").write_text(f"{head}{terms}{more}[target]{target}")
+    read = load_policy(file, ARM).contract
+    assert read.action.joints == ARM.joint_names
+    assert read.action.clip == (-1.0, 1.0)
+    assert read.target is not None
+    assert read.target.default == (0.0, 0.0)
+
+
+def test_all_that_is_wrong_is_told_at_once_by_file_and_line(tmp_path: Path) -> None:
+    file = linear(tmp_path / "p.onnx", WEIGHTS)
+    (tmp_path / "p.toml").write_text(
+        """rate = "50"
+start = { joint1 = 9.0 }
+colour = 3
+[action]
+meaning = "force"
+joints = "joint1"
+[[observation]]
+kind = "joint_position"
+joints = ["joint1", "wrist_rol"]
+scale = [1, 2, 3]
+[[observation]]
+kind = "phase"
+[[observation]]
+kind = "target_error"
+scale = [1, 2]
+clip = [1]
+history = 0
+[[observation]]
+joints = []
+"""
+    )
+    with pytest.raises(IncompleteContractError) as caught:
+        load_policy(file, ARM)
+    text = str(caught.value)
+    for told in (
+        "p.toml:1: rate: expected a number",
+        "p.toml:2: start.joint1: 9.0 rad is outside",
+        "p.toml:3: colour: unknown key",
+        "p.toml:5: action.meaning: expected one of torque",
+        'p.toml:6: action.joints: expected a list of joint names, such as ["',
+        "p.toml:9: observation.1.joints: open-manipulator-x has no joint wrist_rol",
+        "p.toml:10: observation.1.scale: expected 1 or 2 numbers, found 3",
+        "p.toml:11: observation.2.period: a phase has a period",
+        "p.toml:16: observation.3.clip: expected [low, high]",
+        "p.toml:17: observation.3.history: expected at least 1",
+        "p.toml:18: observation.4.kind: missing",
+        "nothing says action.scale, action.offset, target.",
+    ):
+        assert told in text
+
+
+def test_a_scale_of_each_entry_of_a_target(tmp_path: Path) -> None:
+    told = contract(observation=(Term("joint_position", 4, JOINTS), Term("joint_velocity", 4, JOINTS)))
+    file = linear(tmp_path / "p.onnx", np.zeros((3, 4)), metadata=carrying(told))
+    target = '[target]\nkind = "tip_position"\n[[observation]]\nkind = "target_error"\nscale = '
+    (tmp_path / "p.toml").write_text(target + "[1, 2, 3]")
+    assert load_policy(file, ARM).contract.observation[0].scale == (1.0, 2.0, 3.0)
+    (tmp_path / "p.toml").write_text(target + "[1, 2]")
+    with pytest.raises(ContractError, match=r"p.toml:5: observation.1.scale: expected 1 or 3 numbers, found 2"):
+        load_policy(file, ARM)
+
+
+def test_a_policy_for_another_arm_says_for_which(tmp_path: Path) -> None:
+    file = linear(tmp_path / "p.onnx", WEIGHTS, metadata=carrying(contract(arm="koch-v1.1", start={"a": 1.0})))
+    with pytest.raises(ContractError, match=r"made for koch-v1.1, asked to fly open-manipulator-x") as caught:
+        load_policy(file, ARM)
+    assert "start:" not in str(caught.value)
+    same = linear(tmp_path / "q.onnx", WEIGHTS, metadata=carrying(contract(arm="my-own-copy")))
+    load_policy(same, ARM)  # it has the same joints: the preflight has the last word
 
 
 def test_the_arm_that_a_policy_names(tmp_path: Path) -> None:

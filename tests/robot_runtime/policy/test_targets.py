@@ -242,3 +242,8 @@ def test_a_program_sets_targets() -> None:
 def test_a_fixed_target_is_checked_in_code_too() -> None:
     with pytest.raises(TargetError):
         FixedTarget((1.0,), TIP)
+
+
+def test_a_target_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match=r"nope.csv: cannot be read: No such file or directory$"):
+        FileTarget(tmp_path / "nope.csv", Target("tip_position", 3))

@@ -1,0 +1,46 @@
+"""What the arm weighs more, or less, than the simulator's: torques that the fitted masses add at every pose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from robot_runtime.arm import Kinematics
+from robot_runtime.arm.state import Floats
+from robot_runtime.calibrated.file import Number
+from robot_runtime.spec import ArmSpec
+
+GRAVITY = 9.81
+"""m/s², MuJoCo's."""
+
+LINK_MASS, PAYLOAD = "link_mass", "payload"
+"""Labels of the physics: 'JOINT.link_mass', a factor; 'payload', kg at the tip."""
+
+
+class ExtraWeight:
+    """The torque (N·m) of the difference in mass."""
+
+    def __init__(self, spec: ArmSpec, physics: Mapping[str, Number]) -> None:
+        """From the identified numbers; without such numbers there is no difference."""
+        factors = {
+            name: physics[f"{name}.{LINK_MASS}"].value - 1.0
+            for name in spec.joint_names
+            if f"{name}.{LINK_MASS}" in physics
+        }
+        payload = physics[PAYLOAD].value if PAYLOAD in physics else 0.0
+        self.torque: Floats = np.zeros(len(spec.joints))
+        self.any = any(factors.values()) or payload != 0.0
+        self._payload = payload * GRAVITY
+        self._difference: Kinematics | None = None
+        if self.any:
+            self._difference = Kinematics(spec)
+            self._difference.weigh_only(factors)
+
+    def at(self, q: Floats) -> None:
+        """Into `torque`, at these angles (rad)."""
+        if self._difference is None:
+            return
+        self._difference.gravity(q, self.torque)
+        if self._payload:
+            self.torque += self._payload * self._difference.tip_jacobian(q)[2]

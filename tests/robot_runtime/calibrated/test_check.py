@@ -1,0 +1,117 @@
+"""Which calibration may fly which arm: the preflight's rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from robot_runtime.calibrated.check import checks_of
+from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.identity import Identity, gains_of
+from robot_runtime.safety.preflight_table import Check, passed
+from robot_runtime.spec import load_arm
+from tests.robot_runtime.arm.twins import PERIOD, TwinArm, start
+from tests.robot_runtime.calibrated.made import healthy, of_joint
+
+ARM = "koch-v1.1"
+
+
+@pytest.fixture(scope="module")
+def twin() -> TwinArm:
+    found = start(ARM)
+    found.arm.prepare()
+    found.arm.read()
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(twin: TwinArm) -> Calibration:
+    return replace(healthy(load_arm(ARM)), identity=Identity.of_arm(twin.arm, name="left", adapter="FT1"))
+
+
+def rows(twin: TwinArm, given: Calibration, adapter: str = "FT1", *, force: bool = False) -> list[Check]:
+    return list(checks_of(given, PERIOD, adapter=adapter, force=force)(twin.arm))
+
+
+def test_the_arm_that_was_calibrated_passes(twin: TwinArm, made: Calibration) -> None:
+    (row,) = rows(twin, made)
+    assert row.ok is True
+    assert "left, 2025-06-01T10:15:00Z, observation, goal" in row.found
+
+
+def test_an_identity_is_what_was_written_of_it(made: Calibration) -> None:
+    assert Identity.from_json(made.identity.as_json()) == made.identity
+
+
+def test_gains_that_no_file_sets_are_read_from_the_servo(twin: TwinArm) -> None:
+    joint = twin.arm.servos[0].joint
+    register = next(name for name in gains_of(joint) if name not in joint.gains)
+    before = Identity.of_arm(twin.arm)
+    servo = twin.arm.servos[0]
+    twin.arm.bus.write(joint.servo_id, servo.model.register(register), 77)
+    after = Identity.of_arm(twin.arm)
+    twin.arm.bus.write(joint.servo_id, servo.model.register(register), before.joints[0].gains[register])
+    assert after.joints[0].gains[register] == 77
+    (difference,) = before.differences(after)
+    assert difference == (
+        f"{joint.name}: gains",
+        f"{{'{register}': 77}}",
+        f"{{'{register}': {before.joints[0].gains[register]}}}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"mode": "current"}, "mode position"),
+        ({"firmware": 1}, "firmware "),
+        ({"servo": "MX-28"}, "servo XL"),
+        ({"servo_id": 9}, "servo id "),
+        ({"gains": {"position_p_gain": 1}}, "gains "),
+        ({"sign": -1, "offset": 1.0}, "sign "),
+        ({"homing_offset": 12}, "homing offset "),
+    ],
+)
+def test_another_joint_is_another_arm(twin: TwinArm, made: Calibration, changed: dict[str, object], found: str) -> None:
+    first = made.identity.joints[0]
+    changed = {k: -first.sign if k == "sign" else v for k, v in changed.items()}
+    (row,) = rows(twin, replace(made, identity=of_joint(made.identity, first.name, **changed)))
+    assert row.ok is False
+    assert f"{first.name}: {found}" in row.found
+    assert "--force" in row.advice
+
+
+def test_all_differences_are_told_at_once(twin: TwinArm, made: Calibration) -> None:
+    other = replace(made.identity, mjcf_digest="0" * 64, spec="so-100")
+    other = of_joint(other, made.identity.joints[2].name, firmware=1)
+    found = rows(twin, replace(made, identity=other, accepted=False), adapter="")
+    arm, acceptance = found
+    for what in ("arm koch-v1.1", "USB adapter no serial number", "simulator model", "firmware"):
+        assert what in arm.found
+    assert "so-100" in arm.wanted
+    assert acceptance.name == "calibration: acceptance"
+    assert not passed(found)
+
+
+def test_with_force_it_is_said_and_flown(twin: TwinArm, made: Calibration) -> None:
+    other = replace(made, identity=replace(made.identity, spec="so-100"), accepted=False)
+    found = rows(twin, other, force=True)
+    assert [row.ok for row in found] == [None, None]
+    assert all("--force" in row.found for row in found)
+
+
+def test_firmware_that_nobody_knows_is_not_compared(twin: TwinArm) -> None:
+    assert passed(rows(twin, healthy(load_arm(ARM)), adapter=""))
+
+
+def test_other_volts_and_heat_are_a_word_of_warning(twin: TwinArm, made: Calibration) -> None:
+    found = rows(twin, replace(made, volts=(4.0, 5.5), celsius=(50.0, 60.0)))
+    assert [(row.name, row.ok) for row in found[1:]] == [("calibration: supply", None), ("calibration: heat", None)]
+    assert "4 to 5.5 V" in found[1].wanted
+
+
+def test_maps_that_cannot_run_are_refused_whatever_is_forced(twin: TwinArm, made: Calibration) -> None:
+    found = list(checks_of(made, 0.004, adapter="FT1", force=True)(twin.arm))
+    assert found[-1].ok is False
+    assert "--rate 200" in found[-1].found
