@@ -221,7 +221,7 @@ class Track:
     def _ends_at(self, a: float, speed: float, jerk: float) -> float:
         relative = self.v + a * self.period - speed
         stop = stop_distance(relative, a, _PLAN_SHARE * self.acceleration, _PLAN_SHARE * jerk)
-        return self.p + relative * self.period + stop
+        return self.p + (relative + speed) * self.period + stop  # where the goal is by then
 
 
 class SpeedTrack:

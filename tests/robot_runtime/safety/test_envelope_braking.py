@@ -147,6 +147,17 @@ def test_a_joint_outside_its_limits_goes_inwards_only(start: float) -> None:
     assert been_inside
 
 
+def test_a_goal_that_moves_on_is_caught_up_with() -> None:
+    t = Track(low=-3.0, high=3.0, velocity=4.0, acceleration=40.0, jerk=4000.0, period=0.005)
+    t.reset(-0.2)
+    off = []
+    for k in range(400):
+        goal = 0.5 * np.sin(k * t.period)
+        before = 0.5 * np.sin((k - 1) * t.period)
+        off.append(abs(t.advance(goal, (goal - before) / t.period, 4.0, -3.0, 3.0) - goal))
+    assert max(off[100:]) < 1e-4  # rad; a cycle behind would be 2.5e-3 at its fastest
+
+
 def test_a_goal_that_jumps_about_does_not_wear_the_command_out() -> None:
     """A stop that came nearer than the joint can brake is passed by no more than braking takes."""
     t = Track(-2, 2, 3.0, 30.0, 3000.0, 0.005)
