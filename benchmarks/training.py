@@ -2,7 +2,8 @@
 
     python benchmarks/training.py                  steps per second: a table
     python benchmarks/training.py --json           the same for machines
-    python benchmarks/training.py --returns 3      also train Walker2d for 1M steps with 3 seeds, both ways: hours
+    python benchmarks/training.py --returns 3      also train Walker2d for 1M steps with 3 seeds, both ways: an hour
+                                                   or more; --keep FILE remembers each training that is over
 
 Speed: Walker2d, networks of 64 x 64, two threads. SB3 2.x out of the box with 8 environments in one process, its
 settings for the update those of its own defaults; it steps the same task through Gymnasium. Returns: SB3 with the
@@ -15,8 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,10 @@ ZOO: dict[str, Any] = {
     "vf_coef": 0.871923,
 }
 """Of rl-baselines3-zoo, hyperparams/ppo.yml, Walker2d-v4: one environment, observations and rewards normalised."""
+
+
+Return = tuple[float, float]
+"""Mean return of a trained policy, and the seconds that its training took."""
 
 
 def make(name: str, seed: int) -> Task:
@@ -120,7 +127,7 @@ def sb3(seconds: float, *, processes: bool) -> float:
     return rate
 
 
-def returns_ours(seed: int) -> tuple[float, float]:
+def returns_ours(seed: int) -> Return:
     begin = time.perf_counter()
     learner = Learner(make("walker2d", seed), SETTINGS["walker2d"], seed, STEPS)
     while learner.steps < STEPS:
@@ -135,7 +142,7 @@ def returns_ours(seed: int) -> tuple[float, float]:
     return evaluate(make_task("walker2d", range(EPISODES), threads=THREADS), policy).returns.mean, seconds
 
 
-def returns_sb3(seed: int) -> tuple[float, float]:
+def returns_sb3(seed: int) -> Return:
     envs = VecNormalize(DummyVecEnv([lambda: make_env("walker2d")]), gamma=ZOO["gamma"])
     model = PPO("MlpPolicy", envs, device="cpu", seed=seed, **ZOO)
     begin = time.perf_counter()
@@ -149,11 +156,27 @@ def returns_sb3(seed: int) -> tuple[float, float]:
     return evaluate(make_task("walker2d", range(EPISODES), threads=THREADS), policy).returns.mean, seconds
 
 
+def returns(seeds: int, keep: Path | None) -> dict[str, Any]:
+    """Both ways with as many seeds; what is in the file already is not trained again."""
+    done: dict[str, Return] = json.loads(keep.read_text()) if keep and keep.exists() else {}
+    for seed in range(1, seeds + 1):
+        for who, train in (("ours", returns_ours), ("sb3", returns_sb3)):
+            if (key := f"{who} {seed}") not in done:
+                done[key] = train(seed)
+                print(f"{key}: return {done[key][0]:.0f} after {done[key][1]:.0f} s", file=sys.stderr)
+                if keep:
+                    keep.write_text(json.dumps(done))
+    found = {who: [done[f"{who} {seed}"] for seed in range(1, seeds + 1)] for who in ("ours", "sb3")}
+    means = {who: statistics.mean(r for r, _ in results) for who, results in found.items()}
+    return {**found, "ratio": means["ours"] / means["sb3"]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement")
     parser.add_argument("--returns", type=int, default=0, metavar="SEEDS")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="of the trainings that --returns asks for")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, Any] = {"threads": THREADS}
@@ -166,10 +189,7 @@ def main() -> None:
     found["times_sb3"] = found["walker2d"]["steps_per_second"] / max(peers.values())
     if options.returns:
         torch.set_num_threads(1)
-        seeds = range(1, options.returns + 1)
-        both = {"ours": [returns_ours(s) for s in seeds], "sb3": [returns_sb3(s) for s in seeds]}
-        means = {who: statistics.mean(r for r, _ in results) for who, results in both.items()}
-        found["returns"] = {**both, "ratio": means["ours"] / means["sb3"]}
+        found["returns"] = returns(options.returns, options.keep)
     print(json.dumps(found) if options.json else _table(found))
 
 

@@ -1,4 +1,4 @@
-"""What `make demo` shows: a twin is scanned as a real arm would be, and moved; then a policy flies on another one."""
+"""What `make demo` shows: a twin is scanned as a real arm would be, and moved; then a trained policy reaches for three points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rich.console import Console
 from robot_runtime.twin_process import TwinProcess
 
 ARM = "open-manipulator-x"
-POLICY = Path(__file__).parents[1] / "models" / "policies" / "wave-koch-v1.1.onnx"
+POLICY = Path(__file__).parents[1] / "models" / "policies" / "reach-open-manipulator-x.onnx"
+TARGETS = Path(__file__).with_name("targets") / "three_points.csv"
 
 
 def main() -> None:
@@ -32,8 +33,8 @@ def main() -> None:
 
 def fly(console: Console, folder: Path) -> None:
     """A flight, its recording flown again, and its report."""
-    console.rule(f"robot-run --policy {POLICY.name} --duration 5")
-    command = ["--policy", str(POLICY), "--duration", "5", "--record", str(folder)]
+    console.rule(f"robot-run --policy {POLICY.name} --target {TARGETS.name}")
+    command = ["--policy", str(POLICY), "--target", str(TARGETS), "--record", str(folder)]
     subprocess.run([str(Path(sys.executable).with_name("robot-run")), *command], check=True)
     flight = next(folder.glob("*.mcap"))
     console.rule("robot-replay FLIGHT: the recorded bytes once more, every command compared")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import mujoco
 import numpy as np
 
 from robot_runtime.policy.contract import Action, Contract, Target, Term
@@ -23,9 +24,9 @@ from sim.worlds.poses import free_poses
 from sim.worlds.senses import Senses
 
 POSES = 8192
+"""Poses that starts and targets are drawn from."""
 NEAREST = 0.06
 """m from the axis of the base to a target."""
-"""Poses that starts and targets are drawn from."""
 POSES_SEED = 7
 POSES_WEIGHED = 1000
 _UPRIGHT = 0.99
@@ -40,6 +41,12 @@ TIMESTEP = 0.002
 
 class ArmTask(Task):
     """An arm, a goal, and the policy's contract."""
+
+    contract: Contract
+    poses: Floats
+    """Where episodes start, and whose tips, or angles, are the targets (n x joints, rad)."""
+    chain: Chain
+    """Where the tip is."""
 
     def __init__(
         self,
@@ -57,10 +64,10 @@ class ArmTask(Task):
         world = arm_world(spec, moved, TIMESTEP)
         super().__init__(world.model, seeds, period=1 / goal.rate, episode=goal.episode, threads=threads)
         self.name, self.goal, self.world, self.domain = name, goal, world, domain
-        self._chain = Chain(world)
-        self._poses = _poses(world, goal, self._chain)
-        aims = self._chain.tip(self._poses) if goal.quantity == "tip_position" else self._poses
-        self.contract = contract = _contract(name, world, goal, self._poses, aims)
+        self.chain = Chain(world)
+        self.poses = _poses(world, goal, self.chain)
+        aims = self.chain.tip(self.poses) if goal.quantity == "tip_position" else self.poses
+        self.contract = contract = _contract(name, world, goal, self.poses, aims)
         self.action_size = n = contract.action_size
         self._scale = np.array(contract.action.scale)
         self._drives = Drives(world.joints, self.count, TIMESTEP, world.inertia)
@@ -81,7 +88,8 @@ class ArmTask(Task):
     def _bind(self) -> None:
         batch = self.batch
         self._qpos, self._qvel, self._applied = batch.bind("qpos"), batch.bind("qvel"), batch.bind("qfrc_applied")
-        self._contacts = batch.bind("ncon")
+        self._contacts, self._bias = batch.bind("ncon"), batch.bind("qfrc_bias")
+        self._geom_xpos, self._geom_xmat = batch.bind("geom_xpos"), batch.bind("geom_xmat")
         self._dry = np.array(batch.expand("dof_frictionloss"))  # without what the load adds
         self._frictionloss = batch.expand("dof_frictionloss")
         self._masses, self._inertias = batch.expand("body_mass"), batch.expand("body_inertia")
@@ -90,12 +98,21 @@ class ArmTask(Task):
         self._volts, self._load = self._drives.voltage[0].copy(), self._drives.load_friction[0].copy()
 
     def _limits(self) -> None:
+        model = self.model
+        moves = (model.geom_type == mujoco.mjtGeom.mjGEOM_CAPSULE) & (model.body_weldid[model.geom_bodyid] > 0)
+        self._capsules = np.flatnonzero(moves)
+        self._radius, self._half = model.geom_size[moves, 0], model.geom_size[moves, 1]
         limits = [joint.limits for joint in self.world.joints]
         self._lower, self._upper = np.array([x.lower for x in limits]), np.array([x.upper for x in limits])
         self._speed_limit = np.array([x.velocity for x in limits])
         # Where the first joint stands, seen from above, if the arm turns on it.
         upright = abs(float(self.world.model.jnt_axis[0, 2])) > _UPRIGHT and self.goal.quantity == "tip_position"
         self._base = self.world.model.body_pos[self.world.model.jnt_bodyid[0], :2] if upright else None
+
+    @property
+    def full_torque(self) -> Floats | None:
+        """N·m that an action of 1 makes in nominal servos at rest; None: they take positions."""
+        return self._drives.torque_of(self._scale)
 
     def new_targets(self, count: int, seed: int) -> Targets:
         """Targets as the task draws them, for flights outside its own simulations."""
@@ -111,7 +128,7 @@ class ArmTask(Task):
         if random.random() < goal.from_home:
             q = np.clip(random.normal(world.home, goal.home_spread), self._lower, self._upper)
         else:
-            q = self._poses[random.integers(len(self._poses))]
+            q = self.poses[random.integers(len(self.poses))]
         self._qpos[i] = q
         self._targets.draw(i, random)
         payload = 0.0 if goal.payload is None else float(goal.payload.draw(random, 1)[0])
@@ -141,12 +158,12 @@ class ArmTask(Task):
 
     def _begun(self, ids: Ints) -> None:
         self.batch.set_const(ids)
-        self._drives.reset(ids)
+        self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
+        self._drives.reset(ids, self._qpos[ids], self._bias[ids])  # the runtime carries the arm until the policy does
         self._senses.reset(ids, self._qpos[ids])
         self._last_action[ids] = 0.0
         self._within[ids] = 0
-        start = self._qpos[ids] if self._drives.meaning == "position_delta" else 0.0
-        self._command[ids] = self._before[ids] = start
+        self._command[ids] = self._before[ids] = self._drives.holding(self._qpos[ids], self._bias[ids])
         self._observer.reset(ids, self._sense())
 
     # --- a step ---
@@ -179,7 +196,7 @@ class ArmTask(Task):
     def _judge(self) -> None:
         goal = self.goal
         self._observer.update(self._sense())
-        is_now = self._chain.tip(self._qpos) if goal.quantity == "tip_position" else self._qpos
+        is_now = self.chain.tip(self._qpos) if goal.quantity == "tip_position" else self._qpos
         error = np.linalg.norm(self.target - is_now, axis=1)
         over = np.maximum(np.abs(self._qvel) - goal.allowed_speed * self._speed_limit, 0.0)
         near_stop = np.maximum(self._lower + goal.stop_margin - self._qpos, 0.0)
@@ -195,11 +212,18 @@ class ArmTask(Task):
             - goal.change * (self._change**2).sum(1)
             - goal.speed * (over**2).sum(1)
             - goal.stop * near_stop.sum(1)
+            - goal.low * np.maximum(1.0 - self._height() / goal.low_height, 0.0)
             - goal.crash * self.terminated
         )
         self._within += 1
         self._within[error > goal.tolerance] = 0
         np.greater_equal(self._within, round(goal.held_for / self.period), out=self.success)
+
+    def _height(self) -> Floats:
+        """How far the lowest of what moves is above the table (m)."""
+        centre, upwards = self._geom_xpos[:, self._capsules, 2], self._geom_xmat[:, self._capsules, 8]
+        height: Floats = (centre - np.abs(upwards) * self._half - self._radius).min(1)
+        return height
 
     def _turn(self) -> Floats:
         """Whole turns that the base is away from facing the target; 0 where no base turns."""
@@ -218,7 +242,7 @@ class ArmTask(Task):
         senses.noise[:] = self._noise[np.arange(self.count), self.steps]
         senses.measure()
         self.target[:] = self._targets.at(np.multiply(self.steps, self.period, dtype=float))
-        tip = self._chain.tip(senses.q)
+        tip = self.chain.tip(senses.q)
         is_now = tip if self.goal.quantity == "tip_position" else senses.q
         return {
             "joint_position": senses.q,

@@ -32,13 +32,15 @@ class Goal:
     payload: Uniform | None = None  # kg, where the load belongs to the task itself
     from_home: float = 0.5  # share of episodes that start at home; the others anywhere
     home_spread: float = 0.05  # rad, sigma around home
-    turn: float = 1.0  # for facing the target, less for every turn away: the shortest way may lead through a stop
-    effort: float = 0.01  # for an action of size 1
+    turn: float = 3.0  # for facing the target, less for every turn away: the shortest way may lead through a stop
+    effort: float = 0.0  # for an action of size 1
     change: float = 0.05  # for an action that changes by 1
     speed: float = 0.5  # for every rad/s over the allowed share of a joint's limit, squared
     allowed_speed: float = 0.75  # share of the velocity limit
     stop: float = 5.0  # for every rad that a joint is nearer to a stop than the margin below
     stop_margin: float = 0.08  # rad
+    low: float = 2.0  # for nearly touching the table, growing from nothing at the height below
+    low_height: float = 0.03  # m
     crash: float = 10.0  # for touching the table or itself, which ends the episode
 
 

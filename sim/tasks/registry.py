@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
 
-from robot_runtime.spec import load_arm
+from robot_runtime.spec import ArmSpec, load_arm
 from sim.tasks.arm_task import ArmTask
 from sim.tasks.env import TaskEnv
-from sim.tasks.goals import GOALS
+from sim.tasks.goals import GOALS, Goal
 from sim.tasks.task import Task
 from sim.tasks.walker2d import Walker2dTask
 from sim.worlds.domain import Domain
@@ -34,9 +35,13 @@ def make_task(
     arm: str | None = None,
     body: str = "base",
     randomise: bool = False,
+    trial: bool = False,
     threads: int = 1,
 ) -> Task:
-    """A task with one simulation a seed. `randomise`: every episode is another arm (see `sim.worlds.domain`).
+    """A task with one simulation a seed.
+
+    `randomise`: every episode is another arm (see `sim.worlds.domain`). `trial`: every episode starts at home, as
+    flights do; in training half of them start anywhere.
 
     Raises:
         UnknownTaskError: no such task.
@@ -44,11 +49,23 @@ def make_task(
     """
     if name == "walker2d":
         return Walker2dTask(seeds, body=body, threads=threads)
-    if name not in DEFAULT_ARM:
-        raise UnknownTaskError(f"no task '{name}'; there are {', '.join(TASKS)}")
-    spec = load_arm(arm or DEFAULT_ARM[name])
-    goal = GOALS["track-joint" if name == "track" and len(spec.joints) == 1 else name]
+    spec, goal = arm_and_goal(name, arm)
+    if trial:
+        goal = replace(goal, from_home=1.0)
     return ArmTask(name, spec, seeds, goal=goal, domain=Domain() if randomise else None, threads=threads)
+
+
+def arm_and_goal(name: str, arm: str | None) -> tuple[ArmSpec, Goal]:
+    """Which arm does a task (None: the task's own), and what it is asked for.
+
+    Raises:
+        UnknownTaskError: no such task, or no arm does it.
+        ArmSpecError: no such arm, or its files cannot be used.
+    """
+    if name not in DEFAULT_ARM:
+        raise UnknownTaskError(f"no task '{name}' of an arm; there are {', '.join(DEFAULT_ARM)}")
+    spec = load_arm(arm or DEFAULT_ARM[name])
+    return spec, GOALS["track-joint" if name == "track" and len(spec.joints) == 1 else name]
 
 
 def make_env(name: str, render_mode: str | None = None, **options: Any) -> TaskEnv:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sim.tasks.task import Floats, Ints, Task
-from sim.worlds.walker2d import FAMILY, TIMESTEP, walker2d_model
+from sim.worlds.walker2d import FAMILY, TIMESTEP, Walker2d, walker2d_model
 
 FRAME_SKIP = 4
 EPISODE = 1000 * FRAME_SKIP * TIMESTEP  # s
@@ -20,15 +20,16 @@ FASTEST_SEEN = 10.0  # m/s and rad/s: velocities are clipped here
 
 
 class Walker2dTask(Task):
-    """One body of the family, by name."""
+    """One body of the family, by name, or any other."""
 
     name = "walker2d"
     action_size = 6
 
-    def __init__(self, seeds: Sequence[int], *, body: str = "base", threads: int = 1) -> None:
+    def __init__(self, seeds: Sequence[int], *, body: str | Walker2d = "base", threads: int = 1) -> None:
         """Raises KeyError: no such body."""
         period = FRAME_SKIP * TIMESTEP
-        super().__init__(walker2d_model(FAMILY[body]), seeds, period=period, episode=EPISODE, threads=threads)
+        model = walker2d_model(FAMILY[body] if isinstance(body, str) else body)
+        super().__init__(model, seeds, period=period, episode=EPISODE, threads=threads)
         self.observation = np.zeros((self.count, 17), dtype=np.float32)
         batch = self.batch
         self._qpos, self._qvel, self._ctrl = batch.bind("qpos"), batch.bind("qvel"), batch.bind("ctrl")

@@ -134,7 +134,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     name = options.task or contract.provenance.get("task", "")
     arm = options.arm or contract.arm or None
     seeds = np.random.SeedSequence([_TRIAL_SEED, options.seed]).generate_state(options.episodes).tolist()
-    task = make_task(str(name), seeds, arm=arm, randomise=options.randomise, threads=options.threads)
+    task = make_task(str(name), seeds, arm=arm, randomise=options.randomise, trial=True, threads=options.threads)
     require_same(contract, task, options.evaluate)
     facts: dict[str, Any] = {"policy": str(options.evaluate)}
     facts |= {"simulation": asdict(evaluate(task, onnx_policy(options.evaluate, task)))}
@@ -142,7 +142,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         gap = None if options.gap == "none" else options.gap
         facts["twin"] = asdict(fly(options.evaluate, task, gap, options.targets, options.seed))
     if options.video is not None:
-        one = make_task(str(name), [options.seed], arm=arm, randomise=options.randomise)
+        one = make_task(str(name), [options.seed], arm=arm, randomise=options.randomise, trial=True)
         record(one, onnx_policy(options.evaluate, one), options.video, episodes=5)
     if options.json:
         print(json.dumps(facts))

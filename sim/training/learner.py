@@ -19,14 +19,13 @@ from rsl_rl.storage import RolloutStorage
 from torch import nn
 
 from sim.tasks import Task
-from sim.training.actor import Adding, last_action_columns, networks
+from sim.training.actor import Frozen, networks
+from sim.training.lens import Lens
 from sim.training.settings import Settings
 from sim.training.vec_env import TaskVecEnv
 
 RECENT = 200
 """Finished episodes that the figures of a round look back on."""
-QUIET_FROM = 0.8
-"""Share of a training after which the noise is bounded: a joint that sticks learns only what noise shakes loose."""
 LEAST_RATE = 0.05
 """Of the KL divergence aimed at (of the learning rate, where it is linear), at the end of a training."""
 
@@ -51,11 +50,12 @@ class Round:
 class Learner:
     """A task, two networks, and PPO."""
 
-    def __init__(self, task: Task, settings: Settings, seed: int, total: int) -> None:
-        """Fresh networks, the same for a seed; `total`: steps that the training will have."""
+    def __init__(self, task: Task, settings: Settings, seed: int, total: int, lens: Lens | None = None) -> None:
+        """Fresh networks, the same for a seed; `total`: steps that the training will have; `lens`: of another task."""
         torch.manual_seed(seed)
         self.task, self.settings = task, settings
-        self.env = TaskVecEnv(task, settings.increment)
+        self.lens = lens or Lens(task)
+        self.env = TaskVecEnv(task, self.lens)
         self._observations = self.env.get_observations()
         actor, critic = networks(self._observations, task.action_size, settings)
         self.ppo = PPO(
@@ -86,10 +86,7 @@ class Learner:
 
     def frozen(self) -> nn.Module:
         """The policy as it flies: observations in, actions out, no noise."""
-        inner: nn.Module = self.actor.as_onnx(verbose=False)
-        if self.settings.increment:
-            inner = Adding(inner, last_action_columns(self.task.contract), self.settings.increment)
-        return inner.eval()
+        return Frozen(self.lens, self.actor.as_onnx(verbose=False)).eval()
 
     def round(self) -> Round:
         """Roll out and learn."""
@@ -123,14 +120,15 @@ class Learner:
     def _anneal(self) -> None:
         """Bound the noise of the actions, and slow down, by where the training stands."""
         done = min(self.steps / self._total, 1.0)
-        self.ppo.desired_kl = self.settings.desired_kl * (1.0 - 0.7 * done)
-        if self.settings.schedule == "linear":
-            rate = self.settings.learning_rate * max(1.0 - done, LEAST_RATE)
+        settings = self.settings
+        self.ppo.desired_kl = settings.desired_kl * (1.0 - 0.7 * done)
+        if settings.schedule == "linear":
+            rate = settings.learning_rate * max(1.0 - done, LEAST_RATE)
             self.ppo.learning_rate = rate
             for group in self.ppo.optimizer.param_groups:
                 group["lr"] = rate
-        late = max(done - QUIET_FROM, 0.0) / (1.0 - QUIET_FROM)
-        bound = self.settings.initial_std * (self.settings.final_std / self.settings.initial_std) ** late
+        late = min(max(done - settings.quiet_from, 0.0) / (settings.quiet_by - settings.quiet_from), 1.0)
+        bound = settings.initial_std * (settings.final_std / settings.initial_std) ** late
         with torch.no_grad():
             self.actor.distribution.log_std_param.clamp_(max=math.log(bound))
 

@@ -15,8 +15,9 @@ class Settings:
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     initial_std: float = 1.0  # of actions that end at -1 and 1: less does not shake a joint loose that sticks
-    final_std: float = 0.05  # to which the noise is brought down at the end: in flight there is none
-    increment: float = 0.0  # the network says changes of the action, this much at most; 0: it says the action
+    final_std: float = 0.05  # to which the noise is brought down: in flight there is none
+    quiet_from: float = 0.8  # share of the training after which it is brought down
+    quiet_by: float = 1.0  # share of the training after which it is as small as that
     epochs: int = 4
     minibatches: int = 4
     learning_rate: float = 1e-3
@@ -30,12 +31,19 @@ class Settings:
     reward_scale: float = 1.0  # of what the learner sees, so that values stay near 1
 
 
-_ARM = Settings(steps=3_000_000, hidden=(128, 128), activation="elu", horizon=16, reward_scale=0.03)
+_ARM = Settings(
+    steps=1_600_000,
+    hidden=(128, 128),
+    activation="elu",
+    horizon=16,
+    reward_scale=0.03,
+    quiet_from=0.5,
+)
 
 SETTINGS = {
     "reach": _ARM,
     "track": _ARM,
-    "hold": replace(_ARM, steps=1_000_000, hidden=(64, 64)),
+    "hold": replace(_ARM, steps=600_000, hidden=(64, 64), quiet_from=0.3, quiet_by=0.8),
     "walker2d": Settings(
         steps=1_000_000,
         simulations=64,

@@ -80,7 +80,7 @@ def train(run: Run, folder: Path, console: Console, *, resume: bool = False, thr
 def finish(run: Run, learner: Learner, folder: Path, threads: int) -> tuple[Result, Exported | None]:
     """Try what was learnt, and freeze it."""
     seeds = np.random.SeedSequence([_EVALUATION_SEED, run.seed]).generate_state(LAST_EPISODES).tolist()
-    task = make_task(run.task, seeds, arm=run.arm, body=run.body, randomise=run.randomise, threads=threads)
+    task = make_task(run.task, seeds, arm=run.arm, body=run.body, randomise=run.randomise, trial=True, threads=threads)
     network = learner.frozen()
 
     def policy(observation: np.ndarray) -> np.ndarray:

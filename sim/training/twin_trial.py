@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robot_runtime.arm import Arm, JointCommand
+from robot_runtime.arm import Arm, JointCommand, Move
 from robot_runtime.policy.load import load_policy
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.safety.envelope import Envelope
@@ -22,6 +22,8 @@ from sim.twin import LockstepPort, Twin
 
 PERIOD = 0.005
 """s, of the bus."""
+SETTLING = 0.5
+"""s at the start pose before the flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def fly(path: Path, task: ArmTask, gap: str | None, targets: int, seed: int = 0)
     envelope = Envelope(spec, arm.kinematics, PERIOD)
     command = JointCommand(len(spec.joints))
     command.held[:] = False
-    arm.read(port.now() + PERIOD)
+    _bring(arm, port, pilot.start_pose)
     pilot.reset(arm.state, port.now())
     envelope.reset(arm.state, port.now())
     aims = task.new_targets(targets, seed)
@@ -86,6 +88,21 @@ def fly(path: Path, task: ArmTask, gap: str | None, targets: int, seed: int = 0)
         mean(felt[:, 0]),
         {str(why.name).lower(): float(n) for why, n in zip(REASONS, changed, strict=True) if n},
     )
+
+
+def _bring(arm: Arm, port: LockstepPort, pose: Floats) -> None:
+    """Softly to the start pose: an arm may have sunk before its torque came on."""
+    arm.read(port.now() + PERIOD)
+    move = Move.between(arm.spec, arm.state.q.copy(), pose)
+    command = JointCommand(len(arm.spec.joints))
+    command.held[:] = True
+    began = due = port.now()
+    while due < began + move.duration + SETTLING:
+        move.at(due - began, arm.hold_angle)
+        arm.write(command)
+        due += PERIOD
+        port.sleep_until(due)
+        arm.read(due + PERIOD)
 
 
 def _error(task: ArmTask, arm: Arm, aim: Floats, q: Floats) -> float:

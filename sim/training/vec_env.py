@@ -10,17 +10,16 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
 from sim.tasks import Task
-from sim.training.actor import added, last_action_columns
+from sim.training.lens import Lens
 
 
 class TaskVecEnv(VecEnv):  # type: ignore[misc]  # rsl_rl has no types
     """Steps the task and begins new episodes by itself. Groups of observations: `policy`."""
 
-    def __init__(self, task: Task, increment: float = 0.0) -> None:
-        """Begin an episode in every simulation. `increment`: actions add up (see `actor`); 0: they do not."""
+    def __init__(self, task: Task, lens: Lens | None = None) -> None:
+        """Begin an episode in every simulation. `lens`: what the networks see it through; None: as it is."""
         self.task = task
-        self._increment = increment
-        self._last = last_action_columns(task.contract) if increment else slice(0)
+        self._lens = lens
         self.num_envs = task.count
         self.num_actions = task.action_size
         self.max_episode_length = task.limit
@@ -31,14 +30,15 @@ class TaskVecEnv(VecEnv):  # type: ignore[misc]  # rsl_rl has no types
 
     def get_observations(self) -> TensorDict:
         """What every simulation shows now; a copy, since rsl_rl keeps it."""
-        return TensorDict({"policy": torch.from_numpy(self.task.observation.copy())}, batch_size=[self.num_envs])
+        observation = torch.from_numpy(self.task.observation.copy())
+        self._seen = observation if self._lens is None else self._lens(observation)
+        return TensorDict({"policy": self._seen}, batch_size=[self.num_envs])
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
         """One period of the policy in every simulation."""
         task = self.task
-        if self._increment:
-            last = torch.from_numpy(task.observation[:, self._last])
-            actions = added(last, actions, self._increment)
+        if self._lens is not None:
+            actions = self._lens.action(self._seen, actions)
         task.step(actions.numpy())
         rewards = torch.from_numpy(task.reward.astype(np.float32))
         done = task.done

@@ -30,12 +30,15 @@ def record(task: Task, policy: Policy, path: Path, episodes: int) -> None:
     except (mujoco.FatalError, RuntimeError, AttributeError, ImportError) as error:
         raise NoVideoError(f"no GL context to draw in ({error}); set MUJOCO_GL=egl or MUJOCO_GL=osmesa") from error
     every = max(1, round(1 / (task.period * FRAMES_PER_SECOND)))
+    camera = 0 if task.model.ncam else -1  # a walker has one that walks along
     frames = []
     for _ in range(episodes):
         task.reset()
         while True:
             if task.steps[0] % every == 0:
-                renderer.update_scene(task.batch.get_data(0))
+                data = task.batch.get_data(0)
+                mujoco.mj_fwdPosition(task.model, data)  # the batch keeps no positions of bodies
+                renderer.update_scene(data, camera=camera)
                 _mark_target(renderer.scene, task)
                 frames.append(Image.fromarray(renderer.render()))
             task.step(policy(task.observation))

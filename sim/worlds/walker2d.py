@@ -17,6 +17,8 @@ FLOOR_FRICTION = 0.7
 SLIPPERY_FLOOR_FRICTION = 0.1
 """Contact friction is the larger of the two: on the floor above, a foot of 0.5 would be as good as one of 0.7."""
 TIMESTEP = 0.002  # s
+STANDING = 0.1
+"""m between the ankles and the floor when a body is put down: the same in the whole family."""
 
 _SIDEWAYS = (0.5**0.5, 0.5**0.5, 0.0, 0.0)  # a camera that looks along y, z up
 _RIGHT, _LEFT = (0.8, 0.6, 0.4, 1.0), (0.7, 0.3, 0.6, 1.0)
@@ -38,6 +40,11 @@ class Walker2d:
     def slippery(self, right_foot: float, left_foot: float) -> Walker2d:
         """The same body with these feet, on a floor slippery enough that they count."""
         return replace(self, right_foot=right_foot, left_foot=left_foot, floor=SLIPPERY_FLOOR_FRICTION)
+
+    def with_legs(self, factor: float) -> Walker2d:
+        """The same body with thighs and legs longer or shorter by this factor."""
+        thigh, leg = self.thigh * factor, self.leg * factor
+        return replace(self, thigh=thigh, leg=leg, height=self.torso / 2 + thigh + leg + STANDING)
 
 
 BASE = Walker2d()

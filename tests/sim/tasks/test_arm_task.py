@@ -66,7 +66,7 @@ def test_a_position_goal_moves_on_a_line_and_stays_inside_the_limits() -> None:
     made = task("reach", "koch-v1.1", from_home=1.0, home_spread=0.0)
     start = made._command.copy()
     made.step(np.full((1, 4), 2.0))  # beyond what an action is: counts as 1
-    scale = np.array(made.contract.action.scale)  # type: ignore[union-attr]
+    scale = np.array(made.contract.action.scale)
     assert made._command == pytest.approx(start + scale)
     middle = made._goal_at(made.substeps // 2 - 1)
     assert middle == pytest.approx(start + 0.5 * scale)

@@ -1,0 +1,54 @@
+"""What a policy knows of its arm is what MuJoCo knows of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from sim.tasks import make_task
+from sim.tasks.arm_task import ArmTask
+from sim.training.body import Body
+from sim.worlds.arm import gravity_torques
+from sim.worlds.poses import free_poses
+
+ARMS = ("open-manipulator-x", "koch-v1.1")
+
+
+def reach(arm: str) -> ArmTask:
+    task = make_task("reach", [0], arm=arm)
+    assert isinstance(task, ArmTask)
+    return task
+
+
+def known(task: ArmTask, q: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with torch.inference_mode():
+        angles, point = torch.tensor(q, dtype=torch.float32), torch.tensor(target, dtype=torch.float32)
+        body = Body(task.world)
+        return body.way(angles, point).numpy(), body.weight(angles).numpy()
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_weight_is_what_holds_the_arm_still(arm: str) -> None:
+    task = reach(arm)
+    q = free_poses(task.world, 50)
+    assert known(task, q, np.ones((len(q), 3)))[1] == pytest.approx(gravity_torques(task.world, q), abs=1e-5)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_near_the_target_the_way_leads_there(arm: str) -> None:
+    task, random = reach(arm), np.random.default_rng(0)
+    q = task.poses[:200]  # facing the tip
+    tip = task.chain.tip(q)
+    target = tip + random.normal(0.0, 0.003, tip.shape)
+    left = np.linalg.norm(task.chain.tip(q + known(task, q, target)[0]) - target, axis=1)
+    before = np.linalg.norm(tip - target, axis=1)
+    assert np.median(left / before) < 0.2  # damped, so not all of it at once
+    assert np.mean(left < before) > 0.99
+
+
+def test_a_base_turns_away_from_its_stop_however_far_that_is() -> None:
+    task = reach("open-manipulator-x")
+    q = np.array([[2.8, -0.5, 0.3, 0.5]] * 2)
+    opposite = task.chain.tip(np.array([[-2.8, -0.5, 0.3, 0.5]]))
+    far, near = known(task, q, np.concatenate((opposite, task.chain.tip(q[1:]))))[0]
+    assert far == pytest.approx([-5.6, 0.0, 0.0, 0.0], abs=1e-4)
+    assert near == pytest.approx(np.zeros(4), abs=1e-4)
