@@ -1,0 +1,156 @@
+"""The command `robot-transfer`: run a study of transfer strategies, and draw what it has found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sim.training.checkpoint import CheckpointError
+from sim.transfer.display import StudyDisplay
+from sim.transfer.films import film_all
+from sim.transfer.networks import NetworksFileError
+from sim.transfer.page import page
+from sim.transfer.pools import LocalPool
+from sim.transfer.ray_pool import NoRayError, RayPool
+from sim.transfer.results import RUNS, STUDY, read_results, write_tables
+from sim.transfer.runner import Outcome, Pool, run_cells
+from sim.transfer.study import SHIPPED, Study, StudyError, load_study
+
+FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+PAGE = "index.html"
+
+_EXAMPLES = """\
+examples:
+  robot-transfer run smoke
+  robot-transfer run walker-seed --out studies/walker-seed     # the same again: goes on where it stopped
+  robot-transfer page studies/walker-seed
+
+exit codes:
+  0    all runs are finished, or the page is drawn
+  1    some runs failed; the others are finished
+  2    bad usage, or a file or value that cannot be used
+  130  interrupted: checkpoints are written, the same command goes on
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="robot-transfer",
+        description="Run a matrix of transfer strategies x targets x seeds, and draw the answer.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
+    run = commands.add_parser("run", help="run a study, or go on with it")
+    run.add_argument("study", metavar="STUDY", help=f"a study that ships ({shipped}), or a TOML file")
+    run.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default: studies/NAME)")
+    run.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core)")
+    run.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="on a Ray cluster that sees DIR (needs the extra 'cluster')",
+    )
+    draw = commands.add_parser("page", help="draw what a study has found so far")
+    draw.add_argument("folder", type=Path, metavar="DIR", help="of the study")
+    for command in (run, draw):
+        command.add_argument("--no-films", action="store_true", help="do not render the policies")
+        command.add_argument("--json", action="store_true", help="print the outcome as one line of JSON")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        return _run(options) if options.command == "run" else _page(options)
+    except (StudyError, CheckpointError, NetworksFileError, NoRayError, OSError) as error:
+        if options.debug:
+            raise
+        print(f"robot-transfer: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    study = load_study(options.study)
+    folder: Path = options.out or Path("studies") / study.name
+    folder.mkdir(parents=True, exist_ok=True)
+    shipped = SHIPPED / f"{options.study}.toml"
+    text = (shipped if shipped.is_file() else Path(options.study)).read_text(encoding="utf-8")
+    cells, root = study.cells(), folder / RUNS
+    # With --json the outcome is alone on standard output.
+    console = Console(stderr=options.json)
+    console.print(f"{study.name}: {len(cells)} runs, into {folder}", highlight=False)
+    pool = _pool(options)
+    if not (folder / STUDY).exists():
+        (folder / STUDY).write_text(text, encoding="utf-8")  # `page` draws a study that is still running
+    try:
+        with StudyDisplay(console, cells, root) as display:
+            outcome = run_cells(cells, root, pool, display)
+    finally:
+        pool.close()
+    (folder / STUDY).write_text(text, encoding="utf-8")
+    drawn = _draw(study, folder, films=not options.no_films and not outcome.interrupted)
+    return _tell(options, folder, outcome, drawn)
+
+
+def _pool(options: argparse.Namespace) -> Pool:
+    if options.ray is not None:
+        return RayPool(options.ray or None)
+    workers = os.cpu_count() or 1 if options.workers is None else options.workers
+    if workers < 1:
+        raise StudyError(f"--workers is 1 or more, not {workers}")
+    return LocalPool(workers)
+
+
+def _page(options: argparse.Namespace) -> int:
+    if not (options.folder / STUDY).is_file():
+        raise StudyError(f"{options.folder} holds no {STUDY}: no study has been run there")
+    study = load_study(str(options.folder / STUDY))
+    drawn = _draw(study, options.folder, films=not options.no_films)
+    print(json.dumps(drawn) if options.json else _told(drawn))
+    return FINE
+
+
+def _draw(study: Study, folder: Path, *, films: bool) -> dict[str, Any]:
+    """Tables and page of what there is."""
+    why = film_all(folder, str(folder / STUDY)) if films else None
+    results = read_results(folder, study)
+    write_tables(folder, results)
+    (folder / PAGE).write_text(page(study, results, folder), encoding="utf-8")
+    return {"page": str(folder / PAGE), "runs": len(results), "of": len(study.cells()), "no_films": why}
+
+
+def _tell(options: argparse.Namespace, folder: Path, outcome: Outcome, drawn: dict[str, Any]) -> int:
+    if options.json:
+        facts = {"finished": outcome.finished, "failed": outcome.failed, "left": outcome.left}
+        print(json.dumps({"folder": str(folder), **facts, "interrupted": outcome.interrupted, **drawn}))
+    else:
+        print(_told(drawn))
+    for name, why in outcome.failed.items():
+        print(f"robot-transfer: {name}: {why}", file=sys.stderr)
+    if outcome.interrupted:
+        print("robot-transfer: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    return FAILED if outcome.failed or outcome.left else FINE
+
+
+def _told(drawn: dict[str, Any]) -> str:
+    films = "" if drawn["no_films"] is None else f"; no films: {drawn['no_films']}"
+    return f"{drawn['runs']} of {drawn['of']} runs are finished; page: {drawn['page']}{films}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

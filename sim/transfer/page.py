@@ -1,0 +1,240 @@
+"""One HTML page about a study: no scripts, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from sim.transfer.charts import Curve, bars, curves
+from sim.transfer.films import FILMS
+from sim.transfer.results import EARLY, GOOD, Result, early_returns, over_seeds, steps_to_scratch
+from sim.transfer.study import SOURCE, Study
+from sim.worlds.walker2d import BASE, FAMILY
+
+_STYLE = (
+    """
+:root { --ink:#1c2430; --soft:#5d6b7c; --paper:#fff; --card:#f6f8fa; --edge:#dde3ea; --0:#7a8794; --1:#0072b2;
+  --2:#d55e00; --3:#009e73; --4:#b5559a; --5:#b58900; --6:#3aa0d8; --7:#7d5fb2; --8:#8c6d46; --9:#c44e52 }
+@media (prefers-color-scheme: dark) { :root { --ink:#e3e8ee; --soft:#96a3b3; --paper:#12161c; --card:#1a2029;
+  --edge:#2c3542 } }
+body { font:15px/1.5 system-ui,sans-serif; color:var(--ink); background:var(--paper); margin:0 auto; max-width:1280px;
+  padding:1.5rem }
+h1 { font-size:1.5rem; margin:0 } h2 { font-size:1.1rem; margin:2rem 0 .6rem } .soft { color:var(--soft) }
+.grid { display:grid; grid-template-columns:repeat(auto-fill,minmax(460px,1fr)); gap:.8rem; align-items:start }
+svg { width:100%; height:auto; background:var(--card); border:1px solid var(--edge); border-radius:6px }
+svg text { font:10px system-ui,sans-serif; fill:var(--soft) }
+svg .title { font-size:12px; font-weight:600; fill:var(--ink) }
+svg .grid { stroke:var(--edge); stroke-width:.6 } svg .whisker { stroke:var(--ink); stroke-width:1.2; fill:none }
+svg .line { fill:none; stroke-width:1.6; stroke-linejoin:round } svg .faint { stroke-width:.8; opacity:.45 }
+"""
+    + "".join(f".line.c{k} {{ stroke:var(--{k}) }} .fill.c{k} {{ fill:var(--{k}) }}\n" for k in range(10))
+    + """
+table { border-collapse:collapse; font-size:.87rem; font-variant-numeric:tabular-nums }
+td,th { text-align:left; padding:.18rem .9rem .18rem 0; border-bottom:1px solid var(--edge); vertical-align:top }
+figure { margin:0 } figcaption { font-size:.8rem; color:var(--soft) } img { width:100%; border-radius:6px }
+"""
+)
+
+
+def page(study: Study, results: Sequence[Result], folder: Path) -> str:
+    """The whole page; films are taken from the study's folder, where they are."""
+    body = [
+        f"<h1>Transfer: {escape(study.name)}</h1>",
+        f"<p>{escape(study.about)}</p>" if study.about else "",
+        _so_far(study, results),
+        *_bars(study, results),
+        *_sweeps(study, results),
+        *_learning(study, results),
+        *_tables(study, results),
+        *_films(folder, results),
+        *_runs(results),
+    ]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Transfer: {escape(study.name)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _so_far(study: Study, results: Sequence[Result]) -> str:
+    hours = sum(r["seconds"] + r["trial_seconds"] for r in results) / 3600
+    return (
+        f'<p class="soft">{len(results)} of {len(study.cells())} runs finished, {hours:.1f} processor hours; '
+        f"{study.episodes} episodes a trial. Intervals are 95 % over seeds; (n) is the number of seeds.</p>"
+    )
+
+
+def _labels(results: Iterable[Result]) -> list[str]:
+    return [label for label in dict.fromkeys(r["strategy"] for r in results) if label != SOURCE]
+
+
+def _targets(study: Study, results: Iterable[Result]) -> list[str]:
+    found = {r["target"] for r in results}
+    return [target for target in study.targets if target in found]
+
+
+def _bars(study: Study, results: Sequence[Result]) -> list[str]:
+    walks = study.task == "walker2d"
+    back = "Back on what the base policy is from (field's way)"
+    wanted = [
+        ("published", "mean", f"As published: sampled actions{', up to 10 000 steps' if walks else ''}: return"),
+        ("field", "mean", f"As in the field: no noise{', up to 1000 steps' if walks else ''}: return"),
+        ("back_home", "mean", f"{back}: return"),
+    ]
+    if not walks:
+        wanted += [
+            ("field", "success", "No noise: share of successes"),
+            ("field", "error", "No noise: error at the end, m or rad"),
+            ("back_home", "success", f"{back}: share of successes"),
+            ("twin", "success", "On the twin, through the runtime: share of successes"),
+            ("twin", "success_felt", "The same, as the arm feels it"),
+        ]
+    targets, charts = _targets(study, results), []
+    for trial, figure, title in wanted:
+        figures = over_seeds(results, trial, figure)
+        series = {label: {t: figures[label, t] for t in targets if (label, t) in figures} for label in _labels(results)}
+        charts.append(bars(title, targets, series))
+    return ["<h2>By target</h2>", *_grid(charts)]
+
+
+def _sweeps(study: Study, results: Sequence[Result]) -> list[str]:
+    """Targets that differ in one number: a curve over it."""
+    charts = []
+    for key, told, place in (
+        ("friction", "share of the feet's friction", _friction),
+        ("legs", "length of the legs", _legs),
+    ):
+        places = {t: p for t, table in study.targets.items() if (p := place(table)) is not None}
+        if len(places) < 2:
+            continue
+        for trial in ("published", "field"):
+            figures = over_seeds(results, trial)
+            lines = []
+            for k, label in enumerate(_labels(results)):
+                at = sorted((places[t], figures[label, t]) for t in places if (label, t) in figures)
+                halves = [o.half for _, o in at]
+                lines.append(Curve(label, [p for p, _ in at], [o.mean for _, o in at], k, halves))
+            title = f"Return over {key} ({'as published' if trial == 'published' else 'field'})"
+            charts.append(curves(title, told, lines, log_y=True))
+    return ["<h2>Sweeps</h2>", *_grid(charts)] if any(charts) else []
+
+
+def _friction(table: object) -> float | None:
+    assert isinstance(table, dict)
+    if "friction" in table:
+        return float(table["friction"])
+    body = FAMILY.get(str(table.get("body")), BASE)
+    return body.right_foot / BASE.right_foot if body.floor != BASE.floor else None
+
+
+def _legs(table: object) -> float | None:
+    assert isinstance(table, dict)
+    return float(table["legs"]) if "legs" in table else None
+
+
+def _learning(study: Study, results: Sequence[Result]) -> list[str]:
+    charts = []
+    labels = _labels(results)
+    for target in [SOURCE, *_targets(study, results)]:
+        for key, told in (("steps", "steps"), ("motion", "seconds of motion"), ("seconds", "processor seconds")):
+            if key == "motion" and study.task == "walker2d":
+                continue
+            lines = [
+                Curve(
+                    r["strategy"],
+                    _along(r, key),
+                    [math.nan if v is None else v for v in r["curve"]["return"]],
+                    labels.index(r["strategy"]) if r["strategy"] in labels else 0,
+                    faint=len(study.seeds) > 1,
+                )
+                for r in results
+                if r["target"] == target and r["steps"]
+            ]
+            log = len({line.name for line in lines}) > 1
+            charts.append(curves(f"{target}: return in training over {told}", told, lines, log_x=log))
+    return ["<h2>Learning</h2>", *_grid(charts)]
+
+
+def _along(result: Result, key: str) -> list[float]:
+    """The x of a learning curve; motion: s that one arm would have moved for it."""
+    if key == "motion":
+        return [steps * result["period"] for steps in result["curve"]["steps"]]
+    return list(result["curve"][key])
+
+
+def _tables(study: Study, results: Sequence[Result]) -> list[str]:
+    targets, labels = _targets(study, results), _labels(results)
+    reached, early = steps_to_scratch(results), early_returns(results)
+
+    def steps(label: str, target: str) -> str:
+        found = reached.get((label, target))
+        return "" if not found else ", ".join("never" if s is None else f"{s:,}" for s in found)
+
+    def early_one(label: str, target: str) -> str:
+        return str(early.get((label, target), ""))
+
+    parts = [f"<h2>Steps until {GOOD:.0%} of what scratch reaches (by seed)</h2>", _table(labels, targets, steps)]
+    parts += [f"<h2>Return in training after {EARLY:.0%} of scratch's steps</h2>", _table(labels, targets, early_one)]
+    for trial, title in (("published", "As published"), ("field", "As in the field"), ("back_home", "Back home")):
+        figures = over_seeds(results, trial)
+        told: Callable[[str, str], str] = lambda a, b, f=figures: str(f.get((a, b), ""))  # type: ignore[misc] # noqa: E731
+        parts += [f"<h2>{title}: return</h2>", _table(labels, targets, told)]
+    return parts
+
+
+def _table(rows: Sequence[str], columns: Sequence[str], cell: Callable[[str, str], str]) -> str:
+    head = "".join(f"<th>{escape(c)}</th>" for c in columns)
+    lines = [
+        f"<tr><td>{escape(row)}</td>{''.join(f'<td>{escape(cell(row, c))}</td>' for c in columns)}</tr>" for row in rows
+    ]
+    return f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
+
+
+def _films(folder: Path, results: Sequence[Result]) -> list[str]:
+    figures = []
+    for r in results:
+        file = folder / FILMS / f"{r['id']}.webp"
+        if file.exists():
+            data = base64.b64encode(file.read_bytes()).decode()
+            told = f"{r['strategy']} on {r['target']}, seed {r['seed']}"
+            figures.append(
+                f'<figure><img alt="{escape(told)}" src="data:image/webp;base64,{data}">'
+                f"<figcaption>{escape(told)}</figcaption></figure>"
+            )
+    grid = '<div class="grid" style="grid-template-columns:repeat(auto-fill,minmax(220px,1fr))">'
+    return ["<h2>Films</h2>", grid, *figures, "</div>"] if figures else []
+
+
+def _runs(results: Sequence[Result]) -> list[str]:
+    rows = []
+    for r in results:
+        maps = {None: "", True: "base, bit for bit"}.get(r["maps_off_is_base"], "not the base")
+        trials = "".join(
+            f"<td>{r[t]['mean']:.0f} ± {r[t]['sd']:.0f}</td>" if t in r else "<td></td>"
+            for t in ("published", "field", "back_home")
+        )
+        rows.append(
+            f"<tr><td>{escape(r['id'])}</td><td>{r['steps']:,}</td><td>{r['seconds']:.0f}</td>{trials}"
+            f"<td>{r['frozen_tensors_unchanged'] or ''}</td><td>{maps}</td></tr>"
+        )
+    head = "".join(
+        f"<th>{h}</th>"
+        for h in (
+            "run",
+            "steps",
+            "processor s",
+            "published: mean ± sd of episodes",
+            "field",
+            "back home",
+            "frozen tensors, unchanged",
+            "maps off",
+        )
+    )
+    return ["<h2>Runs</h2>", f"<table><tr>{head}</tr>{''.join(rows)}</table>"]
+
+
+def _grid(charts: Iterable[str]) -> list[str]:
+    return ['<div class="grid">', *charts, "</div>"]
