@@ -20,6 +20,8 @@ LATEST = 0.25
 """s: how far behind its command a joint is looked for."""
 CLEAR = 0.3
 """Correlation above which two signals have to do with each other."""
+CLEARER = 0.3
+"""Share of what a joint's own command leaves unexplained; if another's leaves less, it is the other's joint."""
 LAW_ERROR = 0.02
 """Duty, rms, by which a logged duty may differ from the servo's law: 18 PWM ticks, the register's own rhythm."""
 SATURATED = 0.98
@@ -83,7 +85,7 @@ def follow(log: Log) -> list[Follow]:
             continue
         best = max(scores, key=lambda j: abs(scores[j][0]))
         mine = scores[i]
-        swapped = best != i and abs(scores[best][0]) > abs(mine[0]) + CLEAR
+        swapped = best != i and 1.0 - scores[best][0] ** 2 < CLEARER * (1.0 - mine[0] ** 2)
         found.append(Follow(log.joints[i], mine[0], mine[1], log.joints[best if swapped else i]))
     return found
 

@@ -17,8 +17,8 @@ FASTEST = 2.0
 """Times the no-load speed at nominal voltage: above it a position did not come about by turning."""
 SETTLE = 2.0
 """ticks of the encoder that a position may flicker by."""
-STALE_SPEED = 0.3
-"""rad/s from which on two equal positions and velocities in a row are one sample, read twice."""
+STALE_MOTION = 3.0
+"""ticks that a joint should have turned between two samples: if both are equal then, they are one, read twice."""
 GAP = 3.0
 """Times the usual period: a longer pause is a gap."""
 LONGEST_STALE = 0.5
@@ -36,7 +36,7 @@ def clean(log: Log, joints: Sequence[JointSpec]) -> Log:
     log = _missing(log)
     log = _spikes(log, joints)
     log = _readings(log, joints)
-    log = _stale(log)
+    log = _stale(log, joints)
     log = _off(log)
     return _gaps(log)
 
@@ -100,9 +100,10 @@ def _readings(log: Log, joints: Sequence[JointSpec]) -> Log:
     return log
 
 
-def _stale(log: Log) -> Log:
+def _stale(log: Log, joints: Sequence[JointSpec]) -> Log:
     same = (np.diff(log.q, axis=0) == 0) & (np.diff(log.dq, axis=0) == 0)
-    moving = np.abs(np.nan_to_num(log.dq[1:])) > STALE_SPEED
+    turned = np.abs(np.nan_to_num(log.dq[1:])) * np.diff(log.time)[:, None]
+    moving = turned > STALE_MOTION * np.abs([joint.rad_per_tick for joint in joints])
     bad = np.concatenate([np.zeros((1, len(log.joints)), dtype=bool), same & moving])
     return _say(log, bad, "stale sample, the one before again")
 

@@ -27,9 +27,15 @@ FLOOR = 0.0008
 """rad: no error is told from less than half a tick of a 12-bit encoder."""
 KNOWN = 0.35
 """Share of the prior's standard deviation below which a combination counts as seen in the data."""
+MODEL_ERROR = 0.01
+"""Standard deviation that no number is known better than, whatever the data say: no model is that true. Of a factor; of
+others in units of `UNIT`."""
+UNIT = 0.05
+"""rad, s, kg: half a milliradian, half a millisecond and half a gram are as good as one percent."""
 TWO_SIGMA = 1.96
-FIRST_STEPS = 6
-"""Of the first round."""
+FIRST_WINDOWS, FIRST_STEPS = 30, 8
+"""Of the first round: few windows come near quickly, and near is where all of them are worth their time."""
+LAST_STEPS = 6
 TOLERANCE = 1e-2
 """Prior standard deviations by which a last step may still move z."""
 
@@ -125,7 +131,7 @@ class Problem:
         """`scale`: rad, a joint's usual error."""
         self.rig, self.physics, self.windows, self.scale, self.threads = rig, physics, windows, scale, threads
         samples = windows.q.shape[1] - 1
-        self._weight = windows.weight[:, 1:] * np.sqrt(INDEPENDENT / samples) / scale
+        self.weight = windows.weight[:, 1:] * np.sqrt(INDEPENDENT / samples) / scale
 
     def errors(self, z: Floats) -> Floats:
         """Of the angles, rad: (rows of z, windows, samples, joints)."""
@@ -136,7 +142,7 @@ class Problem:
     def residual(self, z: Floats) -> Floats:
         """Column of weighted errors, and z itself: the prior."""
         z = z.ravel()
-        return np.concatenate([(self.errors(z)[0] * self._weight).ravel(), z])[:, None]
+        return np.concatenate([(self.errors(z)[0] * self.weight).ravel(), z])[:, None]
 
     def jacobian(self, z: Floats, residual: Floats | None = None, *, central: bool = False) -> Floats:
         """Of the residual; one batch."""
@@ -145,11 +151,11 @@ class Problem:
         sign = np.where(z + step > high, -1.0, 1.0)
         moved = z + np.diag(sign * step)
         if central:
-            both = self.errors(np.concatenate([moved, z - np.diag(sign * step)])) * self._weight
+            both = self.errors(np.concatenate([moved, z - np.diag(sign * step)])) * self.weight
             data = (both[:n] - both[n:]).reshape(n, -1) / (2 * sign * step)[:, None]
         else:
             base = self.residual(z) if residual is None else residual
-            data = (self.errors(moved) * self._weight).reshape(n, -1) - base[:-n, 0]
+            data = (self.errors(moved) * self.weight).reshape(n, -1) - base[:-n, 0]
             data /= (sign * step)[:, None]
         return np.concatenate([data.T, np.eye(n)])
 
@@ -167,13 +173,15 @@ def fit(
     fitted: Collection[str],
     *,
     start: Mapping[str, Floats] | None = None,
-    iterations: int = 12,
+    rough: tuple[Rig, Windows] | None = None,
+    iterations: int = LAST_STEPS,
     threads: int = 2,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Fit these kinds of parameters (`physics.KINDS`) to the windows.
 
-    A first round on every second window comes near; its errors are the measure of what is an outlier in the second.
+    A first round on a few windows comes near; its errors are the measure of what is an outlier in the second. It may
+    have a rig of its own (`rough`), of longer steps.
     """
     physics = Physics(rig.world, fitted, start)
     z = np.zeros(len(physics))
@@ -182,10 +190,12 @@ def fit(
     steps = 0
     whole = Problem(rig, physics, windows, scale, threads)
     first = float(np.mean(np.abs(whole.errors(z))))
-    few = windows.take(slice(None, None, 2))
-    for turn, (chosen, most) in enumerate(((few, FIRST_STEPS), (windows, iterations))):
+    coarse, many = rough or (rig, windows)
+    few = many.take(slice(None, None, max(1, len(many) // FIRST_WINDOWS)))
+    rounds = ((coarse, few, FIRST_STEPS), (rig, windows, iterations))
+    for turn, (world, chosen, most) in enumerate(rounds):
         scale = error_scale(whole.errors(z)[0], windows.weight[:, 1:])
-        problem = Problem(rig, physics, chosen, scale, threads)
+        problem = Problem(world, physics, chosen, scale, threads)
         z_column, trace = minimize.least_squares(
             z,
             problem.residual,
@@ -228,6 +238,8 @@ def uncertainty(problem: Problem, z: Floats) -> tuple[Floats, float]:
     # Stretches show how much the data disagree with themselves, but a few of them span few directions: what the errors'
     # size says of every direction is added, and so is the prior.
     meat = scores.T @ scores * (len(groups) / max(len(groups) - 1, 1)) + information
-    covariance = bread @ meat @ bread
+    entries = problem.physics.entries
+    floor = MODEL_ERROR * np.array([1.0 if e.kind.factor else UNIT for e in entries]) / [e.kind.spread for e in entries]
+    covariance = bread @ meat @ bread + np.diag(floor**2)
     singular = np.linalg.svd(np.sqrt(weight[:-n]) * jacobian[:-n], compute_uv=False)
     return covariance, float(singular[0] / max(singular[-1], 1e-12))

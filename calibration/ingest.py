@@ -259,7 +259,12 @@ def flight_log(path: Path, spec: ArmSpec) -> Log:
         raise LogError(
             f"{path}: a flight of {', '.join(flight.layout.joints)}; {spec.path} has {', '.join(spec.joint_names)}"
         )
+    if not len(flight):
+        raise LogError(
+            f"{path}: a flight without a single cycle; {(flight.verdict or {}).get('text', 'nobody says why')}"
+        )
     constant = np.array([j.gear * j.servo.motor.torque_constant for j in spec.joints])
+    by_duty = np.array([mode == "pwm" for mode in flight.layout.modes])
     return make_log(
         path.stem,
         spec.joint_names,
@@ -268,14 +273,24 @@ def flight_log(path: Path, spec: ArmSpec) -> Log:
         flight["q"],
         flight["command"],
         sent=flight["written"],
-        gains=[dict(j.gains) for j in spec.joints],
+        gains=_flown_gains(flight.metadata.get("recording", {}), spec),
         source=str(path),
         notes=dict(flight.verdict or {}),
         findings=tuple(flight.damage),
         dq=flight["dq"],
+        duty=np.where(by_duty, flight["command"], np.nan),
         current=flight["tau"] / constant,
         volts=flight["voltage"],
         temperature=flight["temperature"],
         torque_on=flight["torque_on"],
         valid=flight["fresh"] & ~flight["held"],
     )
+
+
+def _flown_gains(recording: Mapping[str, str], spec: ArmSpec) -> list[dict[str, float]]:
+    """Gain registers of each joint: a recording may have other ones than the arm file."""
+    try:
+        other = json.loads(recording.get("gains", "{}"))
+        return [{**j.gains, **{k: float(v) for k, v in other.get(j.name, {}).items()}} for j in spec.joints]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LogError(f"the recording's gains are no gains: {error}") from error

@@ -1,88 +1,124 @@
-"""A fitted map as one ONNX, proven to compute what the torch module computes on the inputs it was fitted to and around.
+"""A fitted map as it goes into arm.cal, proven to compute what its torch module computes: on data, and beyond.
 
-Metadata says what goes in: kind of map, joints, period, taps. The run time needs nothing else to feed it.
+Metadata of the ONNX says what goes in, too: kind of map, joints, period, taps.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
+import numpy.typing as npt
 import onnxruntime
 import torch
-from torch import nn
 
 from calibration.log import Floats
-from models.export import OPSET
+from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.map_graph import Graph, goal_graph, observation_graph, torque_graph
+from calibration.maps import FADE, GoalMap, ObservationMap, TorqueMap
+from robot_runtime.calibrated.file import MapFile
+from robot_runtime.calibrated.maps import QUANTITIES
 
 METADATA_KEY = "map"
 TOLERANCE = 1e-4
 """Times (1 + |y|): the largest difference between ONNX and torch, single precision both; inputs beyond the data too."""
 STRETCH = (1.0, 0.1, 2.0, 5.0)
 """Times the inputs of the data: where else they are compared."""
+ROWS = 200
+"""Of the inputs, at most, that are compared."""
+
+
+Map = ObservationMap | TorqueMap | GoalMap
 
 
 class MapExportError(ValueError):
-    """The ONNX does not compute what the map computes; nothing was written."""
+    """The ONNX does not compute what the map computes; nothing was made."""
 
 
-def export_map(
-    module: nn.Module, path: Path, inputs: Floats, *, kind: str, joints: Sequence[str], **facts: Any
-) -> float:
-    """Write a map; returns the largest difference, |difference| / (1 + |y|).
+def observation_file(
+    module: ObservationMap, inputs: Floats, joints: Sequence[str], period: float, bound: float = FADE[1]
+) -> MapFile:
+    """An observation map for arm.cal. Inputs: some of what it was fitted to, as `map_fit.sense_inputs` makes them.
 
-    inputs: (samples, numbers), some of what it was fitted to.
+    bound: novelty (standard deviations) from which on a joint is outside of what the map knows.
 
     Raises:
         MapExportError: ONNX and torch differ.
     """
-    module = module.eval()
-    example = torch.zeros(1, inputs.shape[1])
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module,
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["history"],
-                output_names=["mapped"],
-                verbose=False,
-            )
-    finally:
-        logger.setLevel(level)
-    assert program is not None  # it is, without a file to write to
-    model = program.model_proto
-    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps({"kind": kind, "joints": list(joints), **facts})})
+    lags = _lags(SENSE_HISTORY, period, module.taps)
+    commands = [lag + 1 for lag in lags]  # see map_fit.sense_inputs
+    return _file(
+        "observation", module, observation_graph(module), inputs, joints, period, [lags, lags, commands], bound
+    )
+
+
+def torque_file(
+    module: TorqueMap, inputs: Floats, joints: Sequence[str], period: float, bound: float = FADE[1]
+) -> MapFile:
+    """A torque map for arm.cal. Inputs: as `map_fit.torque_inputs` makes them. Otherwise as `observation_file`."""
+    lags = _lags(TORQUE_HISTORY, period, module.taps)
+    return _file("torque", module, torque_graph(module), inputs, joints, period, [lags, lags], bound)
+
+
+def goal_file(module: GoalMap, inputs: Floats, joints: Sequence[str], period: float, bound: float = FADE[1]) -> MapFile:
+    """A goal map for arm.cal. Inputs: (samples, joints, 3 taps + 2), see `GoalMap`. Otherwise as `observation_file`.
+
+    Its taps are those of a torque map, or, if it has one, the present.
+    """
+    lags = (0,) if module.taps == 1 else _lags(TORQUE_HISTORY, period, module.taps)
+    return _file("goal", module, goal_graph(module), inputs, joints, period, [lags, lags, lags], bound)
+
+
+def _lags(history: Sequence[float], period: float, taps: int) -> tuple[int, ...]:
+    lags = lags_of(history, period)
+    if len(lags) != taps:
+        raise MapExportError(f"the map has {taps} taps; at {period:g} s it should have {len(lags)}: another period?")
+    return lags
+
+
+def _file(
+    kind: str,
+    module: Map,
+    graph: Graph,
+    inputs: Floats,
+    joints: Sequence[str],
+    period: float,
+    lags: Sequence[Sequence[int]],
+    bound: float,
+) -> MapFile:
+    taps = {
+        name: tuple(round(lag * period, 9) for lag in each) for name, each in zip(QUANTITIES[kind], lags, strict=True)
+    }
+    told = {"kind": kind, "joints": list(joints), "period": period, "taps": taps}
+    mapped = (2 if kind == "observation" else 1) * module.joints
+    model = graph.model({"mapped": mapped, "novelty": module.joints}, {METADATA_KEY: json.dumps(told)})
     content = model.SerializeToString(deterministic=True)
-    worst = _difference(module, content, inputs)
+    worst = _difference(module, content, inputs, len(taps))
     if not worst <= TOLERANCE:
-        raise MapExportError(f"{path.name} was not written: the ONNX is off by {worst:.2g} times (1 + |y|)")
-    path.write_bytes(content)
-    return worst
+        raise MapExportError(f"the {kind} map was not made: its ONNX is off by {worst:.2g} times (1 + |y|)")
+    return MapFile(content, tuple(joints), period, taps, bound)
 
 
-def _difference(module: nn.Module, content: bytes, inputs: Floats) -> float:
+def flat(inputs: npt.ArrayLike, joints: int, taps: int, quantities: int) -> Floats:
+    """Rows as torch modules take them, joint by joint, as the ONNX takes them: quantity by quantity, tap by tap."""
+    x = np.asarray(inputs, dtype=float)
+    x = x.reshape(len(x), joints, -1)
+    history = x[:, :, : quantities * taps].reshape(-1, joints, quantities, taps).transpose(0, 2, 3, 1)
+    now = x[:, :, quantities * taps :].transpose(0, 2, 1)
+    return np.concatenate([history.reshape(len(x), -1), now.reshape(len(x), -1)], axis=1)
+
+
+def _difference(module: Map, content: bytes, inputs: Floats, quantities: int) -> float:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    rows = np.asarray(inputs, dtype=np.float32)[:: max(1, len(inputs) // ROWS)]
     worst = 0.0
     for stretch in STRETCH:
-        for row in inputs:
-            x = (row[np.newaxis] * stretch).astype(np.float32)
-            with torch.inference_mode():
-                wanted = module(torch.from_numpy(x)).numpy()
-            (got,) = session.run(None, {"history": x})
-            worst = max(worst, float(np.max(np.abs(got - wanted) / (1.0 + np.abs(wanted)))))
+        x = (rows * stretch).reshape(len(rows), -1).astype(np.float32)
+        with torch.inference_mode():
+            wanted = module(torch.from_numpy(x)).numpy()
+        given = flat(x, module.joints, module.taps, quantities).astype(np.float32)
+        for row, want in zip(given, wanted, strict=True):
+            got = np.concatenate(session.run(None, {"history": row[np.newaxis]}), axis=1)[0]
+            worst = max(worst, float(np.max(np.abs(got - want) / (1.0 + np.abs(want)))))
     return worst

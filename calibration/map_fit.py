@@ -12,7 +12,7 @@ from torch import Tensor
 from calibration.law import POSITION_MODES
 from calibration.log import Flags, Floats
 from calibration.map_training import Budget, fit_ensemble, fit_inverse, fit_linear
-from calibration.maps import ObservationMap, TorqueMap
+from calibration.maps import PHYSICS, GoalMap, ObservationMap, TorqueMap
 from calibration.rollout import Rig
 from calibration.targets import Track, tapped
 
@@ -22,6 +22,8 @@ SENSE_HISTORY = tuple(0.005 * i for i in range(10))
 """s before now of the observation map's taps: as far as a velocity register of 20 ms lag looks back."""
 AUTHORITY = 0.3
 """Share of the command's limit that a residual may have."""
+GOAL_AUTHORITY = 0.15
+"""rad by which a goal may be moved, besides the offset: three times what a stiff servo lags and sags."""
 FASTEST = 1.0
 """Times the joint's velocity limit: the largest correction of a velocity."""
 
@@ -39,17 +41,20 @@ def whole(track: Track) -> Part:
     return track, np.ones(len(track), dtype=bool)
 
 
-def torque_inputs(track: Track, lags: Sequence[int], volts: Floats, extra: Floats | None = None) -> Floats:
+def torque_inputs(track: Track, lags: Sequence[int], volts: Floats) -> Floats:
     """(samples, joints, 2 taps + 2), as TorqueMap takes them. `volts`: V of each joint's supply without load."""
-    more = np.zeros_like(track.q) if extra is None else extra
+    more = _extra(track)
     supply = np.broadcast_to(volts, track.q.shape)
     parts = [tapped(track.torque, lags), tapped(track.true_dq, lags), supply[..., None], more[..., None]]
     return np.concatenate(parts, axis=2)
 
 
 def sense_inputs(track: Track, lags: Sequence[int]) -> Floats:
-    """(samples, joints, 3 taps), as ObservationMap takes them."""
-    return np.concatenate([tapped(track.q, lags), tapped(track.dq, lags), tapped(track.command, lags)], axis=2)
+    """(samples, joints, 3 taps), as ObservationMap takes them. The command of a sample goes out after it was read: the
+    newest that can be known is the one before.
+    """
+    known = [lag + 1 for lag in lags]
+    return np.concatenate([tapped(track.q, lags), tapped(track.dq, lags), tapped(track.command, known)], axis=2)
 
 
 def fit_torque_map(
@@ -60,51 +65,83 @@ def fit_torque_map(
     *,
     friction: bool = True,
     duty: bool = False,
+    linear: bool = True,
     network: bool = True,
+    tuned: TorqueMap | None = None,
     budget: Budget | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> TorqueMap:
-    """Fit a torque map to tracks.
+    """Fit a torque map to tracks. `tuned`: one of the same tracks, whose physics are taken over.
 
     numbers: Fitted.numbers(); friction: as in `targets.track`; duty: the map gives duties whatever the joints' modes
-    (their own position loops make duties too, and say so in a register); network: the ensemble too, or the linear part.
+    (their own position loops make duties too, and say so in a register). linear, network: which residuals are added.
     """
     joints, laws = len(rig.world.joints), rig.laws
     lags = lags_of(TORQUE_HISTORY, parts[0][0].period)
-    sim = rig.world.model
-    on = float(friction)
-    damping = np.array(sim.dof_damping).reshape(joints, -1)[:, 0]
-    load = np.array([j.servo.motor.load_friction for j in rig.world.joints])
     pwm = np.ones(joints) if duty else (~laws.current).astype(float)
+    physics = map_physics(rig, numbers, friction=friction)
+    torch.manual_seed(seed)
+    found = TorqueMap(joints, len(lags), physics, pwm=_tensor(pwm))
+    inputs, wanted, weight = _gather(
+        parts,
+        lambda t: torque_inputs(t, lags, volts),
+        lambda t: t.duty if duty else t.cause,
+        lambda t: t.moving,
+    )
+    if tuned is None:
+        fit_inverse(found, inputs, wanted, weight)
+    else:
+        found.load_state_dict({k: v for k, v in tuned.state_dict().items() if k in PHYSICS}, strict=False)
+    most = np.where(pwm > 0, 1.0, [j.limits.torque for j in rig.world.joints]) * AUTHORITY
+    with torch.no_grad():
+        features, command = found.parts(inputs)
+        fit_linear(found.residual, features, wanted - command, weight, _tensor(most), zero=not linear)
+    if network:
+        fit_ensemble(found.residual, features, wanted - command, weight, budget=budget, seed=seed, progress=progress)
+    return found
+
+
+def map_physics(rig: Rig, numbers: Mapping[str, Floats], *, friction: bool = True) -> dict[str, Tensor]:
+    """The numbers of a torque map: the simulator's friction (if it has any), and the arm's friction and motors."""
+    joints, sim, on = len(rig.world.joints), rig.world.model, float(friction)
     physics = {
         "sim_coulomb": np.array(sim.dof_frictionloss) * on,
-        "sim_viscous": damping * on,
-        "sim_load": load * on,
+        "sim_viscous": np.array(sim.dof_damping).reshape(joints, -1)[:, 0] * on,
+        "sim_load": np.array([j.servo.motor.load_friction for j in rig.world.joints]) * on,
         "coulomb": numbers["coulomb"],
         "viscous": numbers["viscous"],
         "load": numbers["load_friction"],
         "constant": numbers["torque_constant"],
-        "nominal_constant": laws.constant,
+        "nominal_constant": rig.laws.constant,
         "resistance": numbers["resistance"],
         "supply": np.broadcast_to(numbers["supply_resistance"], joints),
     }
-    torch.manual_seed(seed)
-    found = TorqueMap(joints, len(lags), {k: _tensor(v) for k, v in physics.items()}, pwm=_tensor(pwm))
-    inputs, wanted, weight = _gather(
-        parts,
-        lambda t: torque_inputs(t, lags, volts),
-        lambda t: t.duty if duty else t.command,
-        lambda t: t.moving,
-    )
-    fit_inverse(found, inputs, wanted, weight)
-    most = np.where(pwm > 0, 1.0, [j.limits.torque for j in rig.world.joints]) * AUTHORITY
-    with torch.no_grad():
-        features, command = found.parts(inputs)
-        fit_linear(found.residual, features, wanted - command, weight, _tensor(most))
-    if network:
-        fit_ensemble(found.residual, features, wanted - command, weight, budget=budget, seed=seed, progress=progress)
-    return found
+    return {name: _tensor(value) for name, value in physics.items()}
+
+
+def make_goal_map(rig: Rig, numbers: Mapping[str, Floats]) -> GoalMap:
+    """The goal map of these numbers; nothing in it is learnt."""
+    joints = rig.world.joints
+    law = {
+        "offset": numbers["offset"],
+        "gain": rig.laws.default_p * rig.laws.p_unit,
+        "sim_constant": rig.laws.constant,
+        "sim_resistance": np.array([j.servo.motor.resistance for j in joints]),
+        "sim_volts": rig.laws.nominal_volts,
+        "authority": np.full(len(joints), GOAL_AUTHORITY),
+    }
+    return GoalMap(len(joints), 1, map_physics(rig, numbers), {name: _tensor(value) for name, value in law.items()})
+
+
+def goal_inputs(track: Track, volts: Floats) -> Floats:
+    """(samples, joints, 5), as a GoalMap of the present takes them, in the simulator's frame."""
+    supply, more = np.broadcast_to(volts, track.q.shape), _extra(track)
+    return np.stack([np.nan_to_num(track.command), track.true_q, track.true_dq, supply, more], axis=2)
+
+
+def _extra(track: Track) -> Floats:
+    return np.zeros_like(track.q) if track.extra is None else track.extra
 
 
 def fit_observation_map(
@@ -113,12 +150,13 @@ def fit_observation_map(
     parts: Sequence[Part],
     *,
     lead: float = 0.0,
+    linear: bool = True,
     network: bool = True,
     budget: Budget | None = None,
     seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ObservationMap:
-    """Fit an observation map to tracks. `lead`: s, how old the reading is when the policy acts on it."""
+    """Fit an observation map to tracks. `lead`: s from a reading to the effect of what a policy makes of it."""
     joints = rig.world.joints
     period = parts[0][0].period
     lags = lags_of(SENSE_HISTORY, period)
@@ -126,11 +164,11 @@ def fit_observation_map(
     torch.manual_seed(seed)
     offset = _tensor(numbers["offset"])
     found = ObservationMap(len(joints), len(lags), offset, lead, relative=_tensor(relative), period=period)
-    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.true_dq, lambda t: t.usable)
+    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.wanted_dq, lambda t: t.usable)
     most = np.array([FASTEST * j.limits.velocity for j in joints])
     with torch.no_grad():
         features, _, register = found.features(inputs)
-        fit_linear(found.residual, features, wanted - register, weight, _tensor(most))
+        fit_linear(found.residual, features, wanted - register, weight, _tensor(most), zero=not linear)
     if network:
         fit_ensemble(found.residual, features, wanted - register, weight, budget=budget, seed=seed, progress=progress)
     return found
@@ -142,7 +180,7 @@ def torque_scores(found: TorqueMap, parts: Sequence[Part], volts: Floats, *, dut
     inputs, wanted, weight = _gather(
         parts,
         lambda t: torque_inputs(t, lags, volts),
-        lambda t: t.duty if duty else t.command,
+        lambda t: t.duty if duty else t.cause,
         lambda t: t.moving,
     )
     with torch.no_grad():
@@ -154,7 +192,7 @@ def torque_scores(found: TorqueMap, parts: Sequence[Part], volts: Floats, *, dut
 def sense_scores(found: ObservationMap, parts: Sequence[Part]) -> dict[str, Floats]:
     """A joint's velocity error, rad/s rms: of the register and of the map; and how much the velocity varies."""
     lags = lags_of(SENSE_HISTORY, parts[0][0].period)
-    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.true_dq, lambda t: t.usable)
+    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.wanted_dq, lambda t: t.usable)
     n = found.joints
     with torch.no_grad():
         register = found.features(inputs)[2]

@@ -31,8 +31,8 @@ class Budget:
     rate: float = 3e-3
 
 
-def fit_linear(residual: Residual, x: Tensor, y: Tensor, weight: Tensor, most: Tensor) -> None:
-    """Normalise, and lay a plane through what physics leaves over.
+def fit_linear(residual: Residual, x: Tensor, y: Tensor, weight: Tensor, most: Tensor, *, zero: bool = False) -> None:
+    """Normalise, and lay a plane through what physics leaves over; `zero`: normalise only.
 
     x: (joints, samples, features); y, weight: (joints, samples, 1); most: (joints), the largest residual allowed.
     """
@@ -47,6 +47,9 @@ def fit_linear(residual: Residual, x: Tensor, y: Tensor, weight: Tensor, most: T
     gram = z.transpose(1, 2) @ (weight * z) + eye
     residual.linear.copy_(torch.linalg.solve(gram, z.transpose(1, 2) @ (weight * (y - centre))))
     residual.bias.copy_(centre)
+    if zero:
+        residual.linear.zero_()
+        residual.bias.zero_()
     residual.most.copy_(most.reshape(-1, 1, 1))
     residual.clip.zero_()
 

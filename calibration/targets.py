@@ -46,10 +46,23 @@ class Track:
     torque: Floats  # N·m, what the simulator would have applied
     usable: Flags  # in the middle of valid data, torque on
     moving: Flags  # usable, not stuck, not saturated: where a torque map is defined
+    sensed_dq: Floats | None = None  # what the simulator's register would show when a command of now takes effect
+    caused_by: Floats | None = None  # the command that was in force, one delay ago
+    extra: Floats | None = None  # N·m that the arm weighs more than the simulator's
 
     def __len__(self) -> int:
         """Samples."""
         return len(self.q)
+
+    @property
+    def cause(self) -> Floats:
+        """The command that made the motion."""
+        return self.command if self.caused_by is None else self.caused_by
+
+    @property
+    def wanted_dq(self) -> Floats:
+        """What an observation map is to give."""
+        return self.true_dq if self.sensed_dq is None else self.sensed_dq
 
 
 def track(
@@ -60,16 +73,18 @@ def track(
     *,
     friction: bool = True,
     until: float = np.inf,
-    delay: float = 0.0,
+    delay: float | None = None,
+    ahead: float | None = None,
 ) -> Track:
     """Resample a log. `friction`: whether the simulator's torque pays for its joints' friction, as its motors do.
 
-    `delay`: s between a command and its effect; commands are taken that much earlier.
+    delay: s between a command's sending and its effect. ahead: s by which the velocity that
+    an observation map is to give lies ahead of the reading; None: the true velocity of now.
     """
     span = min(log.duration, until)
     at = log.time[0] + np.arange(0.0, span, period)
     n = len(log.joints)
-    value, speed, bend = (np.empty((len(at), n)) for _ in range(3))
+    value = np.empty((len(at), n))
     fine = np.zeros((len(at), n), dtype=bool)
 
     def resampled(values: Floats, when: Floats) -> Floats:
@@ -77,11 +92,10 @@ def track(
 
     for i in range(n):
         good = np.flatnonzero(log.valid[:, i])
-        grid = np.interp(at, log.time[good], log.q[good, i])[:, None]
-        value[:, i] = grid[:, 0]
-        speed[:, i] = slopes(at, grid, at, SLOPE_REACH)[1][:, 0]
-        bend[:, i] = slopes(at, grid, at, BEND_REACH, degree=2)[2][:, 0]
+        value[:, i] = np.interp(at, log.time[good], log.q[good, i])
         fine[:, i] = np.interp(at, log.time, (log.valid & log.torque_on)[:, i].astype(float)) > UNSATURATED
+    speed = even_slopes(value, period, SLOPE_REACH)[1]
+    bend = even_slopes(value, period, BEND_REACH, degree=2)[2]
     inside = (at >= log.time[0] + LEAD - 1e-9) & (at < log.time[0] + span - TAIL)
     usable = fine & inside[:, None]
     duty = resampled(log.duty, at)
@@ -91,7 +105,7 @@ def track(
         period,
         value,
         resampled(log.dq, at),
-        resampled(log.command, at - delay),
+        resampled(log.command, at),
         resampled(log.volts, at),
         duty,
         value + offset,
@@ -99,7 +113,35 @@ def track(
         simulator_torque(rig, value + offset, speed, bend, friction=friction),
         usable,
         usable & ~stuck & ~(np.abs(duty) >= UNSATURATED),
+        sensed_dq=None
+        if ahead is None
+        else np.stack([np.interp(at + ahead, at, speed[:, i]) for i in range(n)], axis=1),
+        caused_by=None if delay is None else in_force(log, at - delay),
     )
+
+
+def in_force(log: Log, when: Floats) -> Floats:
+    """The commands that had been sent last at these times."""
+    row = np.clip(np.searchsorted(log.sent, when, side="right") - 1, 0, len(log) - 1)
+    return np.asarray(log.command[row])
+
+
+def even_slopes(values: Floats, period: float, reach: float, degree: int = 1) -> Floats:
+    """`windows.slopes` around every sample of an even grid, at once: value, slope, bend ... (first axis)."""
+    half = round(reach / period)
+    width = 2 * half + 1
+    at: Floats = np.arange(len(values), dtype=float) * period
+    if len(values) < 2 * width:
+        return slopes(at, values, at, reach, degree)
+    powers = (np.arange(-half, half + 1) * period)[:, None] ** np.arange(degree + 1)
+    factorial = np.cumprod(np.maximum(np.arange(degree + 1), 1))
+    weights = np.linalg.pinv(powers) * factorial[:, None]
+    out = np.empty((degree + 1, *values.shape))
+    windows = np.lib.stride_tricks.sliding_window_view(values, width, axis=0)  # samples x columns x width
+    out[:, half : len(values) - half] = np.einsum("dw,scw->dsc", weights, windows)
+    for rows in (slice(0, half), slice(len(values) - half, None)):
+        out[:, rows] = slopes(at, values, at[rows], reach, degree)
+    return out
 
 
 def simulator_torque(rig: Rig, q: Floats, dq: Floats, ddq: Floats, *, friction: bool) -> Floats:

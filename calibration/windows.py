@@ -18,6 +18,8 @@ LONGEST_HOLE = 0.03
 """s without a usable sample that is still bridged."""
 QUIET = 0.1
 """Duty below which a supply stands near its open voltage."""
+UNLOADED = 90.0
+"""Percentile of the voltage that stands for no load where nobody logged the duty."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,10 +184,11 @@ def open_volts(log: Log) -> Floats:
     found = np.full(len(log.joints), np.nan)
     for i in range(len(log.joints)):
         good = log.valid[:, i] & np.isfinite(log.volts[:, i])
-        quiet = good & ((np.abs(np.nan_to_num(log.duty[:, i])) < QUIET) | ~log.torque_on[:, i])
-        rows = quiet if quiet.sum() > 50 else good
-        if rows.any():
-            found[i] = np.median(log.volts[rows, i])
+        quiet = good & ((np.abs(log.duty[:, i]) < QUIET) | ~log.torque_on[:, i])
+        if quiet.sum() > 50:
+            found[i] = np.median(log.volts[quiet, i])
+        elif good.any():
+            found[i] = np.percentile(log.volts[good, i], UNLOADED)
     return found
 
 

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
-import onnx
 import pytest
 import torch
 
-from calibration.map_export import METADATA_KEY, export_map
-from calibration.map_fit import fit_observation_map, fit_torque_map, lags_of, torque_scores, whole
+from calibration.map_fit import fit_torque_map, lags_of, torque_scores, whole
 from calibration.map_training import Budget
 from calibration.maps import FADE, PHYSICS, ObservationMap, Residual, TorqueMap
 from calibration.physics import Physics
@@ -85,24 +80,6 @@ def test_what_physics_cannot_say_is_learnt(rig: Rig) -> None:
     found = fit_torque_map(rig, numbers(rig), train, np.array([5.0]), budget=Budget(epochs=40))
     score = torque_scores(found, test, np.array([5.0]))
     assert score["map"][0] < 0.5 * score["physics"][0]
-
-
-def test_both_maps_export_as_one_onnx_each_that_computes_the_same(rig: Rig, tmp_path: Path) -> None:
-    track = a_track(rig, 1, bend=0.1)
-    torque_map = fit_torque_map(rig, numbers(rig), [whole(track)], np.array([5.0]), budget=SMALL)
-    sense = fit_observation_map(rig, numbers(rig), [whole(track)], budget=SMALL)
-    random = np.random.default_rng(0)
-    for kind, module, size in (
-        ("torque", torque_map, 2 * torque_map.taps + 2),
-        ("observation", sense, 3 * sense.taps),
-    ):
-        inputs = random.normal(0.0, 0.5, (20, size))
-        if kind == "torque":
-            inputs[:, -2] = 5.0
-        path = tmp_path / f"{kind}.onnx"
-        export_map(module, path, inputs, kind=kind, joints=["pendulum"], period=0.005)
-        said = {p.key: p.value for p in onnx.load(path).metadata_props}
-        assert json.loads(said[METADATA_KEY])["joints"] == ["pendulum"]
 
 
 def test_histories_become_whole_periods() -> None:

@@ -1,0 +1,220 @@
+"""Calibration of twins whose hidden numbers are known: rollouts, intervals, maps, time.
+
+nice -n 15 python benchmarks/calibration_twin.py run --work FOLDER [--arms A,B] [--gaps mild,harsh,random:1,...]
+python benchmarks/calibration_twin.py table --work FOLDER
+
+Every case (an arm and a gap) is one line of FOLDER/cases.jsonl; what is there is not done again. A twin is recorded and
+fitted as any arm is, from about a minute of motion.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from calibration.acceptance import ROLLOUT
+from calibration.errors import CalibrationError
+from calibration.excitation import Excitation, plan
+from calibration.excitation.segment import FILE
+from calibration.fit import TWO_SIGMA, UNIT, Fitted
+from calibration.load import load
+from calibration.log import Floats
+from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, sense_inputs, torque_inputs
+from calibration.pipeline import Result, calibrate
+from calibration.record import record_on_twin
+from calibration.residuals import Choice
+from robot_runtime.spec import ArmSpec, load_arm
+from sim.twin.gap import Gap, load_gap
+
+ARMS = ("open-manipulator-x", "koch-v1.1", "xl330-pendulum")
+GAPS = ("none", "mild", "harsh", *(f"random:{seed}" for seed in range(1, 6)))
+WIRE = {"open-manipulator-x": 0.0032, "koch-v1.1": 0.0018, "xl330-pendulum": 0.0021}
+"""s from sending a command to its arrival, and from a sample to its stamp, on the twin: counts as delay, is no gap."""
+WIDE = 0.10
+"""Half of the widest interval that counts as identified: 20 % in all. 5 mrad, 5 ms and 5 g count as 10 %."""
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--gaps", default=",".join(GAPS))
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    file = options.work / "cases.jsonl"
+    if options.what == "run":
+        torch.set_num_threads(2)
+        for gap in options.gaps.split(","):
+            for arm in options.arms.split(","):
+                if not any(case["arm"] == arm and case["gap"] == gap for case in cases(file)):
+                    with file.open("a") as out:
+                        out.write(json.dumps(case_of(arm, gap, options.work)) + "\n")
+    show(cases(file))
+
+
+def cases(file: Path) -> list[dict[str, Any]]:
+    """What has been done."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def case_of(arm: str, gap: str, work: Path) -> dict[str, Any]:
+    """Record, fit and score one arm."""
+    spec = load_arm(arm)
+    case: dict[str, Any] = {"arm": arm, "gap": gap}
+    print(f"{arm}, {gap}: recording", flush=True)
+    folder = work / f"{arm}_{gap.replace(':', '-')}"
+    recording = record_on_twin(spec, gap, excitation_of(spec, work), folder)
+    if not recording.complete:
+        return {**case, "failed": "; ".join(v.text for v in recording.verdicts)}
+    begin, cpu = time.monotonic(), time.process_time()
+    try:
+        result = calibrate(
+            load([folder], spec), spec, name=f"{arm} {gap}", progress=lambda t: print("   ", t, flush=True)
+        )
+    except CalibrationError as error:
+        return {**case, "failed": str(error)}
+    case |= {"seconds": time.monotonic() - begin, "cpu": time.process_time() - cpu, "load": os.getloadavg()[0]}
+    result.calibration.write(folder / "arm.cal")
+    nominal, fitted = (float(np.nanmean(np.abs(e))) for e in (result.held_out.nominal, result.held_out.fitted))
+    case |= {
+        "accepted": result.accepted,
+        "refused_for": [row.name for row in result.calibration.acceptance if not row.passed],
+        "nominal_mrad": 1e3 * nominal,
+        "fitted_mrad": 1e3 * fitted,
+        "ratio": fitted / nominal,
+        "delay_ms": 1e3 * (result.fitted.values["delay"] - WIRE.get(arm, 0.0)),
+        "true_delay_ms": 1e3 * load_gap(gap).command_delay,
+        "maps": {kind: _told(choice, result.split.name) for kind, choice in result.mapped.choices.items()},
+        "changes": changes(result),
+        **coverage(result.fitted, load_gap(gap), WIRE.get(arm, 0.0)),
+    }
+    return case
+
+
+def _told(choice: Choice, split: str) -> dict[str, Any]:
+    score = choice.of(choice.level, split)
+    return {"level": choice.level, "score": score.mean if score else None}
+
+
+def excitation_of(spec: ArmSpec, work: Path) -> Excitation:
+    """Planned once an arm."""
+    folder = work / f"plan_{spec.name}"
+    if not (folder / FILE).exists():
+        folder.mkdir(exist_ok=True)
+        plan(spec, "quick").save(folder)
+    return Excitation.load(folder)
+
+
+def truth(fitted: Fitted, gap: Gap, wire: float) -> Floats:
+    """What the fit was to find, in the order of its vector."""
+    physics = fitted.physics
+    arm = {
+        "delay": gap.command_delay + wire,
+        "supply_resistance": gap.supply.internal_resistance,
+        "payload": gap.payload,
+    }
+    found = []
+    for entry in physics.entries:
+        if entry.joint < 0:
+            found.append(arm[entry.kind.name])
+            continue
+        hidden = getattr(gap.joint(physics.joints[entry.joint]), entry.kind.name)
+        found.append(hidden * (physics.nominal[entry.kind.name][entry.joint] if entry.kind.factor else 1.0))
+    return np.array(found)
+
+
+def coverage(fitted: Fitted, gap: Gap, wire: float) -> dict[str, Any]:
+    """Single numbers and combinations (principal directions, in relative terms) whose interval is narrow: how many, and
+    how many of these hold the truth.
+    """
+    physics = fitted.physics
+    scale = np.array([e.kind.spread if e.kind.factor else e.kind.spread / UNIT for e in physics.entries])
+    off = (fitted.z - physics.z(truth(fitted, gap, wire))) * scale
+    covariance = fitted.covariance * np.outer(scale, scale)
+    reach = TWO_SIGMA * np.sqrt(np.diag(covariance))
+    values, vectors = np.linalg.eigh(covariance)
+    half, dev = TWO_SIGMA * np.sqrt(np.maximum(values, 0.0)), np.abs(vectors.T @ off)
+    single, several = reach <= WIDE, half <= WIDE
+    return {
+        "numbers": len(off),
+        "single": int(single.sum()),
+        "single_inside": int((np.abs(off) <= reach)[single].sum()),
+        "combined": int(several.sum()),
+        "combined_inside": int((dev <= half)[several].sum()),
+        "outside": {
+            label: [round(float(a), 3), round(float(b), 3)]
+            for label, a, b, narrow in zip(physics.labels, off, reach, single, strict=True)
+            if narrow and abs(a) > b
+        },
+    }
+
+
+def changes(result: Result) -> dict[str, float]:
+    """How much the maps change: rms of mapped less given, over its spread, on what was held out."""
+    mapped, n = result.mapped, len(result.rig.world.names)
+    rows = {unit.log: unit.rows for unit in result.split.test}
+    track, log = mapped.tracks[next(iter(rows))], result.logs[next(iter(rows))]
+    at = log.time[0] + np.arange(len(track)) * mapped.period
+    inside = np.flatnonzero(rows[next(iter(rows))])
+    chosen = (at >= log.time[inside[0]]) & (at <= log.time[inside[-1]]) & track.moving.all(axis=1)
+    x = sense_inputs(track, lags_of(SENSE_HISTORY, mapped.period))[chosen].reshape(int(chosen.sum()), -1)
+    with torch.no_grad():
+        y = mapped.observation(torch.tensor(x, dtype=torch.float32)).numpy()
+    found = {
+        "position_mrad": 1e3 * float(np.sqrt(np.mean((y[:, :n] - track.q[chosen]) ** 2))),
+        "velocity": float(np.sqrt(np.mean((y[:, n : 2 * n] - track.dq[chosen]) ** 2)) / track.dq[chosen].std()),
+    }
+    if mapped.torque is not None:
+        x = torque_inputs(track, lags_of(TORQUE_HISTORY, mapped.period), mapped.volts)[chosen]
+        nominal = _nominal_command(result, x, mapped.torque.taps)
+        with torch.no_grad():
+            command = mapped.torque(torch.tensor(x.reshape(len(x), -1), dtype=torch.float32)).numpy()[:, :n]
+        found["command"] = float(np.sqrt(np.mean((command - nominal) ** 2)) / nominal.std())
+    return found
+
+
+def _nominal_command(result: Result, x: Floats, taps: int) -> Floats:
+    """What the runtime would send without a calibration."""
+    laws = result.rig.laws
+    torque, dq = x[:, :, 0], x[:, :, taps]
+    resistance = np.array([j.servo.motor.resistance for j in result.rig.world.joints])
+    duty = (torque / laws.constant * resistance + laws.constant * dq) / x[:, :, 2 * taps]
+    return np.where(laws.current, torque, duty)
+
+
+def show(found: Sequence[Mapping[str, Any]]) -> None:
+    """The table."""
+    heads = "  nominal  fitted  ratio   single  combined     delay (true)  CPU s  maps"
+    print(f"{'arm':20}{'gap':10}{heads}")
+    for case in found:
+        head = f"{case['arm']:20}{case['gap']:10}"
+        if "failed" in case:
+            print(f"{head} {case['failed'][:110]}")
+            continue
+        maps = ", ".join(f"{k} {m['level']} {m['score']:.3f}" for k, m in case["maps"].items())
+        print(
+            f"{head}{case['nominal_mrad']:9.1f}{case['fitted_mrad']:8.2f}{case['ratio']:7.3f}"
+            f"{case['single_inside']:5d}/{case['single']:<3d}{case['combined_inside']:6d}/{case['combined']:<3d}"
+            f"{case['delay_ms']:7.1f} ({case['true_delay_ms']:.1f}){case['cpu']:7.0f}  {maps}"
+            + ("" if case["accepted"] else f"  REFUSED: {', '.join(case['refused_for'])}")
+        )
+    done = [c for c in found if "failed" not in c and c["gap"] != "none"]
+    if done:
+        for key in ("single", "combined"):
+            inside, of = (sum(c[k] for c in done) for k in (f"{key}_inside", key))
+            print(f"{key}: {inside} of {of} inside their 95 % intervals ({inside / max(of, 1):.0%})")
+        print(f"worst ratio {max(c['ratio'] for c in done):.3f} (bound {ROLLOUT})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What a calibration costs a cycle: both maps with ensembles of three, and a policy of 2 x 64, in hot caches.
+
+python benchmarks/maps.py             # of the arms in current and in position mode
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+
+from benchmarks.loop_cost import policy
+from calibration.bundle import bundle
+from calibration.map_export import goal_file, observation_file, torque_file
+from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.maps import LAW, PHYSICS, GoalMap, ObservationMap, TorqueMap
+from robot_runtime.arm import JointState
+from robot_runtime.calibrated.file import Calibration, MapFile, Row
+from robot_runtime.calibrated.identity import Identity
+from robot_runtime.calibrated.maps import ResidualMaps
+from robot_runtime.calibrated.network import MapNetwork
+from robot_runtime.policy.network import session_options
+from robot_runtime.spec import ArmSpec, load_arm
+
+ARMS = ("open-manipulator-x", "koch-v1.1", "xl330-pendulum")
+PERIOD = 0.005
+TARGET = 25.0
+"""µs, of all three networks."""
+BATCH, BATCHES = 50, 400
+"""Runs that are timed as one; how often. Half of the batches were faster than the median; the least is an idle core."""
+
+
+def random_maps(spec: ArmSpec) -> dict[str, MapFile]:
+    """Maps of the size of fitted ones, with random numbers and every term in use, for all joints but a gripper."""
+    torch.manual_seed(0)
+    joints = [j for j in spec.joints if j.name != "gripper"]
+    names, n = [j.name for j in joints], len(joints)
+    taps = len(lags_of(TORQUE_HISTORY, PERIOD))
+    physics = {name: 0.05 + 0.1 * torch.rand(n) for name in PHYSICS}
+    sense = ObservationMap(
+        n, len(lags_of(SENSE_HISTORY, PERIOD)), torch.zeros(n), 0.0, relative=torch.zeros(n), period=PERIOD
+    )
+    pwm = torch.tensor([float(j.mode == "pwm") for j in joints])
+    by_goal = joints[0].mode == "position"
+    drive = (
+        GoalMap(n, 1, physics, {name: torch.ones(n) for name in LAW})
+        if by_goal
+        else TorqueMap(n, taps, physics, pwm=pwm)
+    )
+    for module in (sense, drive):
+        residual = module.residual
+        residual.scale.fill_(0.1)
+        residual.most.fill_(0.3)
+        residual.linear.normal_(std=0.02)
+        if module is sense or not by_goal:
+            residual.clip.fill_(0.1)
+        torch.nn.init.normal_(residual.ensemble.w2, std=0.1)
+    random = np.random.default_rng(0)
+    rows = random.normal(0.0, 0.3, (20, n, 3 * sense.taps))
+    maps = {"observation": observation_file(sense, rows, names, PERIOD)}
+    if isinstance(drive, GoalMap):
+        return maps | {"goal": goal_file(drive, random.uniform(0.5, 1.0, (20, n, 5)), names, PERIOD)}
+    return maps | {"torque": torque_file(drive, random.uniform(0.5, 1.0, (20, n, 2 * taps + 2)), names, PERIOD)}
+
+
+def calibration(spec: ArmSpec) -> Calibration:
+    """Of random maps."""
+    return Calibration(
+        identity=Identity.of_spec(spec),
+        maps=random_maps(spec),
+        physics={},
+        acceptance=(Row("none", "none", 0.0, 1.0, passed=True),),
+        accepted=True,
+        volts=(4.0, 13.0),
+        celsius=(20.0, 60.0),
+        logs={},
+        created="",
+        versions={},
+    )
+
+
+def figures(call: Callable[[], Any]) -> dict[str, float]:
+    """µs a call: least and median of batches."""
+    for _ in range(10 * BATCH):
+        call()
+    laps = []
+    for _ in range(BATCHES):
+        begin = time.perf_counter()
+        for _ in range(BATCH):
+            call()
+        laps.append((time.perf_counter() - begin) / BATCH * 1e6)
+    return {"least": round(min(laps), 1), "median": round(float(np.median(laps)), 1)}
+
+
+def costs(name: str, folder: Path) -> dict[str, Any]:
+    """µs of each network, of one network of all, and of the maps with their histories and guards in Python."""
+    spec = load_arm(name)
+    given = calibration(spec).write(folder / "arm.cal")
+    learned = policy(folder, spec, 200.0)
+    sense = MapNetwork("observation", given.maps["observation"], PERIOD, ages=("command",))
+    kind = next(kind for kind in given.maps if kind != "observation")
+    drive = MapNetwork(kind, given.maps[kind], PERIOD, now=("volts", "extra"))
+    found = {
+        "observation map": figures(lambda: sense._run(sense._binding)),
+        "policy, 2 x 64": figures(learned.network.run),
+        f"{kind} map": figures(lambda: drive._run(drive._binding)),
+    }
+    found["the three"] = {key: round(sum(part[key] for part in found.values()), 1) for key in ("least", "median")}
+    made = bundle(learned.network.file.path, folder / "arm.cal", folder / "bundle.onnx", spec)
+    found["as one network"] = figures(_bundled(made.path))
+    maps, state = ResidualMaps(spec, given, PERIOD), JointState(len(spec.joints))
+    q, dq, values = np.zeros((3, len(spec.joints)))
+    joints = maps.carries.copy()
+    maps.follow(np.zeros(len(spec.joints)), ~joints)
+    maps.reset(state, 0.0)
+    found["observe, in the loop"] = figures(lambda: maps.observe(state, 0.0, q, dq))
+    found["command, in the loop"] = figures(lambda: maps.command(q, joints, state, 0.0, values))
+    return found
+
+
+def _bundled(path: Path) -> Callable[[], None]:
+    session = onnxruntime.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
+    binding, kept = session.io_binding(), []
+    for nodes, bind in ((session.get_inputs(), binding.bind_input), (session.get_outputs(), binding.bind_output)):
+        for node in nodes:
+            array = np.zeros(node.shape, np.float32)
+            kept.append(array)
+            bind(node.name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+    def run(_kept: list[Any] = kept) -> None:
+        session.run_with_iobinding(binding)
+
+    return run
+
+
+def main() -> None:
+    """Print the figures, as a table or as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="as data")
+    as_json = parser.parse_args().json
+    report = {}
+    for name in ARMS:
+        with tempfile.TemporaryDirectory() as folder:
+            report[name] = costs(name, Path(folder))
+    if as_json:
+        print(json.dumps({"target_us": TARGET, "arms": report}, indent=1))
+        return
+    for name, parts in report.items():
+        print(f"{name}: µs, least and median of {BATCHES} batches of {BATCH}; wanted for the three: {TARGET:g}")
+        for part, took in parts.items():
+            print(f"    {part:22} {took['least']:6.1f} {took['median']:6.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Acceptance: what a calibration must show, on data that it never saw, before the runtime takes it.
+
+Each row has a figure, its bound and, where it failed, what to do. Bounds and where they come from: docs/calibration.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.fit import Fitted
+from calibration.log import Floats
+from calibration.maps import TorqueMap
+from calibration.residuals import LEVELS, Choice
+from robot_runtime.calibrated.file import Row
+
+ROLLOUT = 0.6
+"""Times the error of the simulator as it comes, over half a second."""
+GOOD = 0.004
+"""rad: a simulator that is nearer than that needs no calibration; gears alone have as much play."""
+VELOCITY = 0.08
+"""rms error of the mapped velocity, of its spread. Filters without lag leave 0.05 on real servos; looking a delay ahead
+costs half as much again."""
+COMMAND = 0.05
+"""Squared error of the mapped command, of its variance, on moving joints."""
+DELAY = 0.005
+"""s by which segments may disagree about the delay."""
+SLOPE = (0.5, 2.0)
+"""Times the physics' slope of command over torque that the torque map's may have: positive, and no surprise."""
+AUTHORITY = 0.3
+"""Share of a command's limit that a residual may have; the map clips it itself."""
+
+ADVICE: Mapping[str, str] = {
+    "rollouts": "record longer (--level full), free of table and cables; check masses and arm file",
+    "error": "this joint got worse, not better: look for backlash, contact or a slipping horn, and record more of it",
+    "velocity": "look for lost replies and a loose encoder in the log; record again, with slow and fast motion",
+    "command": "record more motion of that joint, in both directions; look for play in its gears or a slipping horn",
+    "delay": "the bus was irregular: find lost replies or a busy host (robot-scan, docs/realtime.md); record again",
+    "bounds": "a figure ended where none can be: wrong servo model, gear or gains in arm.toml, or another arm's log",
+    "slope": "the torque map bends the wrong way: record more motion of that joint, then fit again",
+    "residual": "",
+}
+"""Row -> what to do when it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollouts:
+    """Errors of half-second rollouts on held-out data, rad, by joint."""
+
+    nominal: Floats
+    fitted: Floats
+
+
+def judge(
+    split: str,
+    joints: Sequence[str],
+    rollouts: Rollouts,
+    fitted: Fitted,
+    delay_spread: float,
+    choices: Mapping[str, Choice],
+    slopes: Mapping[str, tuple[float, float]],
+) -> tuple[Row, ...]:
+    """The table. `slopes`: joint -> lowest and highest slope of its torque map, in the physics' own."""
+    rows = [_rollout_row(split, joints, rollouts)]
+    for joint, before, after in zip(joints, rollouts.nominal, rollouts.fitted, strict=True):
+        bound = max(float(before), GOOD)
+        note = f"rad; {before:.4f} with the data files' numbers"
+        rows.append(Row(f"error of {joint}", split, float(after), bound, bool(after <= bound), note))
+    for kind, name, bound in (("observation", "velocity", VELOCITY), ("torque", "command", COMMAND)):
+        if kind in choices:
+            rows.append(_map_row(split, joints, choices[kind], name, bound))
+    rows.append(Row("delay", "between segments", delay_spread, DELAY, delay_spread <= DELAY, "s"))
+    stuck = ", ".join(fitted.at_bound)
+    rows.append(Row("bounds", "training", len(fitted.at_bound), 0, not stuck, stuck or "no number on a bound"))
+    if slopes:
+        low, high = min(s[0] for s in slopes.values()), max(s[1] for s in slopes.values())
+        fine = low >= SLOPE[0] and high <= SLOPE[1]
+        rows.append(
+            Row(
+                "slope", split, low, SLOPE[0], fine, f"{low:.2f} to {high:.2f} times the physics', at most {SLOPE[1]:g}"
+            )
+        )
+    rows += [_residual_row(kind, choice) for kind, choice in choices.items()]
+    return tuple(rows)
+
+
+def accepted(rows: Sequence[Row]) -> bool:
+    """Whether every row passed."""
+    return all(row.passed for row in rows)
+
+
+def advice(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What failed, and what to do about it."""
+    return tuple(
+        f"{row.name}: {row.value:.3g}, bound {row.bound:.3g} ({row.note}). {ADVICE[row.name.split(' ')[0]]}"
+        for row in rows
+        if not row.passed
+    )
+
+
+def _rollout_row(split: str, joints: Sequence[str], rollouts: Rollouts) -> Row:
+    before, after = float(np.mean(rollouts.nominal)), float(np.mean(rollouts.fitted))
+    ratio = after / max(before, 1e-9)
+    near = after <= GOOD and after <= before * (1.0 + ROLLOUT / 10)
+    worst = int(np.argmax(rollouts.fitted))
+    note = f"{before * 1e3:.1f} to {after * 1e3:.1f} mrad, worst {joints[worst]} {rollouts.fitted[worst] * 1e3:.1f}"
+    if near and ratio > ROLLOUT:
+        note += f"; under {GOOD * 1e3:g} mrad there is nothing to gain"
+    return Row("rollouts", split, ratio, ROLLOUT, bool(ratio <= ROLLOUT or near), note)
+
+
+def _map_row(split: str, joints: Sequence[str], choice: Choice, name: str, bound: float) -> Row:
+    score = choice.of(choice.level, split)
+    assert score is not None  # the first split is scored on every level that is tried
+    worst = int(np.argmax(score.errors))
+    value = score.errors[worst]
+    return Row(name, split, value, bound, value <= bound, f"worst {joints[worst]}, mean {score.mean:.4f}")
+
+
+def _residual_row(kind: str, choice: Choice) -> Row:
+    """Says what ships; physics alone is no failure."""
+    tried = [level for level in LEVELS[1:] if choice.gains(level)]
+    told = "; ".join(f"{level} {min(choice.gains(level).values()):+.0%} at worst" for level in tried)
+    least = min(choice.gains(choice.level).values()) if choice.level != LEVELS[0] else 0.0
+    return Row("residual", "every split", least, 0.0, passed=True, note=f"{kind} map: {choice.level} ships ({told})")
+
+
+def slopes_of(torque: TorqueMap, inputs: Floats, joints: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Slope of command over all torque taps together, as a factor of the physics' own: 1st and 99th percentile."""
+    import torch  # noqa: PLC0415 (the table is read without it, too)
+
+    n, taps = torque.joints, torque.taps
+    x = torch.tensor(inputs.reshape(len(inputs), n, -1), dtype=torch.float32)
+    step = torch.zeros_like(x)
+    step[:, :, :taps] = 0.02 * x[:, :, :taps].std(dim=(0, 2), keepdim=True).clamp(min=1e-4)
+    with torch.no_grad():
+        flat = [(x + sign * step).reshape(len(x), -1) for sign in (1.0, -1.0)]
+        whole = (torque(flat[0]) - torque(flat[1]))[:, :n].numpy()
+        alone = (torque.parts(flat[0])[1] - torque.parts(flat[1])[1])[:, :, 0].T.numpy()
+    ratio = whole / np.where(np.abs(alone) < 1e-9, np.nan, alone)
+    low, high = np.nanpercentile(ratio, [1, 99], axis=0)
+    return {name: (float(a), float(b)) for name, a, b in zip(joints, low, high, strict=True)}

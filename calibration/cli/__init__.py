@@ -1,0 +1,1 @@
+"""The command `robot-calibrate`: one file a subcommand."""

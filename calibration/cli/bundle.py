@@ -1,0 +1,52 @@
+"""robot-calibrate bundle: observation map, frozen policy and command map as one ONNX."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robot_runtime.cli.common import Screen
+
+if TYPE_CHECKING:
+    from calibration.cli.calibrate import Subparsers
+
+_EPILOG = """examples:
+  robot-calibrate bundle --policy reach.onnx --calibration arm.cal --out reach-on-arm.onnx
+
+exit codes:
+  0    written; the policy's weights in it are bit for bit the policy's
+  2    wrong usage, a file that cannot be used, or a policy that needs a memory between its steps"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `bundle`."""
+    parser = subparsers.add_parser(
+        "bundle",
+        help="compose the maps and a frozen policy into one ONNX",
+        description="Compose observation map, frozen policy and command map into one ONNX, for programs that run "
+        "a network and nothing else. robot-run needs no bundle.",
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as its trainer exported it")
+    add("--calibration", required=True, type=Path, metavar="ARM.CAL", help="the calibration")
+    add("--out", required=True, type=Path, metavar="ONNX", help="what to write")
+    add("--contract", type=Path, metavar="TOML", help="what the policy's numbers mean, where it does not say so itself")
+    add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the policy names")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Write it, and show what was checked."""
+    from calibration.bundle import bundle  # noqa: PLC0415 (a page of help needs no networks)
+    from robot_runtime.policy.load import arm_named  # noqa: PLC0415
+    from robot_runtime.spec import load_arm  # noqa: PLC0415
+
+    spec = load_arm(arguments.arm or arm_named(arguments.policy, arguments.contract))
+    made = bundle(arguments.policy, arguments.calibration, arguments.out, spec, arguments.contract)
+    screen.result({"bundle": str(made.path), "weights": made.weights, "replaced": list(made.replaced)})
+    for name, digest in made.weights.items():
+        screen.say(f"{name}: the same bits in policy and bundle, SHA-256 {digest[:16]}")
+    screen.say(f"{len(made.replaced)} entries of the observation come from the map; written: {made.path}")
+    return 0

@@ -1,0 +1,84 @@
+"""robot-calibrate: move the arm, fit the maps, refuse what does not hold. Each subcommand is a file beside this one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import calibration.cli
+from calibration.errors import CalibrationError
+from robot_runtime.cli.common import Parser, Screen, UsageError, run
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[Parser]
+
+ORDER = ("record", "fit", "check", "report", "refine", "bundle")
+"""As people use them; others follow."""
+
+_WORKFLOW = """workflow:
+  robot-calibrate record --arm A [--port P] --out recording     about a minute of motion
+  robot-calibrate fit recording/*.mcap --out arm.cal            minutes, on a workstation
+  robot-run --policy reach.onnx --calibration arm.cal
+
+exit codes: each subcommand's --help has its own"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `robot-calibrate`."""
+    return run(_parser(), argv)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="robot-calibrate",
+        description="Calibrate an arm for frozen policies: record it, fit the maps around the policy, judge them.",
+        epilog=_WORKFLOW,
+    )
+    subparsers = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
+    for module in _modules():
+        module.add_parser(subparsers)
+    for sub in subparsers.choices.values():
+        sub.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
+        sub.add_argument("--debug", action="store_true", help="show where in the program an error arose")
+        sub.set_defaults(body=_careful(sub.get_default("run")))
+    return parser
+
+
+def _modules() -> Iterator[Any]:
+    """Files of this package that are subcommands."""
+    names = [found.name for found in pkgutil.iter_modules(calibration.cli.__path__)]
+    for name in sorted(names, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+        module = importlib.import_module(f"calibration.cli.{name}")
+        if hasattr(module, "add_parser"):
+            yield module
+
+
+def _careful(body: Callable[[argparse.Namespace, Screen], int]) -> Callable[[argparse.Namespace, Screen], int]:
+    """What calibration refuses becomes a message and an exit code, as every other error does."""
+
+    def careful(arguments: argparse.Namespace, screen: Screen) -> int:
+        from calibration.ingest import LogError  # noqa: PLC0415 (a page of help needs no arrays)
+        from robot_runtime.flight.reader import FlightError  # noqa: PLC0415
+        from sim.twin.gap import GapError  # noqa: PLC0415
+
+        try:
+            return body(arguments, screen)
+        except CalibrationError as error:
+            if error.exit_code == 2:
+                raise UsageError(str(error)) from error
+            if arguments.debug:
+                raise
+            screen.failure(error, error.exit_code)  # type: ignore[arg-type]
+            return error.exit_code
+        except (LogError, FlightError, GapError) as error:
+            raise UsageError(str(error)) from error
+
+    return careful
+
+
+if __name__ == "__main__":
+    sys.exit(main())

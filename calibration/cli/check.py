@@ -1,0 +1,75 @@
+"""robot-calibrate check: does a calibration still hold on a short fresh log?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration.cli.fit import add_logs, loaded_logs
+from robot_runtime.cli.common import Screen
+
+if TYPE_CHECKING:
+    from calibration.cli.calibrate import Subparsers
+    from calibration.drift import Checked
+
+_EPILOG = """examples:
+  robot-calibrate check left.cal recordings/today              a fresh minute, or the twenty seconds of --joints
+  robot-calibrate check rig.cal today.json --mapping mapping.toml
+
+exit codes:
+  0    it holds
+  1    it does not: the arm has drifted, or is another one; what has changed is listed
+  2    wrong usage, or a file that cannot be used"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `check`."""
+    parser = subparsers.add_parser(
+        "check",
+        help="tell drift from noise on a short fresh log",
+        description="Simulate a fresh log with the calibration's numbers: as well as its own held-out data, or worse? "
+        "What can drift is fitted anew, and what changed beyond noise is named.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
+    add_logs(parser)
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="for the simulations (2)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Check, and say what was found."""
+    from calibration.drift import Verdict, check  # noqa: PLC0415 (a page of help needs no arrays)
+    from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
+
+    calibration = Calibration.read(arguments.calibration)
+    with screen.working("reading the logs") as show:
+        loaded, spec = loaded_logs(arguments)
+        found = check(calibration, loaded, spec, threads=arguments.threads, progress=show)
+    _say(found, screen)
+    screen.line(_as_json(found))
+    return 0 if found.verdict is Verdict.HOLDS else 1
+
+
+def _say(found: Checked, screen: Screen) -> None:
+    screen.say("half-second rollouts, mrad:   data files   calibrated   when it was made")
+    for row in zip(found.joints, found.nominal, found.calibrated, found.then, strict=True):
+        screen.say(f"  {row[0]:24} {row[1] * 1e3:12.2f} {row[2] * 1e3:12.2f} {row[3] * 1e3:12.2f}")
+    for text in (*(c.text for c in found.changes), *found.surroundings):
+        screen.say(f"  changed: {text}")
+    screen.say(f"\n{found.verdict.value}" + ("" if found.changes else "; no number changed beyond noise"))
+
+
+def _as_json(found: Checked) -> dict[str, Any]:
+    return {
+        "verdict": found.verdict.name.lower(),
+        "joints": list(found.joints),
+        "error": {
+            "nominal": found.nominal.tolist(),
+            "calibrated": found.calibrated.tolist(),
+            "then": found.then.tolist(),
+        },
+        "changes": [{k: getattr(c, k) for k in c.__slots__} for c in found.changes],
+        "surroundings": list(found.surroundings),
+    }

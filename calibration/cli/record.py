@@ -1,0 +1,318 @@
+"""robot-calibrate record: excite an arm inside its limits, and write down all that a fit needs."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robot_runtime.bus import Bus, SerialPort
+from robot_runtime.cli.common import ExitCode, Screen, UsageError
+
+if TYPE_CHECKING:
+    from calibration.cli.calibrate import Subparsers
+    from calibration.excitation import Segment
+    from calibration.record import Hooks, Recording
+    from robot_runtime.live import Live
+    from robot_runtime.realtime import Facts
+    from robot_runtime.safety.preflight import Check
+    from robot_runtime.spec import ArmSpec
+    from robot_runtime.verdict import Verdict
+
+_EPILOG = """examples:
+  robot-calibrate record --arm koch-v1.1 --preview-only                 what it would do: a table and a picture
+  robot-calibrate record --arm koch-v1.1 --port /dev/ttyUSB0            about a minute of motion
+  robot-calibrate record --arm open-manipulator-x --level full          five minutes, on the twin
+  robot-calibrate record --resume recordings/koch-v1.1_...              go on with what was interrupted
+
+exit codes:
+  0    recorded, all of it; or shown, with --preview-only
+  2    wrong usage, a file that cannot be used, or an arm that finds no room
+  3    no port, or trouble with it
+  4    servos are missing, wrong, or do not answer as they should
+  5    refused: the preflight found something wrong, or nobody confirmed
+  10   somebody asked it to stop; --resume goes on
+  11-16  the flight ended early, as robot-run's; --resume goes on"""
+
+TWIN_PRIORITY_BELOW = 10
+_BYTES_A_CYCLE = 900  # in the recording, with half as much again to spare
+_BAR = 24
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `record`."""
+    parser = subparsers.add_parser(
+        "record",
+        help="move the arm and write down all that a fit needs",
+        description="Move an arm inside its limits, guarded as any flight is, so that its numbers show: slow sweeps, "
+        "constant speeds, Fourier series chosen for what they tell the fit, chirps. Without --port: its twin.",
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("--arm", metavar="NAME|PATH", help="an arm that ships, or a path to an arm.toml")
+    add("--port", help="serial port, such as /dev/ttyUSB0; without it the twin is started")
+    add("--out", type=Path, metavar="DIR", help="a new folder for the recording (default: recordings/ARM_TIME)")
+    add("--resume", type=Path, metavar="DIR", help="go on with the recording in that folder")
+    add("--level", choices=("quick", "full"), default="quick", help="about 60 s of motion, or 5 minutes")
+    add("--joints", metavar="A,B,..", help="move only these")
+    add("--one-by-one", action="store_true", help="one joint at a time, the others held")
+    add("--gains", action=argparse.BooleanOptionalAction, help="record with other P gains too (default: with full)")
+    add("--payload", type=float, metavar="KG", help="what hangs at the tip during this recording")
+    add("--policy", type=Path, metavar="ONNX", help="also replay what this policy does in simulation")
+    add("--rate", type=float, default=200.0, metavar="HZ", help="of the bus (default: 200)")
+    add("--seed", type=int, default=0, metavar="N", help="another choice of Fourier series")
+    add("--name", default="", help="what you call this very arm: servos carry no serial number")
+    add("--preview-only", action="store_true", help="plan and show; nothing moves")
+    add("--no-picture", action="store_true", help="do not render the preview")
+    add("--yes", action="store_true", help="do not ask")
+    add("--estop", metavar="FD|PATH", help="an emergency stop, as robot-run's")
+    twin = parser.add_argument_group("without --port")
+    twin.add_argument("--gap", metavar="NAME", help="how the twin differs from its data: mild, harsh, random:N, a file")
+    twin.add_argument("--fault", action="append", default=[], metavar="SPEC", help="a fault of it; see robot-twin")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Plan, show, ask, fly."""
+    if arguments.port and (arguments.gap or arguments.fault):
+        raise UsageError("--gap and --fault are for the twin: leave --port out")
+    spec, recording = _resumed(arguments) if arguments.resume else _planned(arguments, screen)
+    missing = recording.missing
+    if not missing.segments:
+        screen.say(f"{recording.folder}: nothing is missing")
+        screen.line(_told(recording, None))
+        return ExitCode.FINE
+    _show(arguments, screen, spec, recording)
+    if arguments.preview_only:
+        screen.say(f"nothing has moved; 'robot-calibrate record --resume {recording.folder}' flies it")
+        return ExitCode.FINE
+    screen.confirm(
+        f"{'Move the arm' if arguments.port else 'Move the twin'} for {missing.seconds:.0f} s, "
+        "with nobody in its reach?",
+        yes=arguments.yes or not arguments.port,
+    )
+    ended = _fly(arguments, screen, spec, recording)
+    _tell(screen, recording, ended)
+    return int(ended.ending)
+
+
+def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Recording]:
+    from calibration.excitation import plan  # noqa: PLC0415 (MuJoCo's batches: a page of help needs none)
+    from calibration.record import Recording  # noqa: PLC0415
+    from robot_runtime.spec import load_arm  # noqa: PLC0415
+
+    if not arguments.arm:
+        raise UsageError("which arm? --arm NAME or PATH, or --resume DIR")
+    spec = load_arm(arguments.arm)
+    folder = arguments.out or Path("recordings") / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
+    notes: dict[str, Any] = {"arm_file": str(spec.path), "gap": "" if arguments.port else arguments.gap or "none"}
+    if arguments.payload is not None:
+        notes["payload_kg"] = arguments.payload
+    with screen.working("planning") as say:
+        excitation = plan(
+            spec,
+            arguments.level,
+            rate=arguments.rate,
+            joints=arguments.joints.split(",") if arguments.joints else None,
+            one_by_one=arguments.one_by_one,
+            gains=arguments.gains,
+            policy=arguments.policy,
+            seed=arguments.seed,
+            tell=lambda text: say(f"planning: {text}"),
+        )
+    return spec, Recording.begin(folder, excitation, notes)
+
+
+def _resumed(arguments: argparse.Namespace) -> tuple[ArmSpec, Recording]:
+    from calibration.record import Recording  # noqa: PLC0415
+    from robot_runtime.spec import load_arm  # noqa: PLC0415
+
+    recording = Recording.open(arguments.resume)
+    spec = load_arm(arguments.arm or recording.notes.get("arm_file", recording.excitation.arm))
+    recording.excitation.check(spec)
+    return spec, recording
+
+
+def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording) -> None:
+    from calibration.preview import picture, rows, table  # noqa: PLC0415
+    from robot_runtime.flight.clip import ClipError  # noqa: PLC0415
+
+    excitation = recording.missing
+    notes = excitation.notes
+    screen.out.print(table(excitation, spec))
+    if notes:
+        screen.say(
+            f"nothing nearer than {notes['nearest_m'] * 1e3:.0f} mm; the fit will see {notes['directions_seen']} of "
+            f"{notes['parameters']} directions, condition number {notes['condition']:.0f}"
+        )
+    shown: Path | None = None
+    if not arguments.no_picture:
+        with screen.working("rendering the preview"):
+            try:
+                shown = picture(recording.folder, spec)
+            except ClipError as error:
+                screen.aside(str(error))
+    if shown is not None:
+        screen.say(f"preview: {shown} (any browser)")
+    screen.line(
+        {
+            "plan": rows(excitation, spec),
+            "seconds": excitation.seconds,
+            "preview": None if shown is None else str(shown),
+            "notes": dict(notes),
+            "folder": str(recording.folder),
+        }
+    )
+
+
+def _fly(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording) -> Verdict:
+    """All parts, until one ends early."""
+    from calibration.record import record_part  # noqa: PLC0415
+    from robot_runtime.operator_inputs import Operator  # noqa: PLC0415
+    from robot_runtime.realtime import RealTime  # noqa: PLC0415
+    from robot_runtime.session import recorder_watcher  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        port = stack.enter_context(_port(arguments, spec, screen, recording))
+        for part in recording.missing.parts:
+            with ExitStack() as flight:
+                realtime = flight.enter_context(RealTime())
+                facts = realtime.enter()
+                port.spin = realtime.spin(recording.excitation.period)
+                watch: list[Any] = []
+                operator = flight.enter_context(
+                    Operator(
+                        keys=not arguments.json,
+                        estop=_estop(arguments.estop),
+                        watchers=(lambda w=watch: w[0]() if w else 0,),  # type: ignore[misc]
+                    )
+                )
+                hooks = _hooks(arguments, screen, spec, recording, part, port, facts, operator, flight)
+                hooks.show_recorder = lambda recorder, w=watch: w.append(recorder_watcher(recorder))  # type: ignore[misc]
+                ended = record_part(recording, spec, part, port, hooks)
+            if ended.exit_code:
+                break
+    return ended
+
+
+def _hooks(
+    arguments: argparse.Namespace,
+    screen: Screen,
+    spec: ArmSpec,
+    recording: Recording,
+    part: str,
+    port: SerialPort,
+    facts: Facts,
+    operator: Any,
+    until: ExitStack,
+) -> Hooks:
+    from calibration.record import Hooks  # noqa: PLC0415
+    from robot_runtime.calibrated.identity import adapter_serial  # noqa: PLC0415
+    from robot_runtime.live import Live, about  # noqa: PLC0415
+    from robot_runtime.safety.preflight import Recording as DiskRoom  # noqa: PLC0415
+    from robot_runtime.safety.preflight import as_data, passed  # noqa: PLC0415
+    from robot_runtime.safety.preflight import table as check_table  # noqa: PLC0415
+
+    excitation, folder = recording.missing.of(part), recording.folder
+    live: Live | None = None
+    if not arguments.json:
+        what = about(spec, "recording for calibration", excitation.period, target_size=len(spec.joints))
+        live = until.enter_context(Live(what))
+    done = 0.0
+
+    def tell(what: str, segment: Segment, _now: float) -> None:
+        nonlocal done
+        if what == "end":
+            done += segment.duration(excitation.period)
+        elif live is not None:
+            live.say(_progress(done / excitation.seconds, segment, excitation.period))
+
+    def show_checks(checks: list[Check]) -> bool:
+        if screen.as_json:
+            screen.line({"preflight": as_data(checks)})
+        elif passed(checks):
+            screen.say(f"preflight: {sum(c.ok is True for c in checks)} checks passed")
+        else:
+            screen.out.print(check_table(checks))
+        return passed(checks)
+
+    return Hooks(
+        inputs=operator,
+        name=arguments.name,
+        adapter=adapter_serial(arguments.port) if arguments.port else "",
+        facts=facts,
+        timer=port.latency_timer,
+        room=DiskRoom(folder, _BYTES_A_CYCLE / excitation.period * 60, excitation.seconds / 60 + 1),
+        show_checks=show_checks,
+        show_cycle=live,
+        tell=tell,
+    )
+
+
+def _progress(share: float, segment: Segment, period: float) -> str:
+    full = round(share * _BAR)
+    return f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%}  {segment.name}, {segment.duration(period):.0f} s"
+
+
+@contextmanager
+def _port(arguments: argparse.Namespace, spec: ArmSpec, screen: Screen, recording: Recording) -> Iterator[SerialPort]:
+    """The port that was named, or the twin's."""
+    from robot_runtime.realtime import PRIORITY  # noqa: PLC0415
+    from robot_runtime.setup.unboxed import set_up_unboxed  # noqa: PLC0415
+    from robot_runtime.twin_process import TwinProcess  # noqa: PLC0415
+
+    if arguments.port:
+        port = SerialPort(arguments.port, spec.bus.baudrate)
+        try:
+            yield port
+        finally:
+            port.close()
+        return
+    gap = arguments.gap or recording.notes.get("gap") or "none"
+    options = [] if gap == "none" else ["--gap", gap]
+    for fault in arguments.fault:
+        options += ["--fault", fault]
+    screen.aside(f"no --port: recording the twin of {spec.name}")
+    with TwinProcess(str(spec.path), options) as twin:
+        twin.be_punctual(PRIORITY - TWIN_PRIORITY_BELOW)
+        port = SerialPort(twin.port, spec.bus.baudrate)
+        try:
+            set_up_unboxed(Bus(port), spec)
+            yield port
+        finally:
+            port.close()
+
+
+def _tell(screen: Screen, recording: Recording, ended: Verdict) -> None:
+    screen.line(_told(recording, ended))
+    screen.say(ended.text)
+    if ended.outcome:
+        screen.say(f"the arm: {ended.outcome}")
+    for fault in ended.faults:
+        if fault.text != ended.text:
+            screen.say(f"also: {fault.text}")
+    if recording.complete:
+        screen.say(f"recorded in {recording.folder}: 'robot-calibrate fit {recording.folder}/*.mcap'")
+    else:
+        left = recording.missing
+        count = f"{len(left.segments)} of {len(recording.excitation.segments)} segments"
+        screen.say(
+            f"{count} are missing ({left.seconds:.0f} s): 'robot-calibrate record --resume {recording.folder}' goes on"
+        )
+
+
+def _told(recording: Recording, ended: Verdict | None) -> dict[str, Any]:
+    return {
+        **({} if ended is None else ended.as_json()),
+        "folder": str(recording.folder),
+        "flights": [str(path) for path in recording.flights],
+        "complete": recording.complete,
+        "missing": [s.name for s in recording.missing.segments],
+    }
+
+
+def _estop(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdigit() else text

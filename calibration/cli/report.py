@@ -1,0 +1,52 @@
+"""robot-calibrate report: a page about a calibration and its logs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration.cli.fit import add_logs, loaded_logs
+from robot_runtime.cli.common import Screen
+
+if TYPE_CHECKING:
+    from calibration.cli.calibrate import Subparsers
+
+_EPILOG = """examples:
+  robot-calibrate report left.cal recordings/koch-v1.1_2025-06-01 --out left.html
+
+exit codes:
+  0    written
+  2    wrong usage, or a file that cannot be used"""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """The options of `report`."""
+    parser = subparsers.add_parser(
+        "report",
+        help="one page: before and after, residuals, maps, intervals, what to do",
+        description="One HTML page about a calibration and the logs it was made from (or any other): the held-out "
+        "motion before and after, what is left over, the maps drawn, intervals, what was left out.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
+    add_logs(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: beside the calibration)")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="for the simulations (2)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Write the page."""
+    from calibration.report.page import page  # noqa: PLC0415 (a page of help needs no arrays)
+    from calibration.report.story import story  # noqa: PLC0415
+    from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
+
+    calibration = Calibration.read(arguments.calibration)
+    out = arguments.out or arguments.calibration.with_suffix(".html")
+    with screen.working("simulating the logs"):
+        loaded, spec = loaded_logs(arguments)
+        out.write_text(page(story(calibration, loaded, spec, arguments.threads)), encoding="utf-8")
+    screen.say(str(out))
+    screen.line({"report": str(out), "accepted": calibration.accepted})
+    return 0

@@ -1,0 +1,206 @@
+"""Drift: does a calibration still hold on a short fresh log, and if not, what has changed?
+
+What can drift is fitted anew, from the calibrated numbers on. A change counts as drift when it is larger than both
+intervals allow and large enough to matter; whether the calibration still holds is judged by its rollouts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from calibration.acceptance import GOOD, ROLLOUT
+from calibration.errors import CalibrationError
+from calibration.examine import examine
+from calibration.fit import TWO_SIGMA, fit
+from calibration.identify import fine_rig, mean_error, thinned, windows_of
+from calibration.load import Loaded
+from calibration.log import Floats
+from calibration.physics import KINDS, Physics
+from calibration.rollout import Rig, rollout
+from robot_runtime.calibrated.file import Calibration, Number
+from robot_runtime.spec import ArmSpec
+
+WORSE = 1.5
+"""Times the error on the calibration's own held-out data up to which a fresh log is like it."""
+SIGMAS = 3.0
+"""Standard deviations, of both fits together, from which a change is no noise: one in 370, of a few dozen numbers."""
+FACTOR, ANGLE, DELAY = 0.10, 0.005, 0.003
+"""Share, rad and s from which a change is worth a word."""
+ENOUGH = 40
+"""Windows that are fitted to."""
+
+DRIFTING = ("torque_constant", "coulomb", "viscous", "load_friction", "offset", "delay")
+"""Kinds of numbers that change while an arm stays the same arm."""
+MEANING = {
+    "torque_constant": "weaker or stronger motors: magnets warm up, supply voltage",
+    "coulomb": "dry friction: wear, or a screw",
+    "viscous": "grease: temperature",
+    "load_friction": "friction under load: wear of the gears",
+    "offset": "a horn slipped, or was mounted anew: robot-setup zero",
+    "delay": "the bus or its host: robot-scan",
+}
+
+
+class Verdict(Enum):
+    """How a check ended."""
+
+    HOLDS = "holds"
+    DRIFTED = "drifted"
+    FOREIGN = "does not belong to this arm"
+
+
+class NoRolloutsError(CalibrationError):
+    """A calibration that says nothing of the joints in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One number that is not what it was."""
+
+    label: str
+    before: float
+    now: float
+    sigmas: float
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        kind = self.label.rsplit(".", 1)[-1]
+        how = (
+            f"{self.now / self.before - 1:+.0%}" if KINDS[kind].factor else f"{self.now - self.before:+.4f} {self.unit}"
+        )
+        return f"{self.label} {how} ({self.sigmas:.0f} sigma): {MEANING.get(kind, '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a fresh log says of a calibration."""
+
+    verdict: Verdict
+    joints: tuple[str, ...]
+    nominal: Floats  # rad, error of half-second rollouts with the data files' numbers, by joint
+    calibrated: Floats  # with the calibration's
+    then: Floats  # what the calibration reached on its own held-out data; nan: it does not say
+    changes: tuple[Change, ...]
+    surroundings: tuple[str, ...]  # voltage and temperature outside of what it saw
+
+
+def check(
+    calibration: Calibration,
+    loaded: Sequence[Loaded],
+    spec: ArmSpec,
+    *,
+    threads: int = 2,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Checked:
+    """Judge a calibration by fresh logs.
+
+    Raises:
+        RefusedLogError: the logs are not worth judging by.
+        NoRolloutsError: they are of joints that were not calibrated.
+    """
+    names = joints_of(calibration)
+    if not names or any(name not in one.log.joints for one in loaded for name in names):
+        raise NoRolloutsError(
+            f"the calibration is of {', '.join(names) or 'no joint'}; the log has {', '.join(loaded[0].log.joints)}"
+        )
+    rig = fine_rig(Rig.of(spec, names))
+    names = rig.world.names
+    examine(loaded, rig, shortest=0.0)
+    logs = [one.log.select(names) for one in loaded]
+    windows = thinned(windows_of(rig, logs), ENOUGH)
+    known = physics_of(rig, calibration)
+
+    def error(physics: Physics) -> Floats:
+        q, _ = rollout(rig, physics, np.zeros(0), windows, threads)
+        return mean_error(np.where(windows.weight > 0, q[0] - windows.q, np.nan)[:, 1:])
+
+    progress("rollouts")
+    nominal, calibrated = error(Physics(rig.world, ())), error(known)
+    then = np.array([_then(calibration, name) for name in names])
+    kinds = [k for k in DRIFTING if any(label.rsplit(".", 1)[-1] == k for label in calibration.physics)]
+    progress("looking for what has changed")
+    found = fit(rig, windows, kinds, start=known.start, threads=threads, progress=progress)
+    changes = []
+    for label, value in found.values.items():
+        if (was := calibration.physics.get(label)) is not None:
+            low, high = found.interval[label]
+            change = _change(label, was, Number(value, low, high, found.seen[label], was.unit))
+            changes += [change] if change is not None else []
+    changes.sort(key=lambda c: -c.sigmas)
+    return Checked(
+        _verdict(nominal, calibrated, then, changes),
+        names,
+        nominal,
+        calibrated,
+        then,
+        tuple(changes),
+        _surroundings(calibration, loaded, names),
+    )
+
+
+def joints_of(calibration: Calibration) -> tuple[str, ...]:
+    """That it speaks of."""
+    return tuple(dict.fromkeys(label.rsplit(".", 1)[0] for label in calibration.physics if "." in label))
+
+
+def physics_of(rig: Rig, calibration: Calibration) -> Physics:
+    """The calibration's numbers, nothing of them fitted; the data files' where it has none."""
+    start = {name: value.copy() for name, value in Physics(rig.world, ()).nominal.items()}
+    for label, number in calibration.physics.items():
+        joint, _, kind = label.rpartition(".")
+        if kind in start:
+            start[kind][rig.world.names.index(joint) if joint else 0] = number.value
+    return Physics(rig.world, (), start)
+
+
+def _then(calibration: Calibration, joint: str) -> float:
+    return next((row.value for row in calibration.acceptance if row.name == f"error of {joint}"), math.nan)
+
+
+def _change(label: str, was: Number, now: Number) -> Change | None:
+    """The change, if it is neither noise nor small."""
+    kind = KINDS[label.rsplit(".", 1)[-1]]
+    if not (was.seen and now.seen):
+        return None
+
+    def scaled(value: float) -> float:
+        return math.log(max(value, 1e-12)) if kind.factor else value
+
+    sigma = math.hypot(
+        *((scaled(n.high) - scaled(n.low)) / (2 * TWO_SIGMA) for n in (was, now)),
+    )
+    moved = scaled(now.value) - scaled(was.value)
+    least = FACTOR if kind.factor else DELAY if kind.name == "delay" else ANGLE
+    sigmas = abs(moved) / max(sigma, 1e-12)
+    return Change(label, was.value, now.value, sigmas, kind.unit) if sigmas > SIGMAS and abs(moved) > least else None
+
+
+def _verdict(nominal: Floats, calibrated: Floats, then: Floats, changes: Sequence[Change]) -> Verdict:
+    bound = np.fmax(WORSE * then, GOOD)
+    if (calibrated <= bound).all():
+        return Verdict.HOLDS
+    if calibrated.mean() > max(ROLLOUT * nominal.mean(), GOOD):
+        return Verdict.FOREIGN
+    return Verdict.DRIFTED if changes else Verdict.HOLDS
+
+
+def _surroundings(calibration: Calibration, loaded: Sequence[Loaded], names: Sequence[str]) -> tuple[str, ...]:
+    found = []
+    for what, unit, slack, (low, high) in (
+        ("volts", "V", 0.3, calibration.volts),
+        ("temperature", "°C", 5.0, calibration.celsius),
+    ):
+        every = np.concatenate([getattr(one.log.select(names), what).ravel() for one in loaded])
+        every = every[np.isfinite(every)]
+        if len(every) and (every.min() < low - slack or every.max() > high + slack):
+            found.append(
+                f"{what}: {every.min():.1f} to {every.max():.1f} {unit}, calibrated between {low:.1f} and {high:.1f}"
+            )
+    return tuple(found)

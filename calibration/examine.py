@@ -1,0 +1,198 @@
+"""Does a log speak of this arm, and of enough? Everything that a fit would otherwise hide in strange numbers.
+
+Position joints must follow their own commands (`align`). Torque and PWM joints must turn as their motors push: what the
+arm's model says that the motion took is compared with what the commands gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.align import CLEAR, LATEST, MOVED, check_law, follow
+from calibration.clean import unusable
+from calibration.errors import CalibrationError
+from calibration.law import POSITION_MODES
+from calibration.load import Loaded
+from calibration.log import Floats, Log
+from calibration.rollout import Rig
+from calibration.targets import MOVING, Track, track
+from robot_runtime.calibrated.identity import Identity
+
+PERIOD = 0.01  # s, of the samples that are compared
+SHORTEST = 15.0
+"""s that each joint must have moved, all logs together: half of what a quick recording gives."""
+STUCK = 0.01
+"""rad of range within which a joint stands still."""
+PUSHED = 2.0
+"""Times its nominal dry friction that a torque must have reached for a joint that stands still to count as stuck."""
+SURE = 0.15
+"""By how much better another joint's command must explain a motion to say that two are swapped."""
+
+
+class RefusedLogError(CalibrationError):
+    """Logs that cannot be what they are said to be; the message lists every reason, and what to do.
+
+    Example scenarios:
+        - A sign in arm.toml is wrong, or two servos' IDs are swapped.
+        - A joint was blocked, or its cable was loose.
+        - The log is of another arm.
+    """
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """How a torque or PWM joint turns under its commands."""
+
+    joint: str
+    correlation: float  # of the torque that the motion took and the one that was commanded, at the best lag
+    best: str  # whose command explains the motion best
+
+    @property
+    def problem(self) -> str:
+        """What is wrong; empty: nothing."""
+        if self.best != self.joint:
+            return f"{self.joint} turns as the command of {self.best} says: are their servos or columns swapped?"
+        if self.correlation < -CLEAR:
+            return f"{self.joint} turns against its command: is its sign, or its column's, wrong?"
+        if self.correlation < CLEAR:
+            return f"{self.joint} does not turn as its command says: is it blocked, loose, or another arm's?"
+        return ""
+
+
+def examine(loaded: Sequence[Loaded], rig: Rig, shortest: float = SHORTEST) -> tuple[str, ...]:
+    """What was found odd but can be worked with, in words. `shortest`: s that each joint must have moved.
+
+    Raises:
+        RefusedLogError: the logs cannot be fitted; every reason is named.
+    """
+    wrong = [*_identities([one.identity for one in loaded if one.identity is not None], rig)]
+    names = rig.world.names
+    logs = [one.log.select(names) for one in loaded]
+    for log in logs:
+        wrong += [f"{log.name}: {reason}" for reason in _reasons(log, rig)]
+    if not wrong:
+        wrong += _too_short(logs, names, shortest)
+    if wrong:
+        raise RefusedLogError("these logs cannot be fitted:\n  " + "\n  ".join(wrong))
+    return tuple(f"{log.name}: {finding}" for log in logs for finding in log.findings)
+
+
+def _identities(found: Sequence[Identity], rig: Rig) -> list[str]:
+    if not found:
+        return []
+    wrong = []
+    ours = Identity.of_spec(rig.world.spec)
+    if found[0].spec != ours.spec:
+        wrong.append(f"the log is of a '{found[0].spec}', the arm file of a '{ours.spec}': give the right --arm")
+    elif found[0].mjcf_digest != ours.mjcf_digest:
+        wrong.append("the arm's MJCF has changed since it was recorded: record again, or use the files of that day")
+    first = found[0]
+    for other in found[1:]:
+        if (first.name, first.adapter) != (other.name, other.adapter):
+            names = " and ".join(f"'{i.name}'" + (f" ({i.adapter})" if i.adapter else "") for i in (first, other))
+            wrong.append(f"logs of two arms, {names}: calibrate each with its own")
+            break
+    return wrong
+
+
+def _reasons(log: Log, rig: Rig) -> list[str]:
+    if reason := unusable(log):
+        return [reason]
+    found = [f.problem for f in follow(log) if f.problem]
+    found += [law.problem for law in check_law(log, rig.laws) if law.problem]
+    stuck = _stuck(log, rig)
+    found += stuck.values()
+    return found + [p.problem for p in pushed(log, rig) if p.problem and p.joint not in stuck]
+
+
+def _stuck(log: Log, rig: Rig) -> dict[str, str]:
+    """Torque joints that were pushed and did not move."""
+    found = {}
+    dry = np.array(rig.world.model.dof_frictionloss)
+    for i, joint in enumerate(log.joints):
+        good = log.valid[:, i] & log.torque_on[:, i]
+        if log.modes[i] in POSITION_MODES or not good.any() or np.ptp(log.q[good, i]) > STUCK:
+            continue
+        given = _motor_torque(log, rig, log.command[good], log.q[good] * 0.0)[:, i]
+        if np.ptp(given) > PUSHED * dry[i]:
+            found[joint] = (
+                f"{joint} was pushed with up to {np.abs(given).max():.2f} N·m and did not move: is it blocked?"
+            )
+    return found
+
+
+def _motor_torque(log: Log, rig: Rig, command: Floats, dq: Floats) -> Floats:
+    """N·m that nominal motors make of commands."""
+    laws = rig.laws
+    resistance = np.array([j.servo.motor.resistance for j in rig.world.joints])
+    by_duty = (command * laws.nominal_volts - laws.constant * dq) * laws.constant / resistance
+    return np.asarray(np.where([mode == "pwm" for mode in log.modes], by_duty, command))
+
+
+def pushed(log: Log, rig: Rig) -> list[Pushed]:
+    """Of all torque and PWM joints that moved."""
+    joints = [i for i, mode in enumerate(log.modes) if mode not in POSITION_MODES and _moved(log, i)]
+    if not joints:
+        return []
+    grid = track(rig, log, PERIOD, np.zeros(len(log.joints)))
+    given = _motor_torque(log, rig, grid.command, grid.true_dq)
+    found = []
+    for i in joints:
+        scores = {j: _agreement(grid, given[:, j], i) for j in joints}
+        best = max(scores, key=lambda j: abs(scores[j]))
+        swapped = best != i and abs(scores[best]) > abs(scores[i]) + SURE
+        found.append(Pushed(log.joints[i], scores[i], log.joints[best if swapped else i]))
+    return found
+
+
+def _moved(log: Log, i: int) -> bool:
+    good = log.valid[:, i] & log.torque_on[:, i]
+    return bool(good.sum() > 20 and np.std(log.q[good, i]) >= MOVED)
+
+
+def _agreement(grid: Track, given: Floats, i: int) -> float:
+    """Correlation with what joint i's motion took, at the lag where it is largest."""
+    good = grid.usable[:, i] & (np.abs(grid.true_dq[:, i]) > MOVING) & np.isfinite(given)
+    best = 0.0
+    for shift in range(round(LATEST / 2 / grid.period)):
+        rows = np.flatnonzero(good[shift:])
+        if len(rows) < 20:
+            break
+        a, b = given[rows], grid.torque[shift:, i][rows]
+        fine = np.isfinite(a)
+        if fine.sum() > 20 and np.std(a[fine]) > 0 and np.std(b[fine]) > 0:
+            value = float(np.corrcoef(a[fine], b[fine])[0, 1])
+            best = max(best, value, key=abs)
+    return best
+
+
+def _too_short(logs: Sequence[Log], names: Sequence[str], shortest: float) -> list[str]:
+    found = []
+    for i, name in enumerate(names):
+        seconds = sum(_seconds_of_motion(log, i) for log in logs)
+        if seconds < shortest:
+            found.append(
+                f"{name} moved for {seconds:.0f} s, which is too little to fit it (at least {shortest:.0f} s): half a "
+                "log? `robot-calibrate record` takes about a minute; it can be resumed"
+            )
+    return found
+
+
+def _seconds_of_motion(log: Log, i: int) -> float:
+    """Time in which the joint was on its way: it turned within half a second before or after."""
+    good = log.valid[:, i] & log.torque_on[:, i]
+    if good.sum() < 2:
+        return 0.0
+    period = float(np.median(np.diff(log.time)))
+    reach = max(1, round(0.5 / period))
+    q = np.where(good, log.q[:, i], np.nan)
+    blocks = [q[k : k + reach] for k in range(0, len(q), reach)]
+    moving = sum(
+        len(b) for b in blocks if np.isfinite(b).sum() > reach // 2 and np.nanmax(b) - np.nanmin(b) > STUCK / 2
+    )
+    return moving * period

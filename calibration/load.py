@@ -1,0 +1,140 @@
+"""Loading: what a user points at (a recording's folder, flights, CSV or JSON) as cleaned logs, with their segments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from calibration.clean import clean
+from calibration.errors import CalibrationError
+from calibration.excitation.spans import Span, segments_of
+from calibration.ingest import ColumnMap, LogError, flight_log, read_log
+from calibration.log import Flags, Log
+from robot_runtime.calibrated.identity import Identity
+from robot_runtime.flight.reader import FlightError, read_flight
+from robot_runtime.spec import ArmSpec, load_arm
+
+_EXTRACTED: list[TemporaryDirectory[str]] = []
+"""Arms that came out of flights: their MJCF is read again and again, until the program ends."""
+
+INDEX = "recording.json"
+"""In a recording's folder: which flights it has and what is missing."""
+
+
+class UnfinishedRecordingError(CalibrationError):
+    """A recording of which parts were never flown.
+
+    Example scenarios:
+        - The emergency stop was pressed after half a minute, and nobody went on.
+    """
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """One log, where it came from and what it consists of."""
+
+    log: Log  # cleaned; joints in their arm's order
+    file: Path | None
+    digest: str  # SHA-256 of the file; "": there is none
+    identity: Identity | None  # of the arm that was recorded; None: the log does not say
+    spans: tuple[Span, ...] = ()  # segments; empty: it has none
+
+    def rows(self, span: Span) -> Flags:
+        """Which samples lie in a segment."""
+        return np.asarray((self.log.time >= span.begin) & (self.log.time <= span.end))
+
+
+def load(
+    paths: Sequence[Path], spec: ArmSpec, mapping: ColumnMap | None = None, *, partial: bool = False
+) -> list[Loaded]:
+    """Read logs. A folder stands for the recording in it, and must be complete unless `partial`.
+
+    Raises:
+        LogError, FlightError, OSError: a file cannot be used.
+        UnfinishedRecordingError: parts of a recording are missing.
+    """
+    found = [_load(file, spec, mapping) for path in paths for file in _files(path, partial=partial)]
+    if not found:
+        raise LogError("no log to fit; give flights, a recording's folder, or CSV or JSON with --mapping")
+    return found
+
+
+def _files(path: Path, *, partial: bool) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    index = path / INDEX
+    if not index.exists():
+        flights = sorted(path.glob("*.mcap"))
+        if not flights:
+            raise LogError(f"{path}: neither a recording nor flights are in this folder")
+        return flights
+    try:
+        data = json.loads(index.read_text(encoding="utf-8"))
+        missing, flights = list(data["missing"]), [path / str(f["file"]) for f in data["flights"] if f["whole"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise LogError(f"{index}: damaged: {error}") from error
+    if missing and not partial:
+        raise UnfinishedRecordingError(
+            f"{path}: half a recording, never flown to the end: {', '.join(missing)}; go on with "
+            f"`robot-calibrate record --resume {path}`, or fit what there is with --partial"
+        )
+    return flights
+
+
+def _load(file: Path, spec: ArmSpec, mapping: ColumnMap | None) -> Loaded:
+    if file.suffix.lower() == ".mcap":
+        log = clean(flight_log(file, spec), spec.joints)
+        flight = read_flight(file)
+        spans = tuple(s for s in segments_of(flight) if s.whole)
+        return Loaded(log, file, _digest(file), _identity(flight.metadata.get("identity")), spans)
+    if mapping is None:
+        raise LogError(f"{file}: not a flight; a CSV or JSON log needs --mapping FILE, which says what its columns are")
+    log = read_log(file, mapping)
+    joints = [mapping.spec.joints[mapping.spec.joint_names.index(name)] for name in log.joints]
+    return Loaded(clean(log, joints), file, _digest(file), None)
+
+
+def _identity(data: object) -> Identity | None:
+    """From a flight's metadata, whose values are JSON texts."""
+    if not isinstance(data, dict):
+        return None
+    try:
+        return Identity.from_json({key: _value(text) for key, text in data.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise FlightError(f"the flight's record of its arm is damaged: {error}") from error
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # a plain word
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def arm_of(paths: Sequence[Path], mapping: ColumnMap | None = None) -> ArmSpec:
+    """The arm that the logs are of: the one that a flight carries, or the mapping's.
+
+    Raises:
+        LogError, FlightError, ArmSpecError, OSError: nobody says which, or its files cannot be used.
+    """
+    if mapping is not None:
+        return mapping.spec
+    file = _files(paths[0], partial=True)[0]
+    if file.suffix.lower() != ".mcap":
+        raise LogError(f"{file}: not a flight; a CSV or JSON log needs --mapping FILE, which says what its columns are")
+    folder = TemporaryDirectory(prefix="arm-")
+    _EXTRACTED.append(folder)
+    read_flight(file).extract(Path(folder.name))
+    return load_arm(Path(folder.name) / "arm")

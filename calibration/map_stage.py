@@ -1,0 +1,178 @@
+"""The maps of an arm: which there are, what residual each ships with, and what they score on what was held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import mujoco
+import numpy as np
+
+from calibration.fit import Fitted
+from calibration.identify import heavier
+from calibration.log import Floats, Log
+from calibration.map_export import goal_file, observation_file, torque_file
+from calibration.map_fit import (
+    SENSE_HISTORY,
+    TORQUE_HISTORY,
+    Part,
+    fit_observation_map,
+    fit_torque_map,
+    goal_inputs,
+    lags_of,
+    make_goal_map,
+    sense_inputs,
+    sense_scores,
+    torque_inputs,
+    torque_scores,
+)
+from calibration.map_training import Budget
+from calibration.maps import GoalMap, ObservationMap, TorqueMap
+from calibration.residuals import LEVELS, Choice, choose
+from calibration.rollout import Rig
+from calibration.splits import Split, Unit
+from calibration.targets import Track, track
+from robot_runtime.calibrated.file import MapFile
+
+EPOCHS = 40
+"""Of the networks' training; twice as many take away 2 % more."""
+EXPORTED = 400
+"""Samples that an exported map is compared on with what was fitted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapped:
+    """Fitted maps and their figures."""
+
+    observation: ObservationMap
+    torque: TorqueMap | None  # of torque and PWM joints
+    goal: GoalMap | None  # of position joints
+    choices: Mapping[str, Choice]  # map -> its residual
+    tracks: tuple[Track, ...]
+    volts: Floats  # V, of each joint's supply without load
+    lead: float  # s from a reading to the effect of what a policy makes of it
+    period: float
+
+
+class MapStage:
+    """Tracks of all logs, made once; parts of them for any split."""
+
+    def __init__(self, rig: Rig, logs: Sequence[Log], fitted: Fitted, volts: Floats, period: float) -> None:
+        """`logs`: of the rig's joints."""
+        self.rig, self.volts, self.period = rig, volts, period
+        self.numbers = fitted.numbers()
+        self.lead = max(float(self.numbers["delay"][0]), 0.0)
+        # The simulator's register looks back; the map shows what it would show once the command has its effect.
+        lag = max(joint.servo.motor.velocity_lag for joint in rig.world.joints)
+        self.tracks = tuple(
+            self._weighed(
+                track(rig, log, period, self.numbers["offset"], delay=self.lead, ahead=self.lead - lag), fitted
+            )
+            for log in logs
+        )
+        self._begins = [float(log.time[0]) for log in logs]
+        self._logs = logs
+        self._tuned: dict[tuple[Unit, ...], TorqueMap] = {}
+
+    def _weighed(self, made: Track, fitted: Fitted) -> Track:
+        """With what the arm weighs more than the simulator's."""
+        if not {"link_mass", "payload"} & {e.kind.name for e in fitted.physics.entries}:
+            return made
+        arm, sim = heavier(self.rig, self.numbers).world.model, self.rig.world.model
+        return replace(made, extra=weights(arm, made.true_q) - weights(sim, made.true_q))
+
+    def parts(self, units: Sequence[Unit]) -> list[Part]:
+        """These units' samples of the tracks."""
+        found: list[Part] = []
+        for unit in units:
+            log, made = self._logs[unit.log], self.tracks[unit.log]
+            where = np.flatnonzero(unit.rows)
+            at = self._begins[unit.log] + np.arange(len(made)) * self.period
+            rows = np.asarray((at >= log.time[where[0]]) & (at <= log.time[where[-1]]))
+            found.append((made, rows))
+        return found
+
+    def observation(self, units: Sequence[Unit], level: str) -> ObservationMap:
+        """The observation map of these units."""
+        return fit_observation_map(
+            self.rig,
+            self.numbers,
+            self.parts(units),
+            lead=self.lead,
+            linear=level != LEVELS[0],
+            network=level == LEVELS[2],
+            budget=Budget(epochs=EPOCHS),
+        )
+
+    def torque(self, units: tuple[Unit, ...], level: str) -> TorqueMap:
+        """The torque map of these units; all its levels stand on the same physics."""
+        tuned = self._tuned.get(units)
+        found = fit_torque_map(
+            self.rig,
+            self.numbers,
+            self.parts(units),
+            self.volts,
+            linear=level != LEVELS[0],
+            network=level == LEVELS[2],
+            tuned=tuned,
+            budget=Budget(epochs=EPOCHS),
+        )
+        self._tuned[units] = found
+        return found
+
+    def observation_score(self, split: Split, level: str) -> Floats:
+        """Velocity error over the velocity's spread, a joint's, on what the split holds out."""
+        scores = sense_scores(self.observation(split.train, level), self.parts(split.test))
+        return np.asarray(scores["map"] / scores["spread"])
+
+    def torque_score(self, split: Split, level: str) -> Floats:
+        """Squared command error over the command's variance, a joint's."""
+        return torque_scores(self.torque(split.train, level), self.parts(split.test), self.volts)["map"]
+
+
+def weights(model: object, poses: Floats) -> Floats:
+    """N·m that hold an arm in these poses."""
+    data = mujoco.MjData(model)
+    found = np.empty_like(poses)
+    for row, q in enumerate(poses):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_crb(model, data)
+        mujoco.mj_rne(model, data, 0, found[row])
+    return found
+
+
+def fit_maps(stage: MapStage, splits: Sequence[Split], progress: Callable[[str], None] = lambda _: None) -> Mapped:
+    """Choose each map's residual on all splits, and fit it to the first one's training side."""
+    rig = stage.rig
+    progress("observation map")
+    choices = {"observation": choose(stage.observation_score, splits)}
+    observation = stage.observation(splits[0].train, choices["observation"].level)
+    torque, goal = None, None
+    if rig.laws.position.all():
+        goal = make_goal_map(rig, stage.numbers)
+    elif not rig.laws.position.any():
+        progress("torque map")
+        choices["torque"] = choose(stage.torque_score, splits)
+        torque = stage.torque(splits[0].train, choices["torque"].level)
+    return Mapped(observation, torque, goal, choices, stage.tracks, stage.volts, stage.lead, stage.period)
+
+
+def files_of(mapped: Mapped, rig: Rig) -> dict[str, MapFile]:
+    """As they go into arm.cal; each is proven to compute what was fitted.
+
+    Raises:
+        MapExportError: it does not.
+    """
+    joints, period = rig.world.names, mapped.period
+    longest = max(mapped.tracks, key=len)
+    rows = np.linspace(0, len(longest) - 1, EXPORTED).astype(np.intp)
+    sense = np.nan_to_num(sense_inputs(longest, lags_of(SENSE_HISTORY, period))[rows])
+    files = {"observation": observation_file(mapped.observation, sense, joints, period)}
+    if mapped.torque is not None:
+        pushed = np.nan_to_num(torque_inputs(longest, lags_of(TORQUE_HISTORY, period), mapped.volts)[rows])
+        files["torque"] = torque_file(mapped.torque, pushed, joints, period)
+    if mapped.goal is not None:
+        files["goal"] = goal_file(mapped.goal, np.nan_to_num(goal_inputs(longest, mapped.volts)[rows]), joints, period)
+    return files

@@ -1,0 +1,175 @@
+"""The whole way: logs of an arm -> physics, maps, a verdict on data that was held out, and an arm.cal."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+
+from calibration.acceptance import Rollouts, accepted, judge, slopes_of
+from calibration.examine import examine
+from calibration.fit import Fitted
+from calibration.identify import delays, errors, fine_rig, identify, mean_error, numbers_of, unseen, windows_of
+from calibration.law import MODES
+from calibration.load import Loaded
+from calibration.log import Floats, Log
+from calibration.map_fit import TORQUE_HISTORY, lags_of, torque_inputs
+from calibration.map_stage import Mapped, MapStage, files_of, fit_maps
+from calibration.rollout import Rig
+from calibration.splits import Split, splits
+from calibration.windows import Windows, open_volts
+from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.identity import Identity
+from robot_runtime.spec import ArmSpec
+
+SLOPE_SAMPLES = 2000
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Half-second rollouts on what was held out: windows x samples x joints, rad; nan where nothing was measured."""
+
+    windows: Windows
+    nominal: Floats  # errors
+    fitted: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A calibration, and what the report shows of how it came about."""
+
+    calibration: Calibration
+    rig: Rig
+    fitted: Fitted
+    mapped: Mapped
+    split: Split
+    held_out: HeldOut
+    findings: tuple[str, ...]
+    logs: tuple[Log, ...]  # of the calibrated joints
+
+    @property
+    def accepted(self) -> bool:
+        """The verdict."""
+        return self.calibration.accepted
+
+
+def calibrate(
+    loaded: Sequence[Loaded],
+    spec: ArmSpec,
+    *,
+    name: str = "",
+    period: float | None = None,
+    threads: int = 2,
+    progress: Tell = lambda _: None,
+) -> Result:
+    """Fit and judge. `name`: what the user calls this arm. `period`: s, of the bus; default: the flights', else 5 ms.
+
+    Raises:
+        RefusedLogError: the logs cannot be fitted, and why.
+        ArmSpecError: the arm's MJCF cannot be used.
+        MapExportError: a map could not be written down.
+    """
+    rig = Rig.of(spec, _joints(loaded, spec))
+    names = rig.world.names
+    progress("examining the logs")
+    findings = examine(loaded, rig)
+    logs = tuple(one.log.select(names) for one in loaded)
+    every = splits(loaded)
+    main = every[0]
+    train = [unit.of(logs[unit.log]) for unit in main.train]
+    seconds = sum(log.duration for log in train)
+    progress(f"physics: fitted to {len(main.train)} pieces, {seconds:.0f} s; held out: {main.name}")
+    fitted = identify(rig, train, threads=threads, progress=progress)
+    rig = fine_rig(rig)
+    windows = windows_of(rig, [unit.of(logs[unit.log]) for unit in main.test])
+    held = HeldOut(windows, errors(rig, windows, None, threads), errors(rig, windows, fitted, threads))
+    spread = delays(rig, train, fitted, threads).spread
+    volts = _open_volts(logs, rig)
+    stage = MapStage(rig, logs, fitted, volts, period or _period(loaded))
+    mapped = fit_maps(stage, every, progress)
+    slopes = {}
+    if mapped.torque is not None:
+        lags = lags_of(TORQUE_HISTORY, stage.period)
+        inputs = np.concatenate(
+            [torque_inputs(t, lags, volts)[rows & t.moving.any(axis=1)] for t, rows in stage.parts(main.test)]
+        )
+        slopes = slopes_of(mapped.torque, inputs[:: max(1, len(inputs) // SLOPE_SAMPLES)], names)
+    rows = judge(
+        main.name,
+        names,
+        Rollouts(mean_error(held.nominal), mean_error(held.fitted)),
+        fitted,
+        spread,
+        mapped.choices,
+        slopes,
+    )
+    identity = next((one.identity for one in loaded if one.identity is not None), None)
+    identity = identity or Identity.of_spec(spec)
+    identity = replace(identity, name=name or identity.name)
+    calibration = Calibration(
+        identity=identity,
+        maps=files_of(mapped, rig),
+        physics=numbers_of(fitted),
+        acceptance=rows,
+        accepted=accepted(rows),
+        volts=_range([log.volts for log in logs], spec.supply),
+        celsius=_range([log.temperature for log in logs], (0.0, min(j.limits.temperature for j in rig.world.joints))),
+        logs={log.name: one.digest for one, log in zip(loaded, logs, strict=True)},
+        created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        versions=_versions(),
+        open_volts=_for_arm(volts, rig),
+        notes=_notes(fitted, findings),
+    )
+    return Result(calibration, rig, fitted, mapped, main, held, findings, logs)
+
+
+def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:
+    """That every log has, in a mode whose law is known."""
+    return tuple(j.name for j in spec.joints if j.mode in MODES and all(j.name in one.log.joints for one in loaded))
+
+
+def _period(loaded: Sequence[Loaded]) -> float:
+    """The flights' own, to a tenth of a millisecond; logs that others made say nothing of our bus."""
+    ours = [one.log for one in loaded if one.identity is not None or one.spans]
+    return round(float(np.median(np.diff(ours[0].time))), 4) if ours else 0.005
+
+
+def _open_volts(logs: Sequence[Log], rig: Rig) -> Floats:
+    found = np.array([open_volts(log) for log in logs])
+    return np.array(
+        [
+            float(np.median(seen[np.isfinite(seen)])) if np.isfinite(seen).any() else nominal
+            for seen, nominal in zip(found.T, rig.laws.nominal_volts, strict=True)
+        ]
+    )
+
+
+def _for_arm(volts: Floats, rig: Rig) -> tuple[float, ...]:
+    """Of all joints of the arm; nominal where a joint was not calibrated."""
+    every = [j.servo.motor.nominal_voltage for j in rig.world.spec.joints]
+    for i, value in zip(rig.world.index, volts, strict=True):
+        every[i] = float(value)
+    return tuple(every)
+
+
+def _range(values: Sequence[Floats], otherwise: tuple[float, float]) -> tuple[float, float]:
+    """Lowest and highest that was measured."""
+    every = np.concatenate([v.ravel() for v in values])
+    every = every[np.isfinite(every)]
+    return (float(every.min()), float(every.max())) if len(every) else otherwise
+
+
+def _notes(fitted: Fitted, findings: Sequence[str]) -> tuple[str, ...]:
+    told = [f"not told apart, left near the data file's: {', '.join(unseen(fitted))}"] if unseen(fitted) else []
+    return (*told, *findings)
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("mujoco", "torch", "numpy", "onnx")}
+    return {"python": platform.python_version(), **packages}

@@ -1,0 +1,102 @@
+"""Bad data is refused with its reason: each fault is put into a log of the twin that is fine otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from calibration.clean import clean
+from calibration.examine import RefusedLogError, examine, pushed
+from calibration.load import Loaded
+from calibration.log import Log
+from calibration.rollout import Rig
+from robot_runtime.calibrated.identity import Identity
+from robot_runtime.spec import load_arm
+from tests.calibration.recordings import record
+
+ARMS = {
+    "open-manipulator-x": ("joint1", "joint2", "joint3", "joint4"),
+    "koch-v1.1": ("shoulder_lift", "elbow_flex", "wrist_flex"),
+}
+
+
+@pytest.fixture(scope="module")
+def logs() -> dict[str, Log]:
+    return {name: record(name, "mild", joints, 8.0, size=0.5)[0] for name, joints in ARMS.items()}
+
+
+@pytest.fixture(scope="module")
+def rigs() -> dict[str, Rig]:
+    return {name: Rig.of(load_arm(name), joints) for name, joints in ARMS.items()}
+
+
+def loaded(log: Log, rig: Rig, identity: Identity | None = None) -> Loaded:
+    return Loaded(clean(log.select(rig.world.names), rig.world.joints), None, "", identity)
+
+
+def turned(log: Log, i: int) -> Log:
+    """The encoder of joint i counts the other way."""
+    q, dq = log.q.copy(), log.dq.copy()
+    q[:, i], dq[:, i] = 2 * q[0, i] - q[:, i], -dq[:, i]
+    return replace(log, q=q, dq=dq)
+
+
+def swapped(log: Log, i: int, j: int) -> Log:
+    """The columns, or the servos, of two joints are exchanged."""
+    order = list(range(len(log.joints)))
+    order[i], order[j] = j, i
+    shift = log.q[0] - log.q[0, order]
+    return replace(log, q=log.q[:, order] + shift, dq=log.dq[:, order])
+
+
+def stuck(log: Log, i: int) -> Log:
+    """Joint i hardly moves, whatever it is told."""
+    q = log.q.copy()
+    q[:, i] = q[0, i] + 0.002 * (np.arange(len(q)) % 2)
+    return replace(log, q=q, dq=log.dq * (np.arange(len(log.joints)) != i))
+
+
+def half(log: Log) -> Log:
+    return log.cut(slice(0, len(log) // 2))
+
+
+@pytest.mark.parametrize("name", list(ARMS))
+def test_a_good_log_passes(name: str, logs: dict[str, Log], rigs: dict[str, Rig]) -> None:
+    assert examine([loaded(logs[name], rigs[name])], rigs[name], shortest=5.0) == ()
+
+
+@pytest.mark.parametrize("name", list(ARMS))
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda log: turned(log, 1), "against its command"),
+        (lambda log: swapped(log, 1, 2), "swapped"),
+        (lambda log: stuck(log, 1), "blocked"),
+        (half, "half a log"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    name: str, spoil: Callable[[Log], Log], reason: str, logs: dict[str, Log], rigs: dict[str, Rig]
+) -> None:
+    with pytest.raises(RefusedLogError, match=reason):
+        examine([loaded(spoil(logs[name]), rigs[name])], rigs[name], shortest=5.0)
+
+
+def test_the_motors_explain_the_motion_of_their_own_joints(logs: dict[str, Log], rigs: dict[str, Rig]) -> None:
+    rig = rigs["open-manipulator-x"]
+    for found in pushed(logs["open-manipulator-x"].select(rig.world.names), rig):
+        assert found.correlation > 0.5
+        assert found.best == found.joint
+
+
+def test_logs_of_another_arm_are_refused(logs: dict[str, Log], rigs: dict[str, Rig]) -> None:
+    rig, log = rigs["koch-v1.1"], logs["koch-v1.1"]
+    other = Identity.of_spec(load_arm("open-manipulator-x"))
+    with pytest.raises(RefusedLogError, match="log is of a 'open-manipulator-x'"):
+        examine([loaded(log, rig, other)], rig, shortest=5.0)
+    left, right = (Identity.of_spec(rig.world.spec, name=name) for name in ("left", "right"))
+    with pytest.raises(RefusedLogError, match="logs of two arms, 'left' and 'right'"):
+        examine([loaded(log, rig, left), loaded(log, rig, right)], rig, shortest=5.0)

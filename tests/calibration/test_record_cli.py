@@ -1,0 +1,79 @@
+"""`robot-calibrate record`: what it shows, asks, and answers; one flight of the real program on a twin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from calibration import preview
+from calibration.cli.calibrate import main
+from calibration.record import INDEX, Recording
+from robot_runtime.flight.clip import ClipError
+from robot_runtime.spec import load_arm
+from tests.calibration.excitations import small
+
+RIG = "xl330-pendulum"
+
+
+def prepared(folder: Path, seconds: float = 2.0) -> Path:
+    """A recording of which nothing has been flown."""
+    spec = load_arm(RIG)
+    Recording.begin(folder, small(spec, ("pendulum",), ("sweep",), seconds), {"gap": "none"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["record"], 2, "which arm"),
+        (["record", "--arm", "nobody"], 2, "nobody"),
+        (["record", "--arm", RIG, "--port", "/dev/none", "--gap", "mild"], 2, "leave --port out"),
+        (["record", "--arm", RIG, "--joints", "nose"], 2, "no joint nose"),
+        (["record", "--resume", "nowhere"], 2, "no recording to go on with"),
+        (["wreck"], 2, "wreck"),
+    ],
+)
+def test_bad_usage_is_said(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str) -> None:
+    assert main(arguments) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_nobody_to_confirm_means_no_motion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = prepared(tmp_path)
+    assert main(["record", "--resume", str(folder), "--port", "/dev/none", "--no-picture"]) == 5
+    assert "--yes" in capsys.readouterr().err
+    assert json.loads((folder / INDEX).read_text())["flights"] == []
+
+
+def test_preview_only_shows_and_moves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = prepared(tmp_path)
+    assert main(["record", "--resume", str(folder), "--preview-only", "--no-picture", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["plan"][0]["segment"] == "sweep-1"
+    assert told["plan"][0]["joints"]["pendulum"]["speed"] > 0
+    assert not list(folder.glob("*.mcap"))
+
+
+def test_the_picture_shows_the_arm_moving(tmp_path: Path) -> None:
+    spec = load_arm(RIG)
+    try:
+        shown = preview.picture(prepared(tmp_path), spec).read_bytes()
+    except ClipError as error:
+        pytest.skip(str(error))
+    assert shown.startswith(b"\x89PNG")
+    assert shown.count(b"fcTL") > 20
+
+
+def test_it_records_the_twin_and_tells_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The program itself, in real time: a busy computer may end the flight, but not without saying so."""
+    folder = prepared(tmp_path)
+    code = main(["record", "--resume", str(folder), "--no-picture", "--json"])
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told[-1]["exit_code"] == code
+    assert told[-1]["complete"] is (code == 0)
+    assert told[-1]["flights"] == [str(folder / "flight-01.mcap")]
+    assert (folder / "flight-01.mcap").exists()

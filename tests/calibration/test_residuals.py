@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.residuals import LEVELS, choose
+from calibration.splits import Split
+
+SPLITS = [Split("main", (), ()), Split("other", (), ())]
+
+
+@pytest.mark.parametrize(
+    ("errors", "level"),
+    [
+        ({"linear": (0.5, 0.6), "networks": (0.3, 0.4)}, "networks"),
+        ({"linear": (0.5, 0.6), "networks": (0.3, 0.58)}, "linear"),  # 3 % on the other split: luck
+        ({"linear": (0.5, 0.95), "networks": (0.1, 0.1)}, "physics"),  # nothing stands on what did not earn its place
+        ({"linear": (1.2, 0.2), "networks": (0.1, 0.1)}, "physics"),
+    ],
+)
+def test_a_level_ships_only_if_it_earns_its_place_on_every_split(
+    errors: dict[str, tuple[float, float]], level: str
+) -> None:
+    def score(split: Split, level: str) -> np.ndarray:
+        return np.array([1.0 if level == LEVELS[0] else errors[level][SPLITS.index(split)]])
+
+    choice = choose(score, SPLITS)
+    assert choice.level == level
+    assert choice.of(choice.level, "main") is not None
+
+
+def test_the_gain_of_a_level_is_told_for_every_split() -> None:
+    choice = choose(lambda split, level: np.array([0.8 if level == "linear" else 1.0]), SPLITS)
+    assert choice.gains("linear") == pytest.approx({"main": 0.2, "other": 0.2})
+    assert not choice.earned("networks")
