@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import calibration.cli
+from calibration.cli.whole import asks_for_all, run_all
 from calibration.errors import CalibrationError
-from robot_runtime.cli.common import Parser, Screen, UsageError, run
+from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, run
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Parser]
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 ORDER = ("record", "fit", "check", "report", "refine", "bundle")
 """As people use them; others follow."""
 
-_WORKFLOW = """workflow:
+_WORKFLOW = """in one go:
+  robot-calibrate --arm A [--port P] --out arm.cal [--report page.html]     record, then fit; takes options of record
+
+step by step:
   robot-calibrate record --arm A [--port P] --out recording     about a minute of motion
   robot-calibrate fit recording/*.mcap --out arm.cal            minutes, on a workstation
   robot-run --policy reach.onnx --calibration arm.cal
@@ -29,7 +33,15 @@ exit codes: each subcommand's --help has its own"""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `robot-calibrate`."""
-    return run(_parser(), argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    if not asks_for_all(arguments):
+        return run(parser, arguments)
+    try:
+        return run_all(arguments, lambda one: run(parser, one))
+    except UsageError as error:
+        Screen(as_json="--json" in arguments).failure(error, ExitCode.USAGE)
+        return int(ExitCode.USAGE)
 
 
 def _parser() -> Parser:

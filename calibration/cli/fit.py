@@ -65,9 +65,12 @@ def loaded_logs(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Fit, say what was found, write it."""
+    import torch  # noqa: PLC0415
+
     from calibration.acceptance import advice  # noqa: PLC0415
     from calibration.pipeline import calibrate  # noqa: PLC0415
 
+    torch.set_num_threads(1)  # matrices this small only wait for each other's threads
     begin = time.monotonic()
     with screen.working("reading the logs") as show:
 
