@@ -31,8 +31,11 @@ class Protection:
         registers = memory.table.registers
         if "present_current" in registers:
             self._share = (registers["present_current"].scale or 0.0) / data.motor["stall_current"]
-        else:  # a servo without a current sensor shows a load, which is a share already
+            self._turns = 0.0
+        else:  # a servo without a current sensor shows its output as its load, a share already
             self._share = registers["present_load"].scale or 0.0
+            # What turns it against its back-EMF pushes nothing: a wheel at full speed is not overloaded. Assumption.
+            self._turns = (registers["present_velocity"].scale or 0.0) / data.motor["no_load_speed"]
         self._load = 0.0
 
     def rest(self) -> None:
@@ -51,7 +54,7 @@ class Protection:
             found |= self._bits["overheating"]
         if not memory.get("min_voltage_limit") <= row("present_input_voltage")[i] <= memory.get("max_voltage_limit"):
             found |= self._bits["input_voltage"]
-        share = abs(row("present_current")[i]) * self._share
+        share = abs(row("present_current")[i] * self._share - row("present_velocity")[i] * self._turns)
         self._load += (share - self._load) * (PROTECTION_PERIOD / OVERLOAD_TIME)
         if self._load > OVERLOAD_SHARE:
             found |= self._bits["overload"]

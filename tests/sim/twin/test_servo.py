@@ -340,6 +340,15 @@ def test_a_load_that_the_servo_can_carry_is_none() -> None:
     assert value(twin, "hardware_error_status") == 0
 
 
+def test_a_wheel_at_full_speed_is_not_overloaded() -> None:
+    twin = bench_twin(("XL430-W250",))
+    assert write(twin, "torque_enable", 1, model="XL430-W250") == OK
+    still(twin).present_current[0] = 1000
+    still(twin).present_velocity[0] = round(57 / 0.229)
+    twin.advance(twin.time + 30.0)
+    assert value(twin, "hardware_error_status") == 0
+
+
 def test_a_servo_without_current_sensor_goes_by_its_load() -> None:
     twin = bench_twin(("XL430-W250",))
     assert write(twin, "torque_enable", 1, model="XL430-W250") == OK
