@@ -7,7 +7,7 @@ import numpy as np
 
 from robot_runtime.policy.contract import Contract
 from sim.tasks.arm_task import ArmTask
-from sim.tasks.registry import UnknownTaskError, make_task
+from sim.tasks.registry import arm_and_goal
 from sim.tasks.task import Floats
 
 
@@ -24,10 +24,8 @@ class MeasuredTask(ArmTask):
             UnknownTaskError: there is no such task, or no arm flies it.
             ArmSpecError: no such arm, or its files cannot be used.
         """
-        task = make_task(name, [0], arm=arm)
-        if not isinstance(task, ArmTask):
-            raise UnknownTaskError(f"task '{name}' is not one of an arm")
-        made = cls(name, task.world.spec, [0], goal=task.goal)
+        spec, goal = arm_and_goal(name, arm)
+        made = cls(name, spec, [0], goal=goal)
         made.measure(made.world.home, np.zeros(made.action_size))
         return made
 

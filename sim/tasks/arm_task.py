@@ -33,7 +33,9 @@ _UPRIGHT = 0.99
 AIM = 0.3
 """Of the tolerance, where half of the pay for being there is paid: a joint that sticks leaves some of the way."""
 FINE = 5.0  # tolerances, the half range of the fine error
-
+PACE = 0.4
+"""Of the speed limit, how fast an action of 1 moves a position goal. What the envelope lets through is late by what its
+acceleration and jerk limits take, 0.2 s from full speed, and a policy does not see how far its goal has run ahead."""
 
 TIMESTEP = 0.002
 """s of the physics."""
@@ -322,5 +324,5 @@ def _scale(meaning: str, world: ArmWorld, goal: Goal, poses: Floats) -> Floats:
         )
         return scale
     if meaning == "position_delta":
-        return np.array([goal.allowed_speed * x.velocity / goal.rate for x in limits])
+        return np.array([PACE * x.velocity / goal.rate for x in limits])
     return np.ones(len(limits))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_runtime.spec import JointSpec
+from sim.worlds.following import Following
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,11 +58,8 @@ class Drives:
         self.torque_limit = np.array([joint.limits.torque for joint in joints])
         # The runtime lets a torque change no faster than would make the joint's jerk limit.
         self.slew = np.array([joint.limits.jerk for joint in joints]) * inertia * timestep
-        # Nor a position goal faster, or with more acceleration, than the joint's limits.
-        self._fastest = np.array([joint.limits.velocity for joint in joints])
-        self._acceleration = np.array([joint.limits.acceleration for joint in joints])
-        self._timestep = timestep
-        self.goal, self._pace = np.zeros((count, len(joints))), np.zeros((count, len(joints)))
+        # Nor a position goal faster, or with more acceleration or jerk, than the joint's limits.
+        self.following = Following(joints, count, timestep)
         self._nominal = self.constant.copy()
         self._duty_per_torque = (self.resistance / self.constant / self.voltage)[0]
         self._stiffness, self._damping = (rows(gain) for gain in zip(*map(_position_gains, joints), strict=True))
@@ -71,8 +69,7 @@ class Drives:
     def reset(self, ids: npt.NDArray[np.intp], q: Floats, torque: Floats) -> None:
         """These arms have been held at these angles, by this torque (N·m)."""
         self.torque[ids] = torque
-        self.goal[ids] = q
-        self._pace[ids] = 0.0
+        self.following.reset(ids, q)
 
     def holding(self, q: Floats, weight: Floats) -> Floats:
         """The command that holds a nominal arm where it stands against this weight (N·m)."""
@@ -103,8 +100,8 @@ class Drives:
             if self.meaning == "duty":
                 duty = command
             else:
-                self._follow(command)
-                duty = self._stiffness * (self.goal - q) - self._damping * dq
+                goal = self.following.follow(command, q)
+                duty = self._stiffness * (goal - q) - self._damping * dq
             torque = (np.clip(duty, -1.0, 1.0) * self.voltage - emf) / self.resistance * self.constant
             if self.meaning == "duty":  # the runtime bounds duties by the joint's torque limit
                 torque = np.clip(torque, -self.torque_limit, self.torque_limit)
@@ -112,15 +109,6 @@ class Drives:
         np.abs(torque, out=self.friction)
         np.multiply(self.friction, self.load_friction, out=self.friction)
         return self.torque
-
-    def _follow(self, command: Floats) -> None:
-        """Move the goals towards the command as the joints' limits let them, in time to stop there."""
-        left = command - self.goal
-        size = np.abs(left)
-        pace = np.minimum(np.minimum(size / self._timestep, np.sqrt(self._acceleration * size)), self._fastest)
-        change = self._acceleration * self._timestep
-        np.clip(np.copysign(pace, left), self._pace - change, self._pace + change, out=self._pace)
-        self.goal += self._pace * self._timestep
 
 
 def _position_gains(joint: JointSpec) -> tuple[float, float]:
