@@ -1,4 +1,4 @@
-"""What `make demo` shows: a twin is scanned as a real arm would be, and moved; a trained policy reaches for three points."""
+"""What `make demo` shows: a twin is scanned as a real arm would be, and moved; a policy reaches for three points."""
 
 from __future__ import annotations
 
