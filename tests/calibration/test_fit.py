@@ -64,7 +64,7 @@ def pendulum(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rig, Windows, Fi
 
 
 def test_hidden_numbers_are_found_within_their_intervals(pendulum: tuple[Rig, Windows, Fitted]) -> None:
-    _, _, found = pendulum
+    _, windows, found = pendulum
     nominal = found.physics.nominal
     truth = {
         "pendulum.armature": 1.3 * nominal["armature"][0],
@@ -75,10 +75,13 @@ def test_hidden_numbers_are_found_within_their_intervals(pendulum: tuple[Rig, Wi
         assert low < true < high, label
         assert found.seen[label]
     assert found.values["delay"] == pytest.approx(0.013, abs=0.004)
-    # Dry and load-dependent friction trade places; what counts is their sum at the torque that the weight asks for.
+    # Dry, viscous and load-dependent friction trade places; what counts is their sum at the torque that the weight asks
+    # for and at the speed that the joint has.
     torque, values = 0.1, found.values
+    speed = float(np.sqrt(np.mean(np.square(np.diff(windows.q, axis=1) / (windows.step * windows.every)))))
     friction = values["pendulum.coulomb"] + values["pendulum.load_friction"] * torque
-    true = 1.8 * nominal["coulomb"][0] + 2.0 * nominal["load_friction"][0] * torque
+    friction += values["pendulum.viscous"] * speed
+    true = 1.8 * nominal["coulomb"][0] + 2.0 * nominal["load_friction"][0] * torque + nominal["viscous"][0] * speed
     assert friction == pytest.approx(true, rel=0.2)
 
 

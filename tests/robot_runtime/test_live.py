@@ -13,6 +13,7 @@ import pytest
 from robot_runtime.flying import Phase
 from robot_runtime.live import EVERY, Live, about
 from robot_runtime.realtime import Histogram
+from robot_runtime.safety.fault_kind import Stop
 from robot_runtime.safety.why import REASONS
 from robot_runtime.snapshot import SnapshotReader
 from robot_runtime.spec import load_arm
@@ -49,6 +50,7 @@ def flight() -> tuple[Any, Live, SnapshotReader]:
     )
     loop = SimpleNamespace(
         phase=Phase.RUN,
+        stop=Stop.NONE,
         run_time=1.0,
         pacer=SimpleNamespace(cycle=0, due=500.0, lateness=0.0, skipped_in_all=0),
         arm=SimpleNamespace(state=state),
