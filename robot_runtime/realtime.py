@@ -190,7 +190,7 @@ def usable_cores() -> set[int]:
 
 def _cores(wanted: Sequence[int] | None, undo: list[Callable[[], object]]) -> Fact:
     name = "cores"
-    before = os.sched_getaffinity(0)
+    before = usable_cores()
     cores = set(isolated_cores() if wanted is None else wanted)
     if not cores:
         return Fact(name, got=True, detail=f"any of {len(before)}")

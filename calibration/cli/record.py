@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robot_runtime.bus import Bus, SerialPort
 from robot_runtime.cli.common import ExitCode, Screen, UsageError
 
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
     from calibration.excitation import Segment
     from calibration.record import Hooks, Recording
+    from robot_runtime.bus import SerialPort
     from robot_runtime.live import Live
     from robot_runtime.realtime import Facts
     from robot_runtime.safety.preflight import Check
@@ -37,7 +36,6 @@ exit codes:
   10   somebody asked it to stop; --resume goes on
   11-16  the flight ended early, as robot-run's; --resume goes on"""
 
-TWIN_PRIORITY_BELOW = 10
 _BYTES_A_CYCLE = 900  # in the recording, with half as much again to spare
 _BAR = 24
 
@@ -172,11 +170,17 @@ def _fly(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording
     """All parts, until one ends early."""
     from calibration.record import record_part  # noqa: PLC0415
     from robot_runtime.operator_inputs import Operator  # noqa: PLC0415
+    from robot_runtime.port_or_twin import port_or_twin  # noqa: PLC0415
     from robot_runtime.realtime import RealTime  # noqa: PLC0415
     from robot_runtime.session import recorder_watcher  # noqa: PLC0415
 
     with ExitStack() as stack:
-        port = stack.enter_context(_port(arguments, spec, screen, recording))
+        gap = arguments.gap or recording.notes.get("gap") or "none"
+        if not arguments.port:
+            screen.aside(f"no --port: recording the twin of {spec.name}")
+        port = stack.enter_context(
+            port_or_twin(arguments.port, spec, gap=None if gap == "none" else gap, faults=arguments.fault)
+        )
         for part in recording.missing.parts:
             with ExitStack() as flight:
                 realtime = flight.enter_context(RealTime())
@@ -255,35 +259,6 @@ def _hooks(
 def _progress(share: float, segment: Segment, period: float) -> str:
     full = round(share * _BAR)
     return f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%}  {segment.name}, {segment.duration(period):.0f} s"
-
-
-@contextmanager
-def _port(arguments: argparse.Namespace, spec: ArmSpec, screen: Screen, recording: Recording) -> Iterator[SerialPort]:
-    """The port that was named, or the twin's."""
-    from robot_runtime.realtime import PRIORITY  # noqa: PLC0415
-    from robot_runtime.setup.unboxed import set_up_unboxed  # noqa: PLC0415
-    from robot_runtime.twin_process import TwinProcess  # noqa: PLC0415
-
-    if arguments.port:
-        port = SerialPort(arguments.port, spec.bus.baudrate)
-        try:
-            yield port
-        finally:
-            port.close()
-        return
-    gap = arguments.gap or recording.notes.get("gap") or "none"
-    options = [] if gap == "none" else ["--gap", gap]
-    for fault in arguments.fault:
-        options += ["--fault", fault]
-    screen.aside(f"no --port: recording the twin of {spec.name}")
-    with TwinProcess(str(spec.path), options) as twin:
-        twin.be_punctual(PRIORITY - TWIN_PRIORITY_BELOW)
-        port = SerialPort(twin.port, spec.bus.baudrate)
-        try:
-            set_up_unboxed(Bus(port), spec)
-            yield port
-        finally:
-            port.close()
 
 
 def _tell(screen: Screen, recording: Recording, ended: Verdict) -> None:

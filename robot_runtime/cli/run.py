@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robot_runtime.bus import Bus, SerialPort
+from robot_runtime.bus import SerialPort
 from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, run
 from robot_runtime.flight.contents import attach_arm, attach_calibration, attach_policy
 from robot_runtime.flight.ports import RecordingPort
@@ -24,16 +24,15 @@ from robot_runtime.operator_inputs import Operator
 from robot_runtime.policy.load import Policy, arm_named, load_policy
 from robot_runtime.policy.pilot import require_flyable
 from robot_runtime.policy.targets import TargetSource, target_source
-from robot_runtime.realtime import PRIORITY, RealTime, usable_cores
+from robot_runtime.port_or_twin import port_or_twin
+from robot_runtime.realtime import RealTime, usable_cores
 from robot_runtime.realtime import Settings as RealTimeSettings
 from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.monitor import requested
 from robot_runtime.safety.preflight import Check, Recording, as_data, passed, table
 from robot_runtime.safety.stopping import HOLD_FOR
 from robot_runtime.session import Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
-from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm
-from robot_runtime.twin_process import TwinProcess
 from robot_runtime.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -60,9 +59,6 @@ _ENDINGS = """exit codes:
   14   the policy, or what it was fed with
   15   the computer could not keep its time
   16   the flight could not be recorded"""
-
-TWIN_PRIORITY = PRIORITY - 10
-"""Below the loop: while it spins, the twin runs on another core or waits."""
 
 _BYTES_A_CYCLE = 700
 """In the recording: 461 bytes a cycle were seen for six joints, and half as much again to spare."""
@@ -151,9 +147,13 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
     targets = target_source(args.target, policy.contract.target)
     calibration = _calibration(args)
     orders = _orders(args, policy)
+    if args.port and (args.gap or args.fault):
+        raise UsageError("--gap and --fault are for the twin: leave --port out")
     require_flyable(policy.contract, spec, orders.period)
     with ExitStack() as stack:
-        port = stack.enter_context(_port(args, spec, screen))
+        if not args.port:
+            screen.aside(f"no --port: flying the twin of {spec.name}")
+        port = stack.enter_context(port_or_twin(args.port, spec, gap=args.gap, faults=args.fault))
         recorder = stack.enter_context(_recorder(args, spec, policy, orders))
         if calibration is not None:
             attach_calibration(recorder, args.calibration, calibration)
@@ -272,32 +272,6 @@ def _adapter(args: argparse.Namespace) -> str:
     from robot_runtime.calibrated.identity import adapter_serial  # noqa: PLC0415 (as above)
 
     return adapter_serial(args.port) if args.port else ""
-
-
-@contextmanager
-def _port(args: argparse.Namespace, spec: ArmSpec, screen: Screen) -> Iterator[SerialPort]:
-    """The port that was named, or the twin's."""
-    if args.port:
-        if args.gap or args.fault:
-            raise UsageError("--gap and --fault are for the twin: leave --port out")
-        port = SerialPort(args.port, spec.bus.baudrate)
-        try:
-            yield port
-        finally:
-            port.close()
-        return
-    options = [*(("--gap", args.gap) if args.gap else ())]
-    for fault in args.fault:
-        options += ["--fault", fault]
-    screen.aside(f"no --port: flying the twin of {spec.name}")
-    with TwinProcess(str(spec.path), options) as twin:
-        twin.be_punctual(TWIN_PRIORITY)
-        port = SerialPort(twin.port, spec.bus.baudrate)
-        try:
-            set_up_unboxed(Bus(port), spec)  # its servos come from the factory
-            yield port
-        finally:
-            port.close()
 
 
 @contextmanager

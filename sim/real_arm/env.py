@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import signal
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Literal
 
 import gymnasium
@@ -19,13 +19,12 @@ import numpy.typing as npt
 from robot_runtime.bus import Bus, Port, SerialPort
 from robot_runtime.flying import Request
 from robot_runtime.operator_inputs import Operator
-from robot_runtime.realtime import PRIORITY
+from robot_runtime.port_or_twin import port_or_twin
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.safety.stopping import HOLD_FOR
 from robot_runtime.safety.why import REASONS
 from robot_runtime.session import Orders, bus_rate, target_size
 from robot_runtime.setup.unboxed import set_up_unboxed
-from robot_runtime.twin_process import TwinProcess
 from sim.real_arm.errors import ArmStoppedError
 from sim.real_arm.exchange import Exchange, Seen
 from sim.real_arm.flight import Flight
@@ -37,9 +36,6 @@ Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 PATIENCE = 0.25
 """Of the bus period that a cycle waits for an action: the read and the envelope take most of the rest."""
-
-TWIN_PRIORITY = PRIORITY - 10
-"""Of SCHED_FIFO, below the flight: while that spins, the twin runs on another core or waits."""
 
 
 class RealArm(gymnasium.Env[Observation, Observation]):
@@ -164,7 +160,7 @@ class RealArm(gymnasium.Env[Observation, Observation]):
         """Open the port and start the flight."""
         virtual = self.clock == "virtual"
         with ExitStack() as stack:
-            port = self.port = self._virtual_port() if virtual else self._serial_port(stack)
+            port = self.port = self._virtual_port() if virtual else stack.enter_context(self._serial_port())
             operator = None if virtual else stack.enter_context(Operator(estop=self._estop))
             patience = None if virtual else PATIENCE * self._orders.period
             contract = self.task.contract
@@ -183,20 +179,8 @@ class RealArm(gymnasium.Env[Observation, Observation]):
             twin.inject(fault)
         return port
 
-    def _serial_port(self, stack: ExitStack) -> SerialPort:
-        spec, name = self.spec_of_arm, self._port_name
-        if name is None:
-            options = [*(("--gap", self._gap) if self._gap else ())]
-            for fault in self._faults:
-                options += ["--fault", fault]
-            twin = stack.enter_context(TwinProcess(str(spec.path), options))
-            twin.be_punctual(TWIN_PRIORITY)
-            name = twin.port
-        port = SerialPort(name, spec.bus.baudrate)
-        stack.callback(port.close)
-        if self._port_name is None:
-            set_up_unboxed(Bus(port), spec)
-        return port
+    def _serial_port(self) -> AbstractContextManager[SerialPort]:
+        return port_or_twin(self._port_name, self.spec_of_arm, gap=self._gap, faults=self._faults)
 
     # -- telling -------------------------------------------------------------------------------------------------------
 

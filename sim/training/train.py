@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
@@ -19,6 +15,7 @@ from models.export import Exported, export_policy
 from sim.tasks import Task, make_task
 from sim.tasks.arm_task import ArmTask
 from sim.training import checkpoint
+from sim.training.asked_to_stop import asked_to_stop
 from sim.training.checkpoint import Run
 from sim.training.evaluate import Result, evaluate
 from sim.training.learner import Learner
@@ -61,7 +58,7 @@ def train(run: Run, folder: Path, console: Console, *, resume: bool = False, thr
         best = float(state.pop("best"))
         learner.restore(state)
     began, saved = time.perf_counter(), time.perf_counter()
-    with Reporter(console, run.steps, folder / "log") as reporter, _asked_to_stop() as stop:
+    with Reporter(console, run.steps, folder / "log") as reporter, asked_to_stop() as stop:
         while learner.steps < run.steps and not stop:
             done = learner.round()
             reporter.show(done)
@@ -107,23 +104,3 @@ def finish(run: Run, learner: Learner, folder: Path, threads: int) -> tuple[Resu
 def _task(run: Run, threads: int, begun: int) -> Task:
     seeds = np.random.SeedSequence([run.seed, begun]).generate_state(run.settings.simulations).tolist()
     return make_task(run.task, seeds, arm=run.arm, body=run.body, randomise=run.randomise, threads=threads)
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """A list that is no longer empty once Ctrl-C or SIGTERM came; the second Ctrl-C interrupts at once."""
-    asked: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if asked:
-            signal.default_int_handler(number, frame)
-        asked.append(number)
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

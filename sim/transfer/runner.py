@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
+from sim.training.asked_to_stop import asked_to_stop
 from sim.training.checkpoint import CheckpointError
 from sim.transfer.files import read_json, same_run
 from sim.transfer.run import RESULT
@@ -66,7 +64,7 @@ def run_cells(cells: Sequence[Cell], root: Path, pool: Pool, display: Display) -
     waiting = [cell for cell in cells if cell.id not in done]
     active: dict[Future[bool], Cell] = {}
     outcome = Outcome()
-    with _asked_to_stop(root / STOP) as asked:
+    with asked_to_stop((root / STOP).touch) as asked:
         while active or (waiting and not asked):
             ready = [cell for cell in waiting if cell.base is None or cell.base in done]
             for cell in ready[: 0 if asked else pool.capacity - len(active)]:
@@ -100,24 +98,3 @@ def _has_result(cell: Cell, root: Path) -> bool:
             f"{root / cell.id} holds the result of another study; give another --out, or move it away"
         )
     return result is not None
-
-
-@contextmanager
-def _asked_to_stop(flag: Path) -> Iterator[list[int]]:
-    """A list that is no longer empty once Ctrl-C or SIGTERM came, and a file for the workers; again: at once."""
-    asked: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if asked:
-            signal.default_int_handler(number, frame)
-        asked.append(number)
-        flag.touch()
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

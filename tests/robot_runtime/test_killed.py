@@ -16,8 +16,8 @@ import pytest
 import serial
 
 from robot_runtime.bus import Bus, SerialPort, serial_port
-from robot_runtime.cli.run import TWIN_PRIORITY
 from robot_runtime.flight.reader import Flight, FlightError, read_flight
+from robot_runtime.port_or_twin import TWIN_PRIORITY
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm
 from robot_runtime.twin_process import TwinProcess

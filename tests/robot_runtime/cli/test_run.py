@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robot_runtime import port_or_twin
 from robot_runtime.bus import Bus
 from robot_runtime.cli import run
 from robot_runtime.flight.reader import read_flight
@@ -70,7 +71,7 @@ def pendulum(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Pendulum:
     """It is set up, and its flights are in no hurry."""
     found = Pendulum(desk.put(Twin.load(ARM)))
     set_up_unboxed(Bus(LockstepPort(found.twin)), load_arm(ARM))
-    monkeypatch.setattr(run, "SerialPort", found.open)
+    monkeypatch.setattr(port_or_twin, "SerialPort", found.open)
     monkeypatch.setattr(run, "RealTimeSettings", partial(Settings, priority=0, lock_memory=False))
     return found
 
