@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robot_runtime.cli.common import ExitCode, Screen, UsageError
+from robot_runtime.cli.common import ExitCode, Screen, UsageError, estop
 
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
@@ -66,7 +66,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--preview-only", action="store_true", help="plan and show; nothing moves")
     add("--no-picture", action="store_true", help="do not render the preview")
     add("--yes", action="store_true", help="do not ask")
-    add("--estop", metavar="FD|PATH", help="an emergency stop, as robot-run's")
+    add("--estop", type=estop, metavar="FD|PATH", help="an emergency stop, as robot-run's")
     twin = parser.add_argument_group("without --port")
     twin.add_argument("--gap", metavar="NAME", help="how the twin differs from its data: mild, harsh, random:N, a file")
     twin.add_argument("--fault", action="append", default=[], metavar="SPEC", help="a fault of it; see robot-twin")
@@ -190,7 +190,7 @@ def _fly(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording
                 operator = flight.enter_context(
                     Operator(
                         keys=not arguments.json,
-                        estop=_estop(arguments.estop),
+                        estop=arguments.estop,
                         watchers=(lambda w=watch: w[0]() if w else 0,),  # type: ignore[misc]
                     )
                 )
@@ -287,7 +287,3 @@ def _told(recording: Recording, ended: Verdict | None) -> dict[str, Any]:
         "complete": recording.complete,
         "missing": [s.name for s in recording.missing.segments],
     }
-
-
-def _estop(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from calibration.acceptance import advice
+from calibration.log import Floats
 from calibration.physics import KINDS, Physics
 from calibration.report.figures import curve, intervals
 from calibration.report.story import Story
@@ -72,39 +73,27 @@ def _acceptance(calibration: Calibration) -> Iterable[Sequence[str]]:
         yield ("ok" if row.passed else "FAILED", row.name, f"{row.value:.4g}", f"{row.bound:.4g}", row.split, row.note)
 
 
+def _by_joint(shown: Story, unit: str, time: Floats, values: Mapping[str, tuple[Floats, str]]) -> str:
+    """A chart a joint; `values`: what it shows, (samples, joints), and its colour."""
+    return _pictures(
+        lines(name, unit, time, [Line(title, v[:, i], colour) for title, (v, colour) in values.items()])
+        for i, name in enumerate(shown.joints)
+    )
+
+
 def _tracking(shown: Story) -> str:
     t = shown.tracking
-    charts = [
-        lines(
-            name,
-            "rad",
-            t.time,
-            [
-                Line("measured", t.measured[:, i], "c7"),
-                Line("data files", t.nominal[:, i], "c1"),
-                Line("calibrated", t.calibrated[:, i], "c0"),
-            ],
-        )
-        for i, name in enumerate(shown.joints)
-    ]
-    return _pictures(charts)
+    values = {"measured": (t.measured, "c7"), "data files": (t.nominal, "c1"), "calibrated": (t.calibrated, "c0")}
+    return _by_joint(shown, "rad", t.time, values)
 
 
 def _residuals(shown: Story) -> str:
     t = shown.tracking
-    charts = [
-        lines(
-            name,
-            "mrad, simulated less measured",
-            t.time,
-            [
-                Line("data files", 1e3 * (t.nominal - t.measured)[:, i], "c1"),
-                Line("calibrated", 1e3 * (t.calibrated - t.measured)[:, i], "c0"),
-            ],
-        )
-        for i, name in enumerate(shown.joints)
-    ]
-    return _pictures(charts)
+    values = {
+        "data files": (1e3 * (t.nominal - t.measured), "c1"),
+        "calibrated": (1e3 * (t.calibrated - t.measured), "c0"),
+    }
+    return _by_joint(shown, "mrad, simulated less measured", t.time, values)
 
 
 def _intervals(shown: Story) -> str:
@@ -138,20 +127,8 @@ def _sensing(shown: Story) -> str:
     if shown.sensing is None:
         return "<p class='soft'>none</p>"
     s = shown.sensing
-    charts = [
-        lines(
-            name,
-            "rad/s",
-            s.time,
-            [
-                Line("wanted", s.wanted[:, i], "c7"),
-                Line("register", s.register[:, i], "c1"),
-                Line("mapped", s.mapped[:, i], "c0"),
-            ],
-        )
-        for i, name in enumerate(shown.joints)
-    ]
-    return _pictures(charts)
+    values = {"wanted": (s.wanted, "c7"), "register": (s.register, "c1"), "mapped": (s.mapped, "c0")}
+    return _by_joint(shown, "rad/s", s.time, values)
 
 
 def _provenance(calibration: Calibration) -> Iterable[Sequence[str]]:

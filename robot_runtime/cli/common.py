@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from rich.console import Console
@@ -307,6 +308,13 @@ def servo_id(text: str) -> int:
     if not 0 <= number <= HIGHEST_ID:
         raise argparse.ArgumentTypeError(f"'{text}' is not an ID; they go from 0 to {HIGHEST_ID}")
     return number
+
+
+def estop(text: str) -> int | str:
+    """An emergency stop from the command line, a descriptor or a file, for argparse."""
+    if not text.isdigit() and not Path(text).exists():
+        raise argparse.ArgumentTypeError(f"'{text}': there is no such file, and it is no number of a descriptor")
+    return int(text) if text.isdigit() else text
 
 
 def count(number: int, thing: str) -> str:

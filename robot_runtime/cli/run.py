@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robot_runtime.bus import SerialPort
-from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, run
+from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, estop, run
 from robot_runtime.flight.contents import attach_arm, attach_calibration, attach_policy
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
@@ -116,7 +116,7 @@ def _parser() -> Parser:
     add("--hold-for", type=_positive, metavar="S", default=HOLD_FOR, help="s that a held arm waits before it lowers")
     add(
         "--estop",
-        type=_estop,
+        type=estop,
         metavar="FD|PATH",
         help="an emergency stop: a descriptor or a file, such as a GPIO's value",
     )
@@ -303,13 +303,6 @@ def _room(args: argparse.Namespace, orders: Orders) -> Recording | None:
         return None
     minutes = orders.duration / 60 if orders.duration else _ROOM
     return Recording(args.record, _BYTES_A_CYCLE * orders.rate * 60, minutes)
-
-
-def _estop(text: str) -> int | str:
-    """A descriptor or a file, for argparse."""
-    if not text.isdigit() and not Path(text).exists():
-        raise argparse.ArgumentTypeError(f"'{text}': there is no such file, and it is no number of a descriptor")
-    return int(text) if text.isdigit() else text
 
 
 def _show_checks(checks: list[Check], screen: Screen, *, briefly: bool) -> None:
