@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,16 +45,6 @@ def check(flown: Flown, kind: str) -> None:
     assert stop == FAULTS[kind].stop
     assert when - flown.script.acted_at <= FAULTS[kind].bound.at(PERIOD, 0.1)
     assert not any(flown.twin.drives.torque_on)
-
-
-@pytest.fixture
-def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    master, slave = pty.openpty()
-    monkeypatch.setattr(operator_inputs, "_open_terminal", lambda _: slave)
-    monkeypatch.setattr(operator_inputs, "_in_front", lambda _: True)
-    yield master
-    os.close(master)
-    os.close(slave)
 
 
 def test_the_emergency_stop_in_a_pipe(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from robot_runtime import operator_inputs
 from robot_runtime.flying import Inputs, Request
 from robot_runtime.operator_inputs import LOOK_EVERY, SECOND_REQUEST, EstopError, Operator, disk_watcher
 
@@ -108,17 +107,6 @@ def test_the_second_sigterm_lets_go_but_not_at_once() -> None:
         loop.after(2 * SECOND_REQUEST)
         signal.raise_signal(signal.SIGTERM)
         assert loop.after(0.0) == Request.SIGTERM | Request.LET_GO
-
-
-@pytest.fixture
-def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Where to type: a terminal that the operator takes for its own."""
-    master, slave = pty.openpty()
-    monkeypatch.setattr(operator_inputs, "_open_terminal", lambda _: slave)
-    monkeypatch.setattr(operator_inputs, "_in_front", lambda _: True)
-    yield master
-    os.close(master)
-    os.close(slave)
 
 
 def test_the_space_bar_never_lets_go(keyboard: int) -> None:
