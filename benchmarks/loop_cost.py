@@ -1,8 +1,8 @@
 """What one cycle of a flight costs the computer: everything but waiting for the bus.
 
-The loop flies as `robot-run` would, with a policy of 2 x 64 neurons that acts in every cycle, two residual maps of
-2 x 32, envelope, monitor and recorder. It flies the lock-step twin once, and then again with a port that gives the same
-answers from memory; the time spent inside that port is taken off.
+The loop flies as `robot-run` would, with a policy of 2 x 64 neurons that acts in every cycle, the two maps of a
+calibration (three networks of 2 x 32 each), envelope, monitor and recorder. It flies the lock-step twin once, and then
+again with a port that gives the same answers from memory; the time spent inside that port is taken off.
 """
 
 from __future__ import annotations
@@ -11,27 +11,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-from robot_runtime.arm import Arm, JointState
-from robot_runtime.arm.state import Flags, Floats
+from benchmarks.stand_ins import calibration, policy
+from robot_runtime.arm import Arm
 from robot_runtime.bus import Bus
+from robot_runtime.calibrated.maps import ResidualMaps
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import Recorder
 from robot_runtime.flying import Inputs, Phase
 from robot_runtime.loop import Loop
 from robot_runtime.operator_inputs import Operator
-from robot_runtime.policy import Action, Contract, Term, contract_to_json
-from robot_runtime.policy.load import Policy, load_policy
-from robot_runtime.policy.maps import NominalMaps
-from robot_runtime.policy.network import Network
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.policy.targets import TargetSource
 from robot_runtime.realtime import RealTime
@@ -49,108 +42,6 @@ RATE, CYCLES = 250.0, 2000
 TARGET_MEDIAN, TARGET_P999 = 150.0, 400.0  # µs
 NAP = 0.5e-3
 """s that the port sleeps where the flight waits for its next cycle."""
-
-AUTHORITY = 0.05
-"""Of a map's residual: rad, rad/s or N·m."""
-
-Weights = list[NDArray[np.float32]]
-
-
-# -- networks ----------------------------------------------------------------------------------------------------------
-
-
-def mlp(path: Path, sizes: tuple[int, ...], metadata: dict[str, str] | None = None, last: float = 0.1) -> Path:
-    """A perceptron of tanh layers with random weights; those of the last layer are scaled by `last`."""
-    random = np.random.default_rng(7)
-    nodes, constants, name = [], [], "obs"
-    for k, (before, after) in enumerate(pairwise(sizes)):
-        at_end = k == len(sizes) - 2
-        weights = random.normal(0.0, before**-0.5, (before, after)) * (last if at_end else 1.0)
-        constants += [
-            numpy_helper.from_array(weights.astype(np.float32), f"w{k}"),
-            numpy_helper.from_array(np.zeros(after, np.float32), f"b{k}"),
-        ]
-        y = "actions" if at_end else f"y{k}"
-        nodes.append(helper.make_node("Gemm", [name, f"w{k}", f"b{k}"], [y]))
-        if not at_end:
-            nodes.append(helper.make_node("Tanh", [y], [name := f"h{k}"]))
-    tensor = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "mlp",
-        [tensor("obs", TensorProto.FLOAT, (1, sizes[0]))],
-        [tensor("actions", TensorProto.FLOAT, (1, sizes[-1]))],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, metadata or {})
-    onnx.save(model, str(path))
-    return path
-
-
-def policy(folder: Path, spec: ArmSpec, rate: float, swing: float = 0.5) -> Policy:
-    """It moves every joint but a gripper about home by up to `swing` (rad); torque joints by a spring."""
-    joints = tuple(j.name for j in spec.joints if j.name != "gripper")
-    home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
-    torque = any(j.mode in ("current", "pwm") for j in spec.joints if j.name in joints)
-    count = len(joints)
-    contract = Contract(
-        observation=(
-            Term("joint_position", count, joints),
-            Term("joint_velocity", count, joints, scale=(0.1,)),
-            Term("last_action", count),
-            Term("phase", 2, period=2.0),
-        ),
-        action=Action(
-            "position",
-            joints,
-            scale=(swing,),
-            offset=tuple(home[name] for name in joints),
-            stiffness=(4.0,) if torque else None,
-            damping=(0.2,) if torque else None,
-        ),
-        rate=rate,
-        arm=spec.name,
-        mjcf_digest=spec.mjcf_digest,
-    )
-    sizes = (contract.observation_size, 64, 64, contract.action_size)
-    return load_policy(mlp(folder / "policy.onnx", sizes, {"contract": contract_to_json(contract)}, last=0.3), spec)
-
-
-class ResidualMaps:
-    """Maps as a calibration fits them: nominal physics plus what a small network adds, inside its authority."""
-
-    def __init__(self, folder: Path, spec: ArmSpec) -> None:
-        count = len(spec.joints)
-        self._nominal = NominalMaps(spec)
-        self.carries: Flags = self._nominal.carries
-        self._senses = Network(mlp(folder / "senses.onnx", (2 * count, 32, 32, 2 * count)), 2 * count, 2 * count)
-        self._torques = Network(mlp(folder / "torques.onnx", (3 * count, 32, 32, count)), 3 * count, count)
-        self._q, self._dq = self._senses.observation[:count], self._senses.observation[count:]
-        self._more_q, self._more_dq = self._senses.action[:count], self._senses.action[count:]
-        self._in = self._torques.observation
-        self._count = count
-        self._torque: Floats = np.zeros(count)
-
-    def reset(self, state: JointState, now: float) -> None:
-        self._nominal.reset(state, now)
-
-    def observe(self, state: JointState, now: float, q: Floats, dq: Floats) -> int:
-        flags = self._nominal.observe(state, now, q, dq)
-        self._q[:], self._dq[:] = q, dq
-        self._senses.run()
-        self._senses.action.clip(-AUTHORITY, AUTHORITY, out=self._senses.action)
-        q += self._more_q
-        dq += self._more_dq
-        return flags
-
-    def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> None:
-        n = self._count
-        self._in[:n], self._in[n : 2 * n], self._in[2 * n :] = torque, state.q, state.dq
-        self._torques.run()
-        self._torques.action.clip(-AUTHORITY, AUTHORITY, out=self._torques.action)
-        np.add(torque, self._torques.action, out=self._torque)
-        self._nominal.command(self._torque, joints, state, now, values)
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
@@ -292,9 +183,11 @@ def flight(spec: ArmSpec, tape: Tape, every_cycle: Callable[[Loop], None]) -> It
             Operator(keys=False, watchers=(recorder_watcher(recorder),)) as operator,
         ):
             arm = Arm(spec, Bus(RecordingPort(tape, recorder)))
-            pilot = PolicyPilot(learned, arm, orders.period, ResidualMaps(folder, spec))
+            maps = ResidualMaps(spec, calibration(spec, orders.period), orders.period, guarded=False)
+            pilot = PolicyPilot(learned, arm, orders.period, maps)
             inputs = Together(operator, TargetSource(None))
             loop = make_loop(arm, pilot, Inputs(0), inputs, recorder, orders, show_cycle=every_cycle)
+            maps.follow(loop.command, pilot.by_goal)
             for key, array in (
                 ("observation", pilot.observation),
                 ("action", pilot.action),

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loop_cost import policy
+from benchmarks.stand_ins import policy
 from robot_runtime.bus import Bus, SerialPort
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.operator_inputs import SECOND_REQUEST

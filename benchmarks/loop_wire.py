@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.canned_bus import Answer, CannedBus
-from benchmarks.loop_cost import EndedEarlyError, ResidualMaps, fly_until, policy
+from benchmarks.loop_cost import EndedEarlyError, fly_until
+from benchmarks.stand_ins import calibration, policy
 from robot_runtime.arm import Arm
 from robot_runtime.arm.arm import HEALTH_EVERY
 from robot_runtime.arm.scaling import goal_register
 from robot_runtime.bus import Bus, GroupRead, GroupWrite, SerialPort
 from robot_runtime.bus.packets import BROADCAST, Instruction
 from robot_runtime.bus.timing import wire_time
+from robot_runtime.calibrated.maps import ResidualMaps
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import Recorder
 from robot_runtime.flying import Inputs, Phase
@@ -127,9 +129,11 @@ def whole_flight(spec: ArmSpec, name: str, rate: float, seconds: float, late: La
             Operator(keys=False, watchers=(recorder_watcher(recorder),)) as operator,
             Arm(spec, Bus(RecordingPort(port, recorder))) as arm,
         ):
-            pilot = PolicyPilot(learned, arm, period, ResidualMaps(Path(folder), spec))
+            maps = ResidualMaps(spec, calibration(spec, period), period, guarded=False)
+            pilot = PolicyPilot(learned, arm, period, maps)
             inputs = Together(operator, TargetSource(None))
             loop = make_loop(arm, pilot, Inputs(0), inputs, recorder, Orders(rate=rate), show_cycle=count)
+            maps.follow(loop.command, pilot.by_goal)
             realtime.enter()
             port.spin = realtime.spin(period)
             fly_until(loop, lambda: loop.run_time >= seconds)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,20 +16,15 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import torch
 
-from benchmarks.loop_cost import policy
+sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
+from benchmarks.stand_ins import calibration, policy
 from calibration.bundle import bundle
-from calibration.map_export import goal_file, observation_file, torque_file
-from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
-from calibration.maps import LAW, PHYSICS, GoalMap, ObservationMap, TorqueMap
 from robot_runtime.arm import JointState
-from robot_runtime.calibrated.file import Calibration, MapFile, Row
-from robot_runtime.calibrated.identity import Identity
 from robot_runtime.calibrated.maps import ResidualMaps
 from robot_runtime.calibrated.network import MapNetwork
 from robot_runtime.policy.network import session_options
-from robot_runtime.spec import ArmSpec, load_arm
+from robot_runtime.spec import load_arm
 
 ARMS = ("open-manipulator-x", "koch-v1.1", "xl330-pendulum")
 PERIOD = 0.005
@@ -36,55 +32,6 @@ TARGET = 25.0
 """µs, of all three networks."""
 BATCH, BATCHES = 50, 400
 """Runs that are timed as one; how often. Half of the batches were faster than the median; the least is an idle core."""
-
-
-def random_maps(spec: ArmSpec) -> dict[str, MapFile]:
-    """Maps of the size of fitted ones, with random numbers and every term in use, for all joints but a gripper."""
-    torch.manual_seed(0)
-    joints = [j for j in spec.joints if j.name != "gripper"]
-    names, n = [j.name for j in joints], len(joints)
-    taps = len(lags_of(TORQUE_HISTORY, PERIOD))
-    physics = {name: 0.05 + 0.1 * torch.rand(n) for name in PHYSICS}
-    sense = ObservationMap(
-        n, len(lags_of(SENSE_HISTORY, PERIOD)), torch.zeros(n), 0.0, relative=torch.zeros(n), period=PERIOD
-    )
-    pwm = torch.tensor([float(j.mode == "pwm") for j in joints])
-    by_goal = joints[0].mode == "position"
-    drive = (
-        GoalMap(n, 1, physics, {name: torch.ones(n) for name in LAW})
-        if by_goal
-        else TorqueMap(n, taps, physics, pwm=pwm)
-    )
-    for module in (sense, drive):
-        residual = module.residual
-        residual.scale.fill_(0.1)
-        residual.most.fill_(0.3)
-        residual.linear.normal_(std=0.02)
-        if module is sense or not by_goal:
-            residual.clip.fill_(0.1)
-        torch.nn.init.normal_(residual.ensemble.w2, std=0.1)
-    random = np.random.default_rng(0)
-    rows = random.normal(0.0, 0.3, (20, n, 3 * sense.taps))
-    maps = {"observation": observation_file(sense, rows, names, PERIOD)}
-    if isinstance(drive, GoalMap):
-        return maps | {"goal": goal_file(drive, random.uniform(0.5, 1.0, (20, n, 5)), names, PERIOD)}
-    return maps | {"torque": torque_file(drive, random.uniform(0.5, 1.0, (20, n, 2 * taps + 2)), names, PERIOD)}
-
-
-def calibration(spec: ArmSpec) -> Calibration:
-    """Of random maps."""
-    return Calibration(
-        identity=Identity.of_spec(spec),
-        maps=random_maps(spec),
-        physics={},
-        acceptance=(Row("none", "none", 0.0, 1.0, passed=True),),
-        accepted=True,
-        volts=(4.0, 13.0),
-        celsius=(20.0, 60.0),
-        logs={},
-        created="",
-        versions={},
-    )
 
 
 def figures(call: Callable[[], Any]) -> dict[str, float]:
@@ -103,7 +50,7 @@ def figures(call: Callable[[], Any]) -> dict[str, float]:
 def costs(name: str, folder: Path) -> dict[str, Any]:
     """µs of each network, of one network of all, and of the maps with their histories and guards in Python."""
     spec = load_arm(name)
-    given = calibration(spec).write(folder / "arm.cal")
+    given = calibration(spec, PERIOD).write(folder / "arm.cal")
     learned = policy(folder, spec, 200.0)
     sense = MapNetwork("observation", given.maps["observation"], PERIOD, ages=("command",))
     kind = next(kind for kind in given.maps if kind != "observation")
