@@ -156,7 +156,7 @@ def fly(
         recorder=recorder,
         box=Box(*orders.box) if orders.box else None,
         torque=not orders.readonly,
-        also=_calibration_checks(calibration, orders, adapter),
+        also=calibration_checks(calibration, orders, adapter),
     )
     try:
         if not show_checks(checks) or arm is None:
@@ -166,7 +166,7 @@ def fly(
             first, names = failed[0], ", ".join(dict.fromkeys(check.name for check in failed))
             why = f"{first.name}: {first.found}" if len(failed) == 1 else f"{len(failed)} checks failed: {names}"
             return Verdict(Ending.PREFLIGHT, f"not started: {why}")
-        maps = _maps(calibration, spec, orders)
+        maps = maps_of(calibration, spec, orders)
         pilot = PolicyPilot(policy, arm, orders.period, maps)
         loop = make_loop(
             arm, pilot, Inputs(target_size(policy.contract)), input_source, recorder, orders, show_cycle=show_cycle
@@ -189,9 +189,10 @@ def fly(
             arm.close()
 
 
-def _calibration_checks(
+def calibration_checks(
     calibration: Calibration | None, orders: Orders, adapter: str
 ) -> Callable[[Arm], Iterable[Check]] | None:
+    """What preflight asks of an arm besides, if there is a calibration."""
     if calibration is None:
         return None
     from robot_runtime.calibrated.check import checks_of  # noqa: PLC0415 (a flight without one starts sooner)
@@ -199,7 +200,8 @@ def _calibration_checks(
     return checks_of(calibration, orders.period, adapter=adapter, force=orders.force)
 
 
-def _maps(calibration: Calibration | None, spec: ArmSpec, orders: Orders) -> ResidualMaps | None:
+def maps_of(calibration: Calibration | None, spec: ArmSpec, orders: Orders) -> ResidualMaps | None:
+    """Its maps, if there is a calibration."""
     if calibration is None:
         return None
     from robot_runtime.calibrated.maps import ResidualMaps  # noqa: PLC0415 (as above)

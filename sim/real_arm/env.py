@@ -10,6 +10,7 @@ import atexit
 import signal
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_runtime.bus import Bus, Port, SerialPort
+from robot_runtime.calibrated.file import Calibration
 from robot_runtime.flying import Request
 from robot_runtime.operator_inputs import Operator
 from robot_runtime.port_or_twin import port_or_twin
@@ -61,15 +63,18 @@ class RealArm(gymnasium.Env[Observation, Observation]):
         workspace: Box | None = None,
         hold_for: float = HOLD_FOR,
         estop: int | str | None = None,
+        calibration: str | Path | None = None,
         render_mode: None = None,
     ) -> None:
         """`port` None: the twin, with this reality `gap` and these `faults`, in `clock` "virtual" (the default: in this
         process, as fast as it can) or "real" (a process of its own). `rate` (Hz) of the bus; `workspace` (m) for the
         tip, two corners; `hold_for` (s) an arm that was stopped waits for somebody before it lowers itself.
+        `calibration`: the arm.cal of this very arm; the learner then sees and commands the arm of the simulation.
 
         Raises:
             ValueError: no such task or clock, or options that exclude each other.
             ArmSpecError: no such arm, or its files cannot be used.
+            ArmCalError: the calibration cannot be read.
         """
         self.clock = clock or ("virtual" if port is None else "real")
         if self.clock not in ("virtual", "real"):
@@ -83,6 +88,7 @@ class RealArm(gymnasium.Env[Observation, Observation]):
         self.spec_of_arm = self.task.world.spec
         self._orders = Orders(bus_rate(self.task.contract.rate, rate), hold_for=hold_for, box=workspace)
         self._port_name, self._gap, self._faults, self._estop = port, gap, tuple(faults), estop
+        self._calibration = None if calibration is None else Calibration.read(Path(calibration))
         size = self.task.contract.observation_size
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.task.action_size,), np.float32)
@@ -165,7 +171,7 @@ class RealArm(gymnasium.Env[Observation, Observation]):
             patience = None if virtual else PATIENCE * self._orders.period
             contract = self.task.contract
             self._exchange = Exchange(target_size(contract), patience, operator)
-            self._flight = Flight(self.spec_of_arm, contract, port, self._orders, self._exchange)
+            self._flight = Flight(self.spec_of_arm, contract, port, self._orders, self._exchange, self._calibration)
             self._flight.start()
             stack.callback(self._flight.end)
             self._open = stack.pop_all()

@@ -6,13 +6,15 @@ import gc
 import threading
 
 from robot_runtime.bus import Port, SerialPort
+from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.identity import adapter_serial
 from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.flying import Inputs, Phase
 from robot_runtime.loop import Loop
 from robot_runtime.policy.contract import Contract
 from robot_runtime.realtime import Facts, RealTime, Settings
 from robot_runtime.safety.preflight import passed, preflight
-from robot_runtime.session import Orders, layout_of, make_loop, target_size
+from robot_runtime.session import Orders, calibration_checks, layout_of, make_loop, maps_of, target_size
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict, verdict
 from sim.real_arm.errors import PreflightFailedError
@@ -23,10 +25,18 @@ from sim.real_arm.source import LearnerSource
 class Flight:
     """Flies as the exchange asks. On a serial port the thread is punctual as far as the system lets it be."""
 
-    def __init__(self, spec: ArmSpec, contract: Contract, port: Port, orders: Orders, exchange: Exchange) -> None:
+    def __init__(
+        self,
+        spec: ArmSpec,
+        contract: Contract,
+        port: Port,
+        orders: Orders,
+        exchange: Exchange,
+        calibration: Calibration | None = None,
+    ) -> None:
         """Nothing happens before `start`."""
         self._spec, self._contract, self._port, self._orders = spec, contract, port, orders
-        self._exchange = exchange
+        self._exchange, self._calibration = exchange, calibration
         self._inputs = Inputs(target_size(contract))
         self._verdict: Verdict | None = None
         self._told = False
@@ -71,13 +81,25 @@ class Flight:
     def _from_preflight_to_rest(self, facts: Facts) -> None:
         spec, port, orders, contract = self._spec, self._port, self._orders, self._contract
         timer = port.latency_timer if isinstance(port, SerialPort) else None
-        arm, checks = preflight(spec, port, orders.period, contract=contract, facts=facts, timer=timer)
+        adapter = adapter_serial(port.name) if isinstance(port, SerialPort) else ""
+        arm, checks = preflight(
+            spec,
+            port,
+            orders.period,
+            contract=contract,
+            facts=facts,
+            timer=timer,
+            also=calibration_checks(self._calibration, orders, adapter),
+        )
         if arm is None or not passed(checks):
             raise PreflightFailedError(checks)
-        self._source = source = LearnerSource(contract, arm, orders.period, self._exchange)
+        maps = maps_of(self._calibration, spec, orders)
+        self._source = source = LearnerSource(contract, arm, orders.period, self._exchange, maps)
         recorder = NullRecorder(layout_of(spec, contract))
         loop = make_loop(arm, source, self._inputs, self._exchange, recorder, orders, show_cycle=self._after_cycle)
         source.envelope = loop.envelope
+        if maps is not None:
+            maps.follow(loop.command, source.by_goal)
         loop.fly()
         self._verdict = verdict(loop)
         self._tell_stop(loop)

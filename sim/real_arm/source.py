@@ -16,7 +16,7 @@ from robot_runtime.flying import SourceFlag
 from robot_runtime.policy.action import Actuation
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.load import start_pose
-from robot_runtime.policy.maps import NominalMaps
+from robot_runtime.policy.maps import Maps, NominalMaps
 from robot_runtime.policy.observation import Observation
 from robot_runtime.policy.pilot import steps_between
 from robot_runtime.safety.envelope import Envelope
@@ -30,8 +30,10 @@ _SHORTEST = 0.5
 class LearnerSource:
     """The source of motion (`robot_runtime.flying.Source`) that a learner behind an exchange is."""
 
-    def __init__(self, contract: Contract, arm: Arm, bus_period: float, exchange: Exchange) -> None:
-        """Check that the arm can do what the contract says.
+    def __init__(
+        self, contract: Contract, arm: Arm, bus_period: float, exchange: Exchange, maps: Maps | None = None
+    ) -> None:
+        """Check that the arm can do what the contract says. `maps`: of a calibration.
 
         Raises:
             ModeError: a joint's mode cannot do it, or the bus cycle does not divide the period.
@@ -43,7 +45,7 @@ class LearnerSource:
         self.envelope: Envelope | None = None
         """What counts the commands that were changed, once there is one."""
         self._arm, self._exchange = arm, exchange
-        self._maps = NominalMaps(spec)
+        self._maps: Maps = maps or NominalMaps(spec)
         self._observation = Observation(contract, spec, arm.kinematics)
         self._actuation = Actuation(contract.action, spec, self._maps.carries, steps, bus_period)
         self._shown: npt.NDArray[np.float32] = np.zeros(contract.observation_size, dtype=np.float32)
@@ -51,6 +53,8 @@ class LearnerSource:
         self._q, self._dq = np.zeros(count), np.zeros(count)
         self._intent, self._wanted = np.zeros(count), np.zeros(count)
         self._is_position: Flags = np.array([j.mode in POSITION_MODES for j in spec.joints])
+        self.by_goal: Flags = self._actuation.directly & self._is_position
+        """Joints that follow the learner's position goals, for maps that correct them."""
         self._held: Flags = ~(self._actuation.by_torque | self._actuation.directly)
         self._everyone: Flags = np.ones(count, dtype=bool)
         self._waiting = self._acted = self._late = False
@@ -59,8 +63,9 @@ class LearnerSource:
     def reset(self, state: JointState, now: float) -> None:
         """A new episode from this state."""
         self._maps.reset(state, now)
+        self._maps.observe(state, now, self._q, self._dq)
         self._observation.reset(now)
-        self._actuation.reset(state.q, self.start_pose)
+        self._actuation.reset(self._q, self.start_pose)
         self._waiting = self._acted = self._late = False
         self._taken = -np.inf
         self._exchange.started()
@@ -91,7 +96,7 @@ class LearnerSource:
         self._observation.build(self._q, self._dq, state.tau, target, now, self._shown)
         none = np.zeros(len(REASONS), dtype=np.int64)
         changed = none if self.envelope is None else self.envelope.counts.sum(0)
-        return Seen(self._shown.copy(), state.q.copy(), state.dq.copy(), changed, faults)
+        return Seen(self._shown.copy(), self._q.copy(), self._dq.copy(), changed, faults)
 
     def _act(self, action: Action, now: float) -> int:
         """Take up an action; one that is not finite is for the monitor to judge, and the one before it goes on."""

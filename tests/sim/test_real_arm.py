@@ -19,6 +19,8 @@ from gymnasium.utils.env_checker import check_env
 import sim.tasks
 from robot_runtime.arm import Arm
 from robot_runtime.bus import Bus
+from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.maps import ResidualMaps
 from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.flying import Inputs, Phase
 from robot_runtime.loop import Loop
@@ -26,7 +28,7 @@ from robot_runtime.policy import contract_to_json
 from robot_runtime.policy.load import load_policy
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.safety.preflight import preflight
-from robot_runtime.session import Orders, layout_of, make_loop
+from robot_runtime.session import Orders, calibration_checks, layout_of, make_loop
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import load_arm
 from sim.real_arm import ArmStoppedError, PreflightFailedError, RealArm
@@ -35,6 +37,7 @@ from sim.real_arm.measured import MeasuredTask
 from sim.real_arm.source import LearnerSource
 from sim.tasks.arm_task import ArmTask
 from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.calibrated.made import healthy
 from tests.robot_runtime.policy.networks import linear
 
 PERIOD = 0.005  # s, of the bus
@@ -61,11 +64,12 @@ def still(env: RealArm) -> np.ndarray:
     return np.zeros(env.action_space.shape or (), dtype=np.float32)
 
 
-def opened_twin(arm: str) -> tuple[Arm, Twin]:
+def opened_twin(arm: str, given: Calibration | None = None) -> tuple[Arm, Twin]:
     spec, twin = load_arm(arm), Twin.load(arm)
     port = LockstepPort(twin)
     set_up_unboxed(Bus(port), spec)
-    found, _ = preflight(spec, port, PERIOD)
+    also = calibration_checks(given, Orders(1 / PERIOD), "")
+    found, _ = preflight(spec, port, PERIOD, also=also)
     assert found is not None
     return found, twin
 
@@ -105,13 +109,16 @@ def test_spaces_and_lengths_are_those_of_the_simulated_task(task: str, arm: str)
     assert env.task.limit == simulated.task.limit
 
 
+@pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize(
     ("task", "arm"), [("reach", "open-manipulator-x"), ("reach", "koch-v1.1"), ("track", "xl330-pendulum")]
 )
-def test_actions_do_what_those_of_a_frozen_policy_do(tmp_path: Path, task: str, arm: str) -> None:
+def test_actions_do_what_those_of_a_frozen_policy_do(tmp_path: Path, task: str, arm: str, calibrated: bool) -> None:
     """The same network, once as a policy in the runtime's own pilot, once as a learner: the same observations."""
     steps = 60
-    env, simulated = real_arm(task, arm), sim.tasks.make_env(task, arm=arm)
+    given = healthy(load_arm(arm), 0.05).write(tmp_path / "arm.cal") if calibrated else None
+    env = real_arm(task, arm, calibration=tmp_path / "arm.cal" if calibrated else None)
+    simulated = sim.tasks.make_env(task, arm=arm)
     assert isinstance(simulated.task, ArmTask)
     contract = env.task.contract
     weights = np.random.default_rng(1).normal(0.0, 0.1, (contract.observation_size, contract.action_size))
@@ -131,8 +138,9 @@ def test_actions_do_what_those_of_a_frozen_policy_do(tmp_path: Path, task: str, 
             network.run()
             observation = env.step(network.action.copy())[0]
 
-    flown, _ = opened_twin(arm)
-    pilot = PolicyPilot(policy, flown, PERIOD)
+    flown, _ = opened_twin(arm, given)
+    maps = ResidualMaps(flown.spec, given, PERIOD) if given else None
+    pilot = PolicyPilot(policy, flown, PERIOD, maps)
     seen: list[np.ndarray] = []
 
     class Aims:
@@ -156,10 +164,20 @@ def test_actions_do_what_those_of_a_frozen_policy_do(tmp_path: Path, task: str, 
         Orders(1 / PERIOD),
         show_cycle=look,
     )
+    if maps is not None:
+        maps.follow(loop.command, pilot.by_goal)
     loop.begin()
     while len(seen) < steps:
         assert loop.cycle()
     assert np.array_equal(seen, learner)
+
+
+def test_another_arms_calibration_is_refused(tmp_path: Path) -> None:
+    healthy(load_arm("koch-v1.1")).write(tmp_path / "arm.cal")
+    env = real_arm("reach", "open-manipulator-x", calibration=tmp_path / "arm.cal")
+    with closing(env), pytest.raises(PreflightFailedError, match="calibration"):
+        env.reset()
+    assert not torque_is_on(twin_of(env))
 
 
 def test_gymnasium_finds_nothing_wrong() -> None:
