@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -26,8 +25,7 @@ def main() -> None:
         console.rule(f"examples/first_motion.py --arm {ARM} --port {twin.port}")
         first_motion = Path(__file__).with_name("first_motion.py")
         subprocess.run([sys.executable, str(first_motion), "--arm", ARM, "--port", twin.port], check=True)
-    with tempfile.TemporaryDirectory() as folder:
-        fly(console, Path(folder))
+    fly(console, Path("out"))
     console.rule("done: the same commands work on a real arm, with its --port")
 
 
@@ -36,13 +34,12 @@ def fly(console: Console, folder: Path) -> None:
     console.rule(f"robot-run --policy {POLICY.name} --target {TARGETS.name}")
     command = ["--policy", str(POLICY), "--target", str(TARGETS), "--record", str(folder)]
     subprocess.run([str(Path(sys.executable).with_name("robot-run")), *command], check=True)
-    flight = next(folder.glob("*.mcap"))
+    flight = max(folder.glob("*.mcap"), key=lambda path: path.stat().st_mtime)
     console.rule("robot-replay FLIGHT: the recorded bytes once more, every command compared")
     subprocess.run([str(Path(sys.executable).with_name("robot-replay")), str(flight)], check=True)
-    page = Path("out") / "demo.html"
-    page.parent.mkdir(exist_ok=True)
+    page = folder / "demo.html"
     console.rule("robot-report FLIGHT")
-    report = [str(Path(sys.executable).with_name("robot-report")), str(flight), "--out", str(page)]
+    report = [str(Path(sys.executable).with_name("robot-report")), str(flight), "--clip", "--out", str(page)]
     subprocess.run(report, check=True)
 
 

@@ -15,6 +15,7 @@ from robot_runtime.safety.why import REASONS
 from robot_runtime.snapshot import VERDICT, About, Snapshot
 
 if TYPE_CHECKING:
+    from robot_runtime.aim import Aim
     from robot_runtime.loop import Loop
     from robot_runtime.spec import ArmSpec
 
@@ -52,9 +53,10 @@ class Live:
     Call it at the end of every cycle (`Loop(every_cycle=live)`): 0.2 µs, or some 15 µs every `EVERY` seconds.
     """
 
-    def __init__(self, what: About) -> None:
-        """Start the process that draws, before the loop becomes punctual."""
+    def __init__(self, what: About, aim: Aim | None = None) -> None:
+        """Start the process that draws, before the loop becomes punctual. `aim`: where targets are of the tip."""
         self.snapshot = Snapshot(what)
+        self._aim = aim
         self._process = subprocess.Popen(
             [sys.executable, "-m", "robot_runtime.cli.dashboard", str(self.snapshot.fd), str(os.getpid())],
             pass_fds=[self.snapshot.fd],
@@ -99,6 +101,9 @@ class Live:
         row["q"][0], row["dq"][0], row["tau"][0] = state.q, state.dq, state.tau
         row["command"][0], row["temperature"][0] = loop.command, state.temperature
         row["interventions"][0], row["target"][0] = loop.envelope.counts, loop.inputs.target
+        if self._aim is not None:
+            flown = loop.phase is Phase.RUN
+            row["distance"][0] = self._aim.distance(state.q, loop.inputs.target) if flown else np.nan
         seen = loop.monitor.seen
         for fault in seen[self._told :]:
             self.snapshot.say(fault.text)

@@ -15,12 +15,11 @@ import numpy as np
 from robot_runtime.arm import Arm, Move
 from robot_runtime.arm.state import Floats
 from robot_runtime.bus import BusError, PortError
-from robot_runtime.bus.timing import HOST_MARGIN
 from robot_runtime.flight.recorder import FlightRecorder, Level
 from robot_runtime.flying import Inputs, InputSource, Phase, Request, Source, SourceFlag
 from robot_runtime.realtime import Histogram, Pacer
 from robot_runtime.safety.envelope import Envelope
-from robot_runtime.safety.fault_kind import Stop
+from robot_runtime.safety.fault_kind import Ending, Stop
 from robot_runtime.safety.monitor import Monitor
 from robot_runtime.safety.path import soft_path
 from robot_runtime.safety.stopping import Stopping
@@ -93,7 +92,7 @@ class Loop:
         self._everyone = np.ones(len(arm.spec.joints), dtype=bool)
         self._per_action = round(source.period / period)
         self._next_action = 0
-        self._reading = arm.bus.expected_time(arm.plan.full.group) + HOST_MARGIN
+        self._reading = arm.bus.expected_time(arm.plan.full.group) + arm.bus.host_margin
         """s that a read gets however late its cycle began: an answer that comes late beats none."""
         self._moves: list[Move] = []
         self._since = 0.0
@@ -354,7 +353,8 @@ class Loop:
 
     def _tell_faults(self) -> None:
         for fault in self.monitor.seen[self._told :]:
-            self.recorder.event(fault.text, Level.ERROR, fault.kind.name, at=fault.time)
+            level = Level.INFO if fault.kind.ending is Ending.COMPLETED else Level.ERROR
+            self.recorder.event(fault.text, level, fault.kind.name, at=fault.time)
         self._told = len(self.monitor.seen)
 
 

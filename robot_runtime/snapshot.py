@@ -66,6 +66,7 @@ def _frame(about: About) -> np.dtype[Any]:
             ("temperature", "f8", (joints,)),
             ("interventions", "i8", (joints, len(about.reasons))),  # counts since the first cycle
             ("target", "f8", (about.target_size,)),
+            ("distance", "f8"),  # m, from the tip to the target; nan: not a place, or not flown to
             ("events", "u8"),  # that were said since the beginning
             ("text", f"S{TEXT}"),  # events, a line each, the newest last
             ("verdict", f"S{VERDICT}"),
@@ -81,6 +82,7 @@ class Snapshot:
         head = json.dumps(asdict(about)).encode()
         head += b" " * (-len(head) % _SEQUENCE)  # the sequence number is aligned: it is written at once or not at all
         record = np.zeros(1, _frame(about))
+        record["distance"] = np.nan
         self._start = _HEADER + len(head)
         size = self._start + _SEQUENCE + record.nbytes
         self.fd = _shared_file()

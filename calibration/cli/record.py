@@ -135,7 +135,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[ArmSpec, Recording]:
 
 
 def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording) -> None:
-    from calibration.preview import picture, rows, table  # noqa: PLC0415
+    from calibration.preview import pace, picture, rows, table  # noqa: PLC0415
     from robot_runtime.flight.clip import ClipError  # noqa: PLC0415
 
     excitation = recording.missing
@@ -150,11 +150,11 @@ def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recordin
     if not arguments.no_picture:
         with screen.working("rendering the preview"):
             try:
-                shown = picture(recording.folder, spec)
+                shown = picture(recording.folder, excitation, spec)
             except ClipError as error:
                 screen.aside(str(error))
     if shown is not None:
-        screen.say(f"preview: {shown} (any browser)")
+        screen.say(f"preview: {shown} (any browser shows it, at {pace(excitation):.2g} times the speed)")
     screen.line(
         {
             "plan": rows(excitation, spec),
@@ -215,10 +215,10 @@ def _hooks(
 ) -> Hooks:
     from calibration.record import Hooks  # noqa: PLC0415
     from robot_runtime.calibrated.identity import adapter_serial  # noqa: PLC0415
+    from robot_runtime.cli.telling import show_checks  # noqa: PLC0415
     from robot_runtime.live import Live, about  # noqa: PLC0415
     from robot_runtime.safety.preflight import Recording as DiskRoom  # noqa: PLC0415
-    from robot_runtime.safety.preflight import as_data, passed  # noqa: PLC0415
-    from robot_runtime.safety.preflight import table as check_table  # noqa: PLC0415
+    from robot_runtime.safety.preflight import passed  # noqa: PLC0415
 
     excitation, folder = recording.missing.of(part), recording.folder
     live: Live | None = None
@@ -234,13 +234,8 @@ def _hooks(
         elif live is not None:
             live.say(_progress(done / excitation.seconds, segment, excitation.period))
 
-    def show_checks(checks: list[Check]) -> bool:
-        if screen.as_json:
-            screen.line({"preflight": as_data(checks)})
-        elif passed(checks):
-            screen.say(f"preflight: {sum(c.ok is True for c in checks)} checks passed")
-        else:
-            screen.out.print(check_table(checks))
+    def look(checks: list[Check]) -> bool:
+        show_checks(checks, screen, briefly=passed(checks))
         return passed(checks)
 
     return Hooks(
@@ -250,7 +245,7 @@ def _hooks(
         facts=facts,
         timer=port.latency_timer,
         room=DiskRoom(folder, _BYTES_A_CYCLE / excitation.period * 60, excitation.seconds / 60 + 1),
-        show_checks=show_checks,
+        show_checks=look,
         show_cycle=live,
         tell=tell,
     )
@@ -262,13 +257,10 @@ def _progress(share: float, segment: Segment, period: float) -> str:
 
 
 def _tell(screen: Screen, recording: Recording, ended: Verdict) -> None:
+    from robot_runtime.cli.telling import tell_verdict  # noqa: PLC0415
+
     screen.line(_told(recording, ended))
-    screen.say(ended.text)
-    if ended.outcome:
-        screen.say(f"the arm: {ended.outcome}")
-    for fault in ended.faults:
-        if fault.text != ended.text:
-            screen.say(f"also: {fault.text}")
+    tell_verdict(ended, screen)
     if recording.complete:
         screen.say(f"recorded in {recording.folder}: 'robot-calibrate fit {recording.folder}/*.mcap'")
     else:

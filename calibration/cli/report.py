@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration.cli.fit import add_logs, loaded_logs
+from calibration.cli.outputs import is_page, require_free, threads
 from robot_runtime.cli.common import Screen
 
 if TYPE_CHECKING:
@@ -26,27 +27,30 @@ def add_parser(subparsers: Subparsers) -> None:
         "report",
         help="one page: before and after, residuals, maps, intervals, what to do",
         description="One HTML page about a calibration and the logs it was made from (or any other): the held-out "
-        "motion before and after, what is left over, the maps drawn, intervals, what was left out.",
+        "motion before and after, as a clip of the arm and its simulators too, what is left over, the maps drawn, "
+        "intervals, what was left out.",
         epilog=_EPILOG,
     )
     parser.add_argument("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
     add_logs(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: beside the calibration)")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="for the simulations (2)")
+    parser.add_argument("--no-clip", action="store_true", help="do not render the arm beside its simulators")
+    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="for the simulations (2)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Write the page."""
-    from calibration.report.page import page  # noqa: PLC0415 (a page of help needs no arrays)
-    from calibration.report.story import story  # noqa: PLC0415
+    from calibration.report.write import write  # noqa: PLC0415 (a page of help needs no arrays)
     from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
 
     calibration = Calibration.read(arguments.calibration)
     out = arguments.out or arguments.calibration.with_suffix(".html")
+    require_free("--out", out, (arguments.calibration, *arguments.logs, arguments.mapping), is_page)
     with screen.working("simulating the logs"):
         loaded, spec = loaded_logs(arguments)
-        out.write_text(page(story(calibration, loaded, spec, arguments.threads)), encoding="utf-8")
+        moving = not arguments.no_clip
+        write(out, calibration, loaded, spec, threads=arguments.threads, moving=moving, tell=screen.aside)
     screen.say(str(out))
     screen.line({"report": str(out), "accepted": calibration.accepted})
     return 0

@@ -133,7 +133,7 @@ def _torque_curves(rig: Rig, calibration: Calibration) -> tuple[Curve, ...]:
     nominal = np.where(laws.current, torque, torque / laws.constant * resistance / supply)
     mapped = []
     for sense in (-1.0, 0.0, 1.0):
-        x = np.zeros((CURVE, n, 2 * taps + 2))
+        x = np.zeros((CURVE, n, 2 * taps + 3))
         x[:, :, :taps] = torque[:, :, None]
         x[:, :, taps : 2 * taps] = (sense * speed)[:, None]
         x[:, :, 2 * taps] = supply

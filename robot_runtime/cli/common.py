@@ -27,7 +27,9 @@ from robot_runtime.arm import (
 )
 from robot_runtime.bus import Bus, BusError, Port, PortError, SerialPort
 from robot_runtime.calibrated.errors import ArmCalError
+from robot_runtime.flight.errors import NoRoomError
 from robot_runtime.policy import PolicyError
+from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.servos import ServoDataError, UnknownServoError
 from robot_runtime.setup.apply import HIGHEST_ID
 from robot_runtime.setup.errors import ArmFileError, RefusedError, SetupError, UndoFileError
@@ -65,7 +67,7 @@ class NoPortError(PortError):
     """No `--port`, and not exactly one adapter to choose."""
 
 
-_CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
+_CODES: tuple[tuple[type[Exception], ExitCode | Ending], ...] = (
     (PortError, ExitCode.PORT),
     (RefusedError, ExitCode.REFUSED),
     (TorqueIsOnError, ExitCode.REFUSED),
@@ -84,6 +86,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (SetupError, ExitCode.SERVOS),
     (BusError, ExitCode.SERVOS),
     (ArmError, ExitCode.SERVOS),
+    (NoRoomError, Ending.RECORDING),
     (OSError, ExitCode.USAGE),  # a file that cannot be read or written
 )
 """Error -> exit code; the first class that fits decides."""
@@ -192,7 +195,7 @@ class Screen:
         if self.as_json:
             _write_json(data)
 
-    def failure(self, error: BaseException, code: ExitCode) -> None:
+    def failure(self, error: BaseException, code: ExitCode | Ending) -> None:
         """An error, and what was done before it, for whoever is listening."""
         text = "interrupted" if isinstance(error, KeyboardInterrupt) else message(error)
         done, keys = self.aftermath()

@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from robot_runtime.aim import millimetres
 from robot_runtime.flying import Phase
 from robot_runtime.safety.fault_kind import Stop
 from robot_runtime.snapshot import About, SnapshotReader
@@ -75,7 +76,8 @@ class Picture:
             return Text(_words(frame["verdict"]), style="bold")
         parts: list[RenderableType] = [self._title(frame), self._joints(frame), self._timing(frame)]
         if frame["target"].size:
-            parts.append(Text("target    " + " ".join(f"{v:+.3f}" for v in frame["target"])))
+            values = " ".join(f"{v:+.3f}" for v in frame["target"])
+            parts.append(Text(f"target    {values}    {_distance(frame)}".rstrip()))
         parts += [Text(line, style="bold red") for line in _events(frame)[-_EVENTS:]]
         if phase is Phase.ENDED:
             parts.append(Text(_words(frame["verdict"]), style="bold"))
@@ -88,9 +90,10 @@ class Picture:
     def line(self, frame: np.void) -> str:
         """One line, for a log."""
         angles = " ".join(f"{q:+.2f}" for q in frame["q"])
+        tip = f"  {_distance(frame)}" if _distance(frame) else ""
         return (
             f"{float(frame['time']):7.1f} s {Phase(int(frame['phase'])).name:5} {float(frame['rate']):5.0f} Hz  "
-            f"late p99 {_time(float(frame['lateness_p99']))}, skipped {int(frame['skipped'])}  q {angles}"
+            f"late p99 {_time(float(frame['lateness_p99']))}, skipped {int(frame['skipped'])}  q {angles}{tip}"
         )
 
     def _title(self, frame: np.void) -> Text:
@@ -168,6 +171,11 @@ def _block(seconds: float) -> str:
 
 def _time(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.1f} ms"
+
+
+def _distance(frame: np.void) -> str:
+    metres = float(frame["distance"])
+    return f"tip {millimetres(metres)} from the target" if np.isfinite(metres) else ""
 
 
 def _words(text: bytes) -> str:

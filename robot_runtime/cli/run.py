@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robot_runtime.aim import Aim
 from robot_runtime.bus import SerialPort
 from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, estop, run
+from robot_runtime.cli.telling import show_checks, tell_verdict
 from robot_runtime.flight.contents import attach_arm, attach_calibration, attach_policy
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
@@ -29,7 +32,7 @@ from robot_runtime.realtime import RealTime, usable_cores
 from robot_runtime.realtime import Settings as RealTimeSettings
 from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.monitor import requested
-from robot_runtime.safety.preflight import Check, Recording, as_data, passed, table
+from robot_runtime.safety.preflight import Check, Recording, as_data, passed
 from robot_runtime.safety.stopping import HOLD_FOR
 from robot_runtime.session import Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
 from robot_runtime.spec import ArmSpec, load_arm
@@ -37,6 +40,7 @@ from robot_runtime.verdict import Verdict
 
 if TYPE_CHECKING:
     from robot_runtime.calibrated.file import Calibration
+    from robot_runtime.loop import Loop
 
 _EXAMPLES = """  robot-run --policy reach.onnx                        on the twin of the arm that it was made for
   robot-run --policy reach.onnx --port /dev/ttyUSB0    on a real arm
@@ -182,11 +186,10 @@ def _fly(
     path = str(recorder.path) if isinstance(recorder, Recorder) else ""
     size = target_size(policy.contract)
     with ExitStack() as stack:
-        live = None
+        live, aim = None, Aim.of(spec, policy.contract)
         if not args.json:
-            live = stack.enter_context(
-                Live(about(spec, args.policy.name, orders.period, target_size=size, recording=path))
-            )
+            what = about(spec, args.policy.name, orders.period, target_size=size, recording=path)
+            live = stack.enter_context(Live(what, aim))
         realtime = stack.enter_context(RealTime())
         facts = realtime.enter(RealTimeSettings(cores=args.cores))
         port.spin = realtime.spin(orders.period)
@@ -201,21 +204,23 @@ def _fly(
 
         stopped: list[Fault] = []
 
-        def show_checks(checks: list[Check]) -> bool:
+        def look(checks: list[Check]) -> bool:
             recorder.metadata("preflight", {"checks": as_data(checks)})
             goes_on = passed(checks) and not args.preflight_only
-            _show_checks(checks, screen, briefly=goes_on)
+            show_checks(checks, screen, briefly=goes_on)
             asked = Inputs(0)
             operator.sample(asked, port.now())
             stopped.extend(requested(asked.request, port.now()))
             return goes_on and not stopped
 
-        def tell_target(text: str) -> None:
-            recorder.event(text, Level.WARNING, "target")
+        def tell_target(text: str, level: Level = Level.WARNING) -> None:
+            recorder.event(text, level, "target")
             if live is not None:
                 live.say(text)
 
         targets.tell = tell_target
+        if aim is not None:
+            aim.tell = lambda text: tell_target(text, Level.INFO)
         verdict = fly(
             spec,
             policy,
@@ -228,14 +233,29 @@ def _fly(
             recording=_room(args, orders),
             calibration=calibration,
             adapter=_adapter(args) if calibration is not None else "",
-            show_checks=show_checks,
-            show_cycle=live,
+            show_checks=look,
+            show_cycle=_each(aim, live),
         )
+        if aim is not None:
+            verdict = replace(verdict, figures={**verdict.figures, "targets": aim.as_json()})
         if stopped:
             verdict = Verdict(stopped[0].kind.ending, f"not started: {stopped[0].text}")
         if live is not None:
             live.close(verdict.text)
         return verdict
+
+
+def _each(*watchers: Callable[[Loop], None] | None) -> Callable[[Loop], None] | None:
+    """Those that there are, one after the other."""
+    there = [watcher for watcher in watchers if watcher is not None]
+    if len(there) < 2:
+        return there[0] if there else None
+
+    def watch(loop: Loop) -> None:
+        for watcher in there:
+            watcher(loop)
+
+    return watch
 
 
 def _orders(args: argparse.Namespace, policy: Policy) -> Orders:
@@ -305,32 +325,12 @@ def _room(args: argparse.Namespace, orders: Orders) -> Recording | None:
     return Recording(args.record, _BYTES_A_CYCLE * orders.rate * 60, minutes)
 
 
-def _show_checks(checks: list[Check], screen: Screen, *, briefly: bool) -> None:
-    if screen.as_json:
-        screen.line({"preflight": as_data(checks)})
-        return
-    if briefly:
-        doubts = [check for check in checks if check.ok is None]
-        screen.say(f"preflight: {len(checks) - len(doubts)} checks passed")
-        for check in doubts:
-            screen.say(f"  {check.name}: {check.found}. {check.advice}")
-    else:
-        screen.out.print(table(checks))
-
-
 def _tell(verdict: Verdict, recorder: NullRecorder, screen: Screen) -> None:
-    if screen.as_json:
-        path = str(recorder.path) if isinstance(recorder, Recorder) else None
-        screen.line({**verdict.as_json(), "recording": path})
-        return
-    screen.say(f"{verdict.text}")
-    if verdict.outcome:
-        screen.say(f"the arm: {verdict.outcome}")
-    for fault in verdict.faults:
-        if fault.text != verdict.text:
-            screen.say(f"also: {fault.text}")
-    if isinstance(recorder, Recorder):
-        screen.say(f"recorded in {recorder.path}: 'robot-report {recorder.path}' shows it")
+    path = str(recorder.path) if isinstance(recorder, Recorder) else None
+    screen.line({**verdict.as_json(), "recording": path})
+    tell_verdict(verdict, screen)
+    if path is not None:
+        screen.say(f"recorded in {path}: 'robot-report {path}' shows it")
 
 
 def _floats(count: int) -> Callable[[str], tuple[float, ...]]:

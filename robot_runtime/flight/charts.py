@@ -64,15 +64,17 @@ def lines(
     parts = [_axes(frame, title, unit if limits is None else f"{unit}, {_told(limits)}", "s")]
     if limits is not None:
         parts += _shade(frame, limits)
-    for at, name in marks:
+    for at, _ in marks:
         x = frame.across(at)
         parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{frame.height - _BOTTOM}"/>')
-        parts.append(f'<text class="note" x="{x + 2:.1f}" y="{_TOP + 8}">{escape(name)}</text>')
     for curve in curves:
         d = path(frame, time, curve.values)
         parts.append(f'<path class="line {curve.style}" d="{d}"><title>{escape(curve.name)}</title></path>')
+    for at, name in marks:  # readable where a curve or a limit passes
+        x = frame.across(at)
+        parts.append(f'<text class="note over" x="{x + 2:.1f}" y="{_TOP + 8}">{escape(name)}</text>')
     if legend:
-        parts.append(_legend(curves))
+        parts.append(legend_of(curves))
     return _svg(parts, frame.height, title)
 
 
@@ -104,10 +106,10 @@ def raster(title: str, time: Floats, rows: Sequence[tuple[str, NDArray[np.bool_]
     """When something was so: one row each, the darker the more of the time."""
     if not rows or not len(time):
         return _empty(title)
-    step, left = 14, 150
+    step, left, width = 14, 170, 900
     height = _TOP + step * len(rows) + _BOTTOM
-    frame = Frame((float(time[0]), float(time[-1])), (0.0, 1.0), height)
-    scale = (WIDTH - left - _RIGHT) / _COLUMNS
+    low, high = float(time[0]), float(time[-1])
+    scale = (width - left - _RIGHT) / ((high - low) or 1.0)
     parts = [f'<text class="title" x="4" y="12">{escape(title)}</text>']
     starts = _bins(len(time))
     edges = [*starts.tolist(), len(time)]
@@ -115,18 +117,17 @@ def raster(title: str, time: Floats, rows: Sequence[tuple[str, NDArray[np.bool_]
         y = _TOP + k * step
         shares = np.add.reduceat(active.astype(float), starts) / np.diff(edges)
         parts.append(f'<text class="note" x="{left - 4}" y="{y + 10}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - _RIGHT}" y1="{y + step}" y2="{y + step}"/>')
+        parts.append(f'<line class="grid" x1="{left}" x2="{width - _RIGHT}" y1="{y + step}" y2="{y + step}"/>')
         for i in np.flatnonzero(shares):
-            x = left + (frame.across(time[edges[i]]) - _LEFT) * scale
-            end = left + (frame.across(time[min(edges[i + 1], len(time) - 1)]) - _LEFT) * scale
+            x = left + (time[edges[i]] - low) * scale
+            end = left + (time[min(edges[i + 1], len(time) - 1)] - low) * scale
             parts.append(
                 f'<rect class="bar" x="{x:.1f}" y="{y + 2}" width="{max(end - x, 0.8):.1f}" height="{step - 3}" '
                 f'opacity="{0.3 + 0.7 * shares[i]:.2f}"/>'
             )
-    for value, text in ticks(*frame.x, 8):
-        x = left + (frame.across(value) - _LEFT) * scale
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 6}" text-anchor="middle">{text}</text>')
-    return _svg(parts, height, title)
+    for value, text in ticks(low, high, 8):
+        parts.append(under(left + (value - low) * scale, height - 6, f"{text} s", width))
+    return _svg(parts, height, title, width)
 
 
 def path(frame: Frame, time: Floats, values: Floats) -> str:
@@ -215,12 +216,18 @@ def _axes(
         parts.append(f'<text class="tick" x="{_LEFT - 4}" y="{y + 3:.1f}" text-anchor="end">{text}</text>')
     for value, text in ticks(*frame.x, 6) if x_ticks is None else x_ticks:
         label = f"{text} {x_unit}".rstrip()
-        x = frame.across(value)
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{frame.height - 6}" text-anchor="middle">{label}</text>')
+        parts.append(under(frame.across(value), frame.height - 6, label))
     return "".join(parts)
 
 
-def _legend(curves: Sequence[Line]) -> str:
+def under(x: float, y: float, text: str, width: int = WIDTH) -> str:
+    """The label of a tick; the last one ends where the chart does."""
+    at, anchor = (width - 2, "end") if x + 2.6 * len(text) > width else (x, "middle")
+    return f'<text class="tick" x="{at:.1f}" y="{y}" text-anchor="{anchor}">{text}</text>'
+
+
+def legend_of(curves: Sequence[Line]) -> str:
+    """Their names, on the right above a chart; nothing for a single one."""
     if len(curves) < 2:
         return ""
     parts: list[str] = []
@@ -242,6 +249,7 @@ def _empty(title: str) -> str:
     return _svg([head, '<text class="note" x="4" y="32">nothing recorded</text>'], 44, title)
 
 
-def _svg(parts: Sequence[str], height: int, title: str) -> str:
-    head = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+def _svg(parts: Sequence[str], height: int, title: str, width: int = WIDTH) -> str:
+    wide = ' class="wide"' if width > WIDTH else ""
+    head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}"{wide}>'
     return head + "".join(parts) + "</svg>"

@@ -118,9 +118,13 @@ def read_flight(path: Path) -> Flight:
             try:
                 records = Records(data)
                 messages = records.messages()
+                return _flight(path, records, messages)
             except NotMcapError as error:
                 raise FlightError(f"{path}: {error}") from error
-            return _flight(path, records, messages)
+            except FlightError:
+                raise
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+                raise FlightError(f"{path}: what it says of itself is damaged ({error})") from error
 
 
 def _flight(path: Path, records: Records, messages: Mapping[str, Messages]) -> Flight:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_runtime.flight.errors import FULL, NoRoomError
 from robot_runtime.flight.layout import CycleLayout
 from robot_runtime.flight.ring import Frame, RecorderStatus, make_ring
 
@@ -190,16 +191,22 @@ class Recorder(NullRecorder):
         time is virtual, a full ring may hold the caller up instead of losing anything.
 
         Raises:
+            NoRoomError: the disk is full, or files may not be large enough.
             OSError: the file cannot be made, or exists already.
         """
         super().__init__(layout)
         self.path = path
         self._waits = waits
         self._started = time.monotonic()
-        self._ring = make_ring(ring)
         self._worst = RecorderStatus.FINE
         self._closed = False
-        self._parent, self._process = self._start(path, ring, reserve)
+        try:
+            self._ring = make_ring(ring)
+            self._parent, self._process = self._start(path, ring, reserve)
+        except OSError as error:
+            if error.errno in FULL:
+                raise NoRoomError.of(error, path) from error
+            raise
         self.metadata("layout", {"json": layout.as_json()})
         for name, data in (header or {}).items():
             self.metadata(name, data)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.flight.reader import Flight
 from robot_runtime.flight.recorder import Level
 from robot_runtime.flying import Phase
@@ -172,6 +173,23 @@ def _joint(flight: Flight, i: int, spec: JointSpec | None) -> dict[str, Any]:
         found["tracking_rms"] = float(np.sqrt(np.mean(error**2))) if len(error) else None
         found["tracking_most"] = _most(error)
     return found
+
+
+def tip_distance(flight: Flight) -> Floats | None:
+    """m, from the tip to its target over all cycles, nan where none was flown to; None: targets are no places of it."""
+    target = plain(flight.metadata.get("policy", {})).get("contract", {}).get("target") or {}
+    if target.get("kind") != "tip_position":
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        flight.extract(Path(folder))
+        try:
+            kinematics = Kinematics(load_arm(Path(folder) / "arm"))
+        except ArmSpecError:
+            return None
+    far = np.full(len(flight), np.nan)
+    for row in np.flatnonzero(flight["phase"] == Phase.RUN):
+        far[row] = math.dist(kinematics.tip_position(flight["q"][row]), flight["target"][row])
+    return far
 
 
 def interventions(flight: Flight, i: int) -> dict[str, int]:

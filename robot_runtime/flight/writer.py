@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from robot_runtime.flight.errors import FULL
 from robot_runtime.flight.flight_file import FlightFile
 from robot_runtime.flight.ring import DISK_TOLD, Frame, RecorderStatus, Ring
 
@@ -27,8 +28,6 @@ _FLUSH = 0.03
 
 _CHECK_DISK = DISK_TOLD - _FLUSH - 2 * _LOOK
 """s between questions how much room there is."""
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class _Writer:
@@ -118,7 +117,7 @@ class _Writer:
             self._file.event(level, "recorder", text, None)
 
     def _fail(self, error: OSError) -> None:
-        full = error.errno in _FULL
+        full = error.errno in FULL
         self._ring.set_status(RecorderStatus.DISK_FULL if full else RecorderStatus.FAILED, error.errno or 0)
         self._file = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -188,7 +189,7 @@ def scheduling(facts: Facts) -> Iterator[Check]:
 
 
 def room(recording: Recording) -> Check:
-    """Whether the disk has room for the recording."""
+    """Whether the disk has room for the recording, and a file may be as large."""
     long = f"{recording.minutes:.3g} minutes" if recording.minutes >= 1 else f"{60 * recording.minutes:.3g} s"
     name, want = "recording", f"{_size(recording.bytes)} free for {long}, and to spare"
     folder = _existing(recording.folder)
@@ -197,6 +198,10 @@ def room(recording: Recording) -> Check:
     except OSError as error:
         advice = "name another folder with --record"
         return Check(name, ok=False, found=f"{folder}: {error.strerror}", wanted=want, advice=advice)
+    most, need = resource.getrlimit(resource.RLIMIT_FSIZE)[0], recording.bytes - RESERVE
+    if most != resource.RLIM_INFINITY and most < need:
+        found, advice = f"files may be no larger than {_size(most)}", "lift that limit with 'ulimit -f unlimited'"
+        return Check(name, ok=False, found=found, wanted=f"{_size(need)} for {long}", advice=advice)
     ok = free >= recording.bytes
     advice = "" if ok else "make room, or name another folder with --record"
     return Check(name, ok=ok, found=f"{_size(free)} free in {folder}", wanted=want, advice=advice)

@@ -12,6 +12,7 @@ from sim.training.evaluate import Policy
 
 SIZE = (320, 240)
 FRAMES_PER_SECOND = 25.0
+_AMBIENT = 0.25  # of the light that goes with the camera; MuJoCo's own leaves half of a body in the dark
 _MARK = np.array([0.9, 0.1, 0.1, 0.8])
 
 
@@ -29,6 +30,7 @@ def record(task: Task, policy: Policy, path: Path, episodes: int) -> None:
         renderer = mujoco.Renderer(task.model, SIZE[1], SIZE[0])
     except (mujoco.FatalError, RuntimeError, AttributeError, ImportError) as error:
         raise NoVideoError(f"no GL context to draw in ({error}); set MUJOCO_GL=egl or MUJOCO_GL=osmesa") from error
+    task.model.vis.headlight.ambient[:] = _AMBIENT
     every = max(1, round(1 / (task.period * FRAMES_PER_SECOND)))
     camera = 0 if task.model.ncam else -1  # a walker has one that walks along
     frames = []
@@ -39,6 +41,7 @@ def record(task: Task, policy: Policy, path: Path, episodes: int) -> None:
                 data = task.batch.get_data(0)
                 mujoco.mj_fwdPosition(task.model, data)  # the batch keeps no positions of bodies
                 renderer.update_scene(data, camera=camera)
+                renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0  # a black patch under a light from above
                 _mark_target(renderer.scene, task)
                 frames.append(Image.fromarray(renderer.render()))
             task.step(policy(task.observation))

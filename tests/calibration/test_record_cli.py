@@ -58,14 +58,26 @@ def test_preview_only_shows_and_moves_nothing(tmp_path: Path, capsys: pytest.Cap
     assert not list(folder.glob("*.mcap"))
 
 
+def test_people_get_range_and_speed_of_every_joint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = prepared(tmp_path)
+    assert main(["record", "--resume", str(folder), "--preview-only", "--no-picture"]) == 0
+    told = capsys.readouterr().out
+    (row,) = preview.rows(Recording.open(folder).excitation, load_arm(RIG))
+    cell = row["joints"]["pendulum"]
+    assert f"{cell['low']:+.2f} to {cell['high']:+.2f}" in told
+    assert f"{cell['speed']:.2f} {cell['speed'] / load_arm(RIG).joints[0].limits.velocity:4.0%}" in told
+    assert max(len(line) for line in told.splitlines() if "pendulum" in line and "/" not in line) <= 80
+
+
 def test_the_picture_shows_the_arm_moving(tmp_path: Path) -> None:
     spec = load_arm(RIG)
     try:
-        shown = preview.picture(prepared(tmp_path), spec).read_bytes()
+        folder = prepared(tmp_path)
+        shown = preview.picture(folder, Recording.open(folder).excitation, spec).read_bytes()
     except ClipError as error:
         pytest.skip(str(error))
     assert shown.startswith(b"\x89PNG")
-    assert shown.count(b"fcTL") > 20
+    assert shown.count(b"fcTL") == 20  # in the motion's own time, as it is short
 
 
 def test_it_records_the_twin_and_tells_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

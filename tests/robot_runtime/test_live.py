@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robot_runtime.aim import Aim
+from robot_runtime.arm import Kinematics
 from robot_runtime.flying import Phase
 from robot_runtime.live import EVERY, Live, about
 from robot_runtime.realtime import Histogram
@@ -95,6 +97,28 @@ def test_a_snapshot_every_so_often_with_the_rate_that_was_reached() -> None:
     assert frame["rate"] == pytest.approx(0.5 / PERIOD, rel=0.1)
     assert frame["skipped"] == pytest.approx(20, abs=6)
     shown.close()
+
+
+def test_the_distance_from_the_target_is_told_while_it_is_flown_to() -> None:
+    loop, shown, reader = flight()
+    spec = load_arm("open-manipulator-x")
+    aimed = Live(about(spec, "p.onnx", PERIOD, target_size=3), Aim(spec))
+    looks = SnapshotReader(os.dup(aimed.snapshot.fd))
+    fly(loop, shown, 1)
+    fly(loop, aimed, 1)
+    frames = reader.read(), looks.read()
+    assert frames[0] is not None
+    assert frames[1] is not None
+    assert np.isnan(frames[0]["distance"])
+    far = np.linalg.norm(Kinematics(spec).tip_position(loop.arm.state.q) - loop.inputs.target)
+    assert frames[1]["distance"] == pytest.approx(far)
+    loop.phase = Phase.STOP
+    fly(loop, aimed, 12)
+    frame = looks.read()
+    assert frame is not None
+    assert np.isnan(frame["distance"])
+    shown.close()
+    aimed.close()
 
 
 def test_a_fault_is_told_once_and_the_end_with_its_verdict() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import struct
+from dataclasses import replace
+from pathlib import Path
 from xml.dom import minidom
 
 import numpy as np
@@ -8,10 +11,13 @@ import pytest
 
 from calibration.load import Loaded
 from calibration.log import make_log
+from calibration.report.clip import RATE, SECONDS, SIZE, SLOWER, clip, tips_apart
 from calibration.report.page import page
 from calibration.report.story import story
+from calibration.report.write import NO_CLIP, write
 from robot_runtime.calibrated.file import Calibration, Number, Row
 from robot_runtime.calibrated.identity import Identity
+from robot_runtime.flight.clip import ClipError
 from robot_runtime.spec import load_arm
 
 SPEC = load_arm("xl330-pendulum")
@@ -20,7 +26,7 @@ SPEC = load_arm("xl330-pendulum")
 def calibration(*, accepted: bool) -> Calibration:
     rows = (
         Row("rollouts", "block 5", 0.2, 0.6, passed=True, note="fine"),
-        Row("command", "block 5", 0.4, 0.05, passed=accepted, note="worst <pendulum>"),
+        Row("command", "block 5", 0.02 if accepted else 0.4, 0.05, passed=accepted, note="worst <pendulum>"),
     )
     return Calibration(
         identity=Identity.of_spec(SPEC, name="mine & only"),
@@ -52,14 +58,53 @@ def loaded() -> list[Loaded]:
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_page_says_the_verdict_and_stands_alone(accepted: bool, loaded: list[Loaded]) -> None:
-    html = page(story(calibration(accepted=accepted), loaded, SPEC, threads=1))
+    html = page(story(calibration(accepted=accepted), loaded, SPEC, threads=1), "no clip: no <graphics>")
     assert ("<b>accepted</b>" in html) == accepted
     assert ("record more motion of that joint" in html) != accepted
     assert "mine &amp; only" in html
+    assert "no &lt;graphics&gt;" in html
     assert "<script" not in html
     assert not re.findall(r"(?:src|href)=['\"]?http", html)
     for svg in re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL):
         minidom.parseString(svg)
+
+
+def test_what_is_accepted_can_still_get_better(loaded: list[Loaded]) -> None:
+    shown = calibration(accepted=True)
+    assert "<p class='soft'>nothing</p>" in page(story(shown, loaded, SPEC, threads=1), "").split("</div>")[0]
+    rows = (replace(shown.acceptance[0], value=0.55), *shown.acceptance[1:])
+    numbers = {**shown.physics, "delay": replace(shown.physics["delay"], seen=False)}
+    html = page(story(replace(shown, acceptance=rows, physics=numbers), loaded, SPEC, threads=1), "")
+    assert "rollouts: 0.55 is near its bound 0.6; record longer" in html
+    assert "not told apart: delay" in html
+
+
+def test_the_clip_shows_the_arm_beside_both_simulators(loaded: list[Loaded]) -> None:
+    shown = story(calibration(accepted=True), loaded, SPEC, threads=1)
+    nominal, calibrated = tips_apart(shown)
+    assert nominal != calibrated
+    try:
+        rendered = clip(shown)
+    except ClipError as error:
+        pytest.skip(str(error))
+    assert len(rendered) < 2_000_000
+    assert rendered[16:24] == struct.pack(">II", 2 * SIZE[0], SIZE[1])
+    assert 50 < rendered.count(b"fcTL") <= SECONDS * SLOWER * RATE
+    assert "data:image/png" in page(shown, rendered)
+
+
+def test_without_graphics_the_page_is_written_and_says_why(
+    loaded: list[Loaded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "disabled")
+    told: list[str] = []
+    write(tmp_path / "a.html", calibration(accepted=True), loaded, SPEC, threads=1, tell=told.append)
+    assert told
+    assert told[0].startswith("no clip")
+    assert "no clip" in (tmp_path / "a.html").read_text()
+    write(tmp_path / "b.html", calibration(accepted=True), loaded, SPEC, threads=1, moving=False, tell=told.append)
+    assert len(told) == 1
+    assert NO_CLIP in (tmp_path / "b.html").read_text()
 
 
 def test_what_is_drawn_is_the_held_out_side(loaded: list[Loaded]) -> None:

@@ -82,6 +82,22 @@ def test_a_narrow_terminal_gets_a_narrow_picture(snapshot: Snapshot) -> None:
     assert "position" in after
 
 
+def test_the_distance_from_the_target_is_shown_where_there_is_one(snapshot: Snapshot) -> None:
+    picture = Picture(ABOUT)
+    for shown in (drawn(snapshot, picture), plain(snapshot, picture)):
+        assert "tip" not in shown
+    snapshot.row["distance"][0] = 0.0018
+    for shown in (drawn(snapshot, picture), plain(snapshot, picture)):
+        assert "tip 1.8 mm from the target" in shown
+
+
+def plain(snapshot: Snapshot, picture: Picture) -> str:
+    snapshot.publish()
+    frame = SnapshotReader(snapshot.fd).read()
+    assert frame is not None
+    return picture.line(frame)
+
+
 def test_what_never_flew_is_no_picture_of_an_arm(snapshot: Snapshot) -> None:
     snapshot.row["phase"][0], snapshot.row["cycle"][0] = Phase.ENDED, 0
     snapshot.row["verdict"][0] = b"not started: torque is on"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import resource
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,21 @@ import numpy as np
 import pytest
 
 from robot_runtime import port_or_twin
+from robot_runtime.arm import Kinematics
 from robot_runtime.bus import Bus
 from robot_runtime.cli import run
 from robot_runtime.flight.reader import read_flight
-from robot_runtime.policy import PolicyFileError
+from robot_runtime.flight.recorder import Level
+from robot_runtime.flight.summary import tip_distance
+from robot_runtime.flying import Phase
+from robot_runtime.policy import PolicyFileError, Term, contract_to_json
+from robot_runtime.policy.contract import Target
 from robot_runtime.realtime import Settings
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import load_arm
 from sim.twin import LockstepPort, Twin
 from tests.robot_runtime.cli.conftest import Desk, Ended
-from tests.robot_runtime.flights import swing
+from tests.robot_runtime.flights import swing, swing_contract
 from tests.robot_runtime.policy.networks import linear
 
 ARM = "xl330-pendulum"
@@ -120,6 +127,52 @@ def test_a_whole_flight_for_people(desk: Desk, pendulum: Pendulum, policy: str) 
     assert "checks passed" in ended.out
     assert "completed: 0.5 s" in ended.out
     assert "robot-report there/xl330-pendulum_" in ended.out
+
+
+def aiming(folder: Path) -> str:
+    """A policy that is given places of the tip, and does not look at them."""
+    spec = load_arm(ARM)
+    swings = swing_contract(spec)
+    contract = replace(swings, observation=(Term("target", 3), *swings.observation), target=Target("tip_position", 3))
+    weights = np.zeros((contract.observation_size, contract.action_size))
+    weights[-2] = 1.0
+    return str(linear(folder / "aiming.onnx", weights, metadata={"contract": contract_to_json(contract)}))
+
+
+def test_the_tips_distance_from_its_targets_is_told(desk: Desk, pendulum: Pendulum, tmp_path: Path) -> None:
+    Path("two.csv").write_text("0,0.1,0,0.2\n1.5,0,0.1,0.2\n3,0,0.1,0.2\n")
+    ended = desk.run(run.main, "--policy", aiming(tmp_path), "--target", "two.csv", "--json")
+    last = lines(ended)[-1]
+    assert ended.code == 0
+    assert [t["target"] for t in last["targets"]] == [[0.1, 0.0, 0.2], [0.0, 0.1, 0.2]]
+    assert [t["seconds"] for t in last["targets"]] == pytest.approx([1.5, 1.5], abs=0.011)
+    flight = read_flight(Path(last["recording"]))
+    tip, ends = Kinematics(load_arm(ARM)).tip_position, np.flatnonzero(np.diff(flight["target"], axis=0).any(axis=1))
+    far = math.dist(tip(flight["q"][ends[0] + 1]), (0.1, 0.0, 0.2))
+    assert last["targets"][0]["distance"] == pytest.approx(far)
+    told = tip_distance(flight)
+    assert told is not None
+    assert np.nanmin(np.abs(told - far)) < 0.01
+    assert np.isnan(told[flight["phase"] != Phase.RUN]).all()
+    assert [e.level for e in flight.events if e.name in ("target", "targets-ended")] == [Level.INFO] * 3
+    ended = desk.run(
+        run.main, "--policy", aiming(tmp_path), "--target", "0.1,0,0.2", "--duration", "0.2", "--no-record"
+    )
+    assert "mm from its target" in ended.out
+
+
+def test_a_disk_that_takes_nothing_is_told_before_anything_moves(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, before[1]))
+    try:
+        ended = desk.run(run.main, "--policy", policy, "--duration", "0.5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ended.code == 16
+    assert "flights/xl330-pendulum_" in ended.err
+    assert "no larger than 5 MB here" in ended.err
+    assert "ulimit -f unlimited" in ended.err
+    assert pendulum.torque() == 0
 
 
 def test_readonly_sends_nothing(desk: Desk, pendulum: Pendulum, policy: str) -> None:

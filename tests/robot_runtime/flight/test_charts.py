@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from robot_runtime.flight.charts import Frame, Line, histogram, lines, micro, path, raster, ticks
+from robot_runtime.flight.charts import WIDTH, Frame, Line, histogram, lines, micro, path, raster, ticks
 
 
 def heights(d: str) -> list[float]:
@@ -43,6 +43,17 @@ def test_charts_are_well_formed_whatever_they_show() -> None:
         ET.fromstring(histogram("read", values * 1e-4, [("p99", 1e-4)]))
         ET.fromstring(raster("why", time, [("jerk", values > 2)]))
     ET.fromstring(lines("empty", "", np.zeros(0), []))
+
+
+def test_times_have_their_unit_and_the_last_one_is_not_cut_off() -> None:
+    time = np.linspace(0.0, 10.0, 101)
+    for drawn, width in (
+        (lines("q", "rad", time, [Line("q", time, "measured")]), WIDTH),
+        (raster("why", time, [("jerk", time > 5)]), 900),
+    ):
+        x, anchor, text = re.findall(r'class="tick" x="([\d.]+)"[^>]* text-anchor="(\w+)">([^<]* s)<', drawn)[-1]
+        assert text == "10 s"
+        assert float(x) + (0.5 * 5.2 * len(text) if anchor == "middle" else 0.0) <= width
 
 
 def test_limits_that_are_far_away_are_told_but_not_drawn() -> None:

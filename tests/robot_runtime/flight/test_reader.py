@@ -103,3 +103,12 @@ def test_other_readers_read_it_too(whole: Path) -> None:
         assert first.data[:4] == CDR
         count = len(flight.layout.joints)
         assert np.frombuffer(first.data, "<f8", count, 4).tobytes() == flight["q"][0].tobytes()
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"joints": ', b'"joints"; '), (b'"modes": [', b'"modes":  7')])
+def test_a_flight_that_misdescribes_itself_is_an_error(whole: Path, tmp_path: Path, old: bytes, new: bytes) -> None:
+    data = whole.read_bytes()
+    assert data.count(old) > 0
+    (tmp_path / "a.mcap").write_bytes(data.replace(old, new))
+    with pytest.raises(FlightError, match=r"a\.mcap: what it says of itself is damaged"):
+        read_flight(tmp_path / "a.mcap")

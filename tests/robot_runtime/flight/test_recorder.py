@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robot_runtime.flight.errors import NoRoomError
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
 from robot_runtime.flight.ring import RecorderStatus
@@ -223,6 +224,21 @@ def test_a_disk_that_fills_up_is_told_while_there_is_room(tmp_path: Path) -> Non
     assert not flight.truncated
     assert len(flight) == 2
     assert "nearly full" in flight.events[-1].text
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "make room on that disk"), (errno.EDQUOT, "make room on that disk"), (errno.EFBIG, "ulimit -f")],
+)
+def test_no_room_to_begin_says_where_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("robot_runtime.flight.recorder.os.open", full)
+    with pytest.raises(NoRoomError, match=f"a.mcap: the recording cannot begin: .*{words}"):
+        Recorder(tmp_path / "a.mcap", SMALL)
 
 
 def test_a_full_disk_is_told_and_what_is_there_stays_readable(tmp_path: Path) -> None:

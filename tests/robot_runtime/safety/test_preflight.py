@@ -430,6 +430,15 @@ def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "--record" in check.advice
 
 
+def test_a_file_may_be_as_large_as_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (2_000_000, 2_000_000))
+    assert room(Recording(tmp_path, 1e6, 2)).ok
+    check = room(Recording(tmp_path, 1e6, 2.1))
+    assert check.ok is False
+    assert "2.0 MB" in check.found
+    assert "ulimit -f" in check.advice
+
+
 def test_everything_in_one_table_and_as_data(tmp_path: Path) -> None:
     here = rig()
     arm, checks = preflight(
@@ -451,3 +460,21 @@ def test_everything_in_one_table_and_as_data(tmp_path: Path) -> None:
     assert "koch-v1.1" in text
     data = json.loads(json.dumps(as_data(checks)))
     assert {"name": "latency timer", "ok": True, "found": "1 ms", "wanted": "1 ms", "advice": ""} in data
+
+
+def test_replies_that_come_late_are_waited_for_and_the_rate_that_leaves_is_said(tmp_path: Path) -> None:
+    """A busy computer behind a hub: at 200 Hz there is no time to wait, and the row says which rate has it."""
+    gap = tmp_path / "late.toml"
+    gap.write_text("[bus]\nextra_delay = 0.0005\nframe = 0.001\nreply_jitter = 0.002\n")
+    here = rig("xl330-pendulum", gap=str(gap))
+    arm = Arm.open(here.spec, here.port)
+    usual = arm.bus.host_margin
+    checks = {c.name: c for c in check_at_rest(arm, PERIOD)}
+    assert arm.bus.host_margin > usual
+    assert checks["replies"].ok is None
+    assert "later than the wire needs" in checks["replies"].found
+    assert checks["bus"].ok is False
+    rate = float(checks["bus"].advice.partition("at most ")[2].partition(" Hz")[0])
+    assert 100 <= rate < 200
+    slow = Arm.open(here.spec, here.port)
+    assert all(c.ok is not False for c in check_at_rest(slow, 0.01))

@@ -1,0 +1,54 @@
+"""What robot-run and robot-calibrate record say alike: checks before a flight, its verdict after."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from robot_runtime.cli.common import Screen
+from robot_runtime.cli.telling import show_checks, tell_verdict
+from robot_runtime.safety import faults
+from robot_runtime.safety.fault_kind import Ending, Fault
+from robot_runtime.safety.preflight import Check
+from robot_runtime.verdict import Verdict
+
+CHECKS = [
+    Check("voltage", ok=True, found="12.0 V"),
+    Check("real time", ok=None, found="memory: not locked", advice="add a line"),
+]
+
+
+def test_notes_are_shown_where_all_else_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    show_checks(CHECKS, Screen(), briefly=True)
+    assert capsys.readouterr().out == "preflight: 1 checks passed\n  real time: memory: not locked. add a line\n"
+    show_checks(CHECKS, Screen(), briefly=False)
+    assert "12.0 V" in capsys.readouterr().out
+
+
+def test_machines_get_every_check(capsys: pytest.CaptureFixture[str]) -> None:
+    show_checks(CHECKS, Screen(as_json=True), briefly=True)
+    assert [c["ok"] for c in json.loads(capsys.readouterr().out)["preflight"]] == [True, None]
+
+
+def test_that_no_more_targets_came_is_a_good_end(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_verdict(Verdict(Ending.COMPLETED, "no more targets", seconds=7.5), Screen())
+    tell_verdict(Verdict(Ending.COMPLETED, "completed: 7.5 s", seconds=7.5), Screen())
+    tell_verdict(Verdict(Ending.COMPLETED, "nothing stands against a flight"), Screen())
+    assert capsys.readouterr().out.splitlines() == [
+        "completed: no more targets",
+        "completed: 7.5 s",
+        "nothing stands against a flight",
+    ]
+
+
+def test_a_verdict_with_its_outcome_its_targets_and_what_else_was_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    hot = Fault(faults.TARGETS_ENDED, (), 0.0, 1.0, "no more targets")
+    figures = {"targets": [{"distance": 0.0018}]}
+    tell_verdict(Verdict(Ending.SERVO, "joint1 is hot", "lowered", (hot,), 1.0, figures), Screen())
+    assert capsys.readouterr().out.splitlines() == [
+        "joint1 is hot",
+        "the arm: lowered",
+        "the tip ended 1.8 mm from its target",
+        "also: no more targets",
+    ]
