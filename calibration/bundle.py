@@ -25,9 +25,11 @@ from calibration.errors import CalibrationError
 from calibration.map_graph import IR_VERSION, Graph
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.calibrated.file import Calibration, MapFile
-from robot_runtime.calibrated.maps import QUANTITIES
+from robot_runtime.calibrated.maps import NOW, QUANTITIES
 from robot_runtime.policy.contract import Action, Contract
+from robot_runtime.policy.errors import PolicyFileError
 from robot_runtime.policy.load import Policy, load_policy
+from robot_runtime.policy.network import OnnxFile
 from robot_runtime.spec import ArmSpec
 
 Floats = npt.NDArray[np.float64]
@@ -43,6 +45,7 @@ class BundleError(CalibrationError):
 
     Example scenarios:
         - The calibration has no observation map, or no map for the joints that the policy drives.
+        - The calibration was refined for another policy.
         - The action adds up from step to step (position_delta, velocity), which needs a memory.
     """
 
@@ -75,6 +78,11 @@ def bundle(
     driven = set(policy.contract.action.joints)
     if lacking := sorted(({*seen, *driven} - set(sense.joints)) | (driven - set(drive.joints))):
         raise BundleError(f"{calibration_path}: its maps lack {', '.join(lacking)}, which the policy sees or drives")
+    if calibration.refined is not None and calibration.refined.policy != policy.digest:
+        raise BundleError(
+            f"{calibration_path} was refined for policy {calibration.refined.policy[:12]}, and this is policy "
+            f"{policy.digest[:12]}; give the calibration that robot-calibrate fit wrote, or refine that one for it"
+        )
     own = onnx.load(str(policy_path))
     model, replaced = _merged(own, policy, sense, drive, kind)
     facts = {"policy": policy.digest, "calibration": calibration.digest, "kind": kind, "replaced": replaced}
@@ -82,8 +90,22 @@ def bundle(
     told = {p.key: p.value for p in own.metadata_props} | {METADATA_KEY: json.dumps(facts)}
     helper.set_model_props(model, told)
     onnx.checker.check_model(model)
-    out.write_bytes(model.SerializeToString(deterministic=True))
-    return Bundled(out, _same_weights(own, out), tuple(replaced))
+    part = out.with_name(f"{out.name}.part")
+    try:
+        part.write_bytes(model.SerializeToString(deterministic=True))
+        weights = _same_weights(own, part)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    return Bundled(out, weights, tuple(replaced))
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether this file was written by `bundle`."""
+    try:
+        return METADATA_KEY in OnnxFile(path).metadata
+    except PolicyFileError:
+        return False
 
 
 def _kind(contract: Contract, spec: ArmSpec) -> str:
@@ -180,7 +202,7 @@ def _drive(graph: Graph, policy: Policy, sense: MapFile, drive: MapFile, kind: s
     wanted = _wanted(graph, action, said, sense, kind)
     graph.node("Identity", wanted, out="wanted")
     count, joints = len(sense.joints), len(drive.joints)
-    size = (sum(map(len, drive.taps.values())) + 2) * joints
+    size = (sum(map(len, drive.taps.values())) + len(NOW)) * joints
     keep, by_policy, by_sense = np.ones(size), np.zeros((size, len(action.joints))), np.zeros((size, 2 * count))
     start = 0
     for quantity, taps in drive.taps.items():  # the newest tap comes first, all joints beside one another
@@ -234,14 +256,13 @@ def _same_weights(own: onnx.ModelProto, path: Path) -> dict[str, str]:
     """Digests of the policy's initialisers, once those of the written file were found to be the same.
 
     Raises:
-        BundleError: one differs; the file is removed.
+        BundleError: one differs.
     """
     written = {tensor.name: tensor for tensor in onnx.load(str(path)).graph.initializer}
     digests = {}
     for tensor in own.graph.initializer:
         before, after = (numpy_helper.to_array(t) for t in (tensor, written[POLICY + tensor.name]))
         if before.dtype != after.dtype or before.shape != after.shape or before.tobytes() != after.tobytes():
-            path.unlink()
-            raise BundleError(f"{path} was not written: the policy's weights '{tensor.name}' came out differently")
+            raise BundleError(f"nothing was written: the policy's weights '{tensor.name}' came out differently")
         digests[tensor.name] = hashlib.sha256(after.tobytes()).hexdigest()
     return digests

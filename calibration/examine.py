@@ -28,6 +28,10 @@ STUCK = 0.01
 """rad of range within which a joint stands still."""
 PUSHED = 2.0
 """Times its nominal dry friction that a torque must have reached for a joint that stands still to count as stuck."""
+BLOCK, TURNED = 0.1, 0.005
+"""s over which angles and speed registers are compared, and rad (rms) that a joint must turn in that time."""
+SPEED = (0.5, 2.0)
+"""Times what the angles say: a register outside is in another unit. Real ones were at 0.95 to 1.06."""
 SURE = 0.15
 """By how much better another joint's command must explain a motion to say that two are swapped."""
 
@@ -105,9 +109,31 @@ def _reasons(log: Log, rig: Rig) -> list[str]:
         return [reason]
     found = [f.problem for f in follow(log) if f.problem]
     found += [law.problem for law in check_law(log, rig.laws) if law.problem]
+    found += _speeds(log)
     stuck = _stuck(log, rig)
     found += stuck.values()
     return found + [p.problem for p in pushed(log, rig) if p.problem and p.joint not in stuck]
+
+
+def _speeds(log: Log) -> list[str]:
+    """Joints whose speed register does not speak of their angles."""
+    reach = max(1, min(round(BLOCK / float(np.median(np.diff(log.time)))), len(log) // 100))
+    found = []
+    for i, joint in enumerate(log.joints):
+        good = log.valid[:, i] & np.isfinite(log.dq[:, i])
+        dq, rows = np.where(good, log.dq[:, i], 0.0), np.arange(0, len(log), reach)
+        turned = np.concatenate([[0.0], np.cumsum(np.diff(log.time) * (dq[1:] + dq[:-1]) / 2)])
+        whole = np.diff(np.cumsum(~good)[rows]) == 0
+        by_angle, by_speed = np.diff(log.q[rows, i])[whole], np.diff(turned[rows])[whole]
+        size = by_angle @ by_angle
+        if len(by_angle) < 20 or max(size, by_speed @ by_speed) < len(by_angle) * TURNED**2:
+            continue
+        factor = float(by_angle @ by_speed / max(size, 1e-12))
+        if not SPEED[0] < factor < SPEED[1]:
+            found.append(
+                f"{joint}: its speed is {factor:.2g} times what its angles say: unit or sign of speed, angle or time?"
+            )
+    return found
 
 
 def _stuck(log: Log, rig: Rig) -> dict[str, str]:

@@ -9,10 +9,9 @@ import csv
 import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -61,6 +60,49 @@ class LogError(ValueError):
     """A log, or its mapping, that cannot be used; says what, where and why."""
 
 
+_WORDS = {"": math.nan, "none": math.nan, "null": math.nan, "true": 1.0, "false": 0.0}
+"""What loggers write for nothing, and for flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A log as it stands in its file."""
+
+    path: Path
+    columns: Mapping[str, Sequence[object]]
+    where: Sequence[str]  # of each row, for messages
+    top: Mapping[str, object]  # what the file says besides its rows
+    findings: tuple[str, ...] = ()
+
+    def numbers(self, name: str) -> Floats:
+        """A column; nan where nothing was measured.
+
+        Raises:
+            LogError: something in it is neither a number nor empty.
+        """
+        return np.array([self._number(name, row, value) for row, value in enumerate(self.columns[name])])
+
+    def gain(self, name: str) -> float:
+        """A number that the file says once, for all rows. Raises LogError."""
+        value = self.top.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            keys = f"it has {', '.join(self.top) or 'none'}" if value is None else f"it is {value!r:.40}"
+            raise LogError(f"{self.path}: no number under the key '{name}', which the mapping's gains name; {keys}")
+        return float(value)
+
+    def _number(self, name: str, row: int, value: object) -> float:
+        if isinstance(value, str) and (word := value.strip().lower()) in _WORDS:
+            return _WORDS[word]
+        try:
+            number = math.nan if value is None else float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise LogError(
+                f"{self.path}: {self.where[row]}: column {name}: {value!r:.40} is no number (write 0.5, not 0,5; leave "
+                "empty what was not measured)"
+            ) from error
+        return math.nan if math.isinf(number) else number
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """Where a quantity stands, and how it becomes SI in the joint's sense."""
@@ -70,9 +112,9 @@ class Column:
     offset: float  # added after scaling
     wrap: float  # above half of it values are negative; 0: never
 
-    def read(self, table: Mapping[str, Floats]) -> Floats:
-        """The values."""
-        values = table[self.name]
+    def read(self, table: Table) -> Floats:
+        """The values. Raises LogError where one is no number."""
+        values = table.numbers(self.name)
         if self.wrap:
             values = np.where(values >= self.wrap / 2, values - self.wrap, values)
         return values * self.scale + self.offset
@@ -102,12 +144,12 @@ def load_mapping(path: str | Path) -> ColumnMap:
         text = path.read_text(encoding="utf-8")
         file = TomlTable(path, tomllib.loads(text), TomlLines(text))
         return _mapping(file)
-    except OSError as error:
-        raise LogError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LogError(f"{path}: not valid TOML: {error}") from error
     except (TomlValueError, ArmSpecError) as error:
         raise LogError(str(error)) from error
+    except OSError as error:
+        raise LogError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LogError(f"{path}: not valid TOML: {error}") from error
 
 
 def _mapping(file: TomlTable) -> ColumnMap:
@@ -129,7 +171,7 @@ def _mapping(file: TomlTable) -> ColumnMap:
         for key in table.keys():  # noqa: SIM118
             if key == "gains":
                 gain = table.table(key)
-                gains[name] = {g: gain.get(g, (str, int, float), "a key of the file, or a number") for g in gain.keys()}  # noqa: SIM118
+                gains[name] = {g: _gain(gain, g, joint) for g in gain.keys()}  # noqa: SIM118
             elif key in QUANTITIES:
                 kind = QUANTITIES[key] or COMMANDS.get(joint.mode, "")
                 if not kind:
@@ -140,11 +182,22 @@ def _mapping(file: TomlTable) -> ColumnMap:
         for needed in ("q", "command"):
             if needed not in columns:
                 raise table.error(needed, "missing: no calibration without it")
+        if shared := [key for key in columns if key != "q" and columns[key].name == columns["q"].name]:
+            raise table.error(shared[0], f"column '{columns['q'].name}' is q's already")
         joints[name] = columns
+    if not joints:
+        raise tables.error("", f"names no joint; {spec.path} has {', '.join(spec.joint_names)}")
     notes = file.table("notes", {})
     said = {key: notes.text(key) for key in notes.keys()}  # noqa: SIM118
     file.finish()
     return ColumnMap(file.file, spec, rows, time, joints, gains, said)
+
+
+def _gain(table: TomlTable, register: str, joint: JointSpec) -> str | float:
+    if register not in joint.servo.registers:
+        raise table.error(register, f"no register of {joint.servo.name}")
+    value = table.get(register, (str, int, float), "a key of the file, or a number")
+    return value if isinstance(value, str) else table.number(register, "ticks")
 
 
 def _column(table: TomlTable, kind: str, joint: JointSpec | None) -> Column:
@@ -153,9 +206,10 @@ def _column(table: TomlTable, kind: str, joint: JointSpec | None) -> Column:
     scale = _scale(table, kind, unit, joint)
     table.default("sign", 1)
     sign = table.integer("sign", -1, 1)
-    column = Column(
-        name, scale * sign, table.number("offset", "in SI units", 0.0), table.number("wrap", "", 0.0, most=2**32)
-    )
+    if sign == 0:
+        raise table.error("sign", "expected -1 or 1, found 0")
+    wrap = table.positive("wrap", "as the column counts", most=2**32) if "wrap" in table.keys() else 0.0  # noqa: SIM118
+    column = Column(name, scale * sign, table.number("offset", "in SI units", 0.0), wrap)
     table.finish()
     return column
 
@@ -182,17 +236,19 @@ def read_log(path: str | Path, mapping: ColumnMap) -> Log:
     """
     path = Path(path)
     try:
-        table, top = _csv(path) if path.suffix.lower() == ".csv" else _json(path, mapping.rows)
+        table = _csv(path) if path.suffix.lower() == ".csv" else _json(path, mapping.rows)
     except OSError as error:
         raise LogError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except UnicodeDecodeError as error:
+        raise LogError(f"{path}: not a text in UTF-8: {error}") from error
+    except LogError:
+        raise
+    except (csv.Error, ValueError, RecursionError) as error:
         raise LogError(f"{path}: not a table of numbers: {error}") from error
     wanted = {c.name for columns in mapping.joints.values() for c in columns.values()} | {mapping.time.name}
-    if missing := sorted(wanted - set(table)):
-        raise LogError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table)}")
-    time = mapping.time.read(table)
-    if len(time) < 2:
-        raise LogError(f"{path}: {len(time)} samples are no log")
+    if missing := sorted(wanted - set(table.columns)):
+        raise LogError(f"{path}: no column {', '.join(missing)}; it has {', '.join(table.columns) or 'none'}")
+    time = _clock(table, mapping.time)
     names = tuple(mapping.joints)
     specs = [mapping.spec.joints[mapping.spec.joint_names.index(n)] for n in names]
     columns: dict[str, Floats] = {}
@@ -203,7 +259,7 @@ def read_log(path: str | Path, mapping: ColumnMap) -> Log:
                 [mapping.joints[n][key].read(table) if key in mapping.joints[n] else nothing for n in names], axis=1
             )
     q, command = columns.pop("q"), columns.pop("command")
-    return make_log(
+    log = make_log(
         path.stem,
         names,
         [s.mode for s in specs],
@@ -211,38 +267,70 @@ def read_log(path: str | Path, mapping: ColumnMap) -> Log:
         q,
         command,
         gains=tuple(
-            {k: float(top[v] if isinstance(v, str) else v) for k, v in mapping.gains.get(n, {}).items()} for n in names
+            {k: table.gain(v) if isinstance(v, str) else v for k, v in mapping.gains.get(n, {}).items()} for n in names
         ),
         source=str(path),
-        notes={key: str(top.get(name, "")) for key, name in mapping.notes.items()},
-        **columns,  # type: ignore[arg-type]
+        notes={key: str(table.top.get(name, "")) for key, name in mapping.notes.items()},
+        findings=table.findings,
+        **columns,
     )
+    timed = np.isfinite(time)
+    if timed.all():
+        return log
+    nothing = np.zeros((int(timed.sum()), len(names)), dtype=bool)
+    return log.cut(np.flatnonzero(timed)).without(nothing, f"{int((~timed).sum())} samples without a time left out")
 
 
-def _csv(path: Path) -> tuple[dict[str, Floats], dict[str, Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+def _clock(table: Table, column: Column) -> Floats:
+    """When the samples were taken; some may say nothing."""
+    time = column.read(table)
+    known = time[np.isfinite(time)]
+    if len(known) < 2:
+        raise LogError(f"{table.path}: {len(known)} samples with a time ('{column.name}') are no log")
+    back = int((np.diff(known) <= 0).sum())
+    if back > len(known) / 2:
+        raise LogError(
+            f"{table.path}: the time in column '{column.name}' does not ascend in {back} of {len(known) - 1} steps: is "
+            "it the clock?"
+        )
+    return time
+
+
+def _csv(path: Path) -> Table:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # some programs begin a file with a mark of its encoding
+        reader = csv.reader(file)
+        header = [name.strip() for name in next(reader, [])]
+        rows = [(f"line {reader.line_num}", row) for row in reader if row]
     if not rows:
-        return {}, {}
-    return {key: np.array([_number(row[key]) for row in rows]) for key in rows[0] if key is not None}, {}
+        raise LogError(f"{path}: empty: a line of column names, then a line a sample")
+    if len(header) == 1 and (mark := next((m for m in ";\t" if m in header[0]), "")):
+        raise LogError(f"{path}: its columns are apart by {mark!r}; write commas between columns and points in numbers")
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise LogError(f"{path}: column {twice[0]} is there {header.count(twice[0])} times; which one is meant?")
+    for line, row in rows:
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise LogError(
+                f"{path}: {line}: {len(row)} values, and {len(header)} columns have names: decimal commas? write points"
+            )
+    torn = len(rows[-1][1]) < len(header)
+    whole = rows[: len(rows) - torn]
+    columns = {name: [row[k] if k < len(row) else None for _, row in whole] for k, name in enumerate(header)}
+    findings = ("the last line breaks off and is left out",) if torn else ()
+    return Table(path, columns, [line for line, _ in whole], {}, findings)
 
 
-def _json(path: Path, at: str) -> tuple[dict[str, Floats], dict[str, Any]]:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    rows = data[at] if at else data
-    keys = rows[0].keys() if rows else ()
-    numbers = {key: np.array([_number(row.get(key)) for row in rows]) for key in keys}
-    return numbers, data if isinstance(data, dict) else {}
-
-
-def _number(value: object) -> float:
-    """A number, or nan for anything else: a column that is not asked for may be text."""
-    if isinstance(value, bool | int | float):
-        return float(value)
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return math.nan
+def _json(path: Path, at: str) -> Table:
+    data = json.loads(path.read_text(encoding="utf-8-sig"))
+    top = data if isinstance(data, dict) else {}
+    if at and at not in top:
+        raise LogError(f"{path}: no key '{at}', where the mapping's rows are; it has {', '.join(top) or 'none'}")
+    rows = top[at] if at else data
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        where = f"under '{at}' is" if at else "it is"
+        raise LogError(f"{path}: {where} no list of samples, each a table; the mapping says in 'rows' where they are")
+    keys = dict.fromkeys(key for row in rows for key in row)
+    where_rows = [f"sample {k}" for k in range(1, len(rows) + 1)]
+    return Table(path, {key: [row.get(key) for row in rows] for key in keys}, where_rows, top)
 
 
 def flight_log(path: Path, spec: ArmSpec) -> Log:
@@ -257,7 +345,7 @@ def flight_log(path: Path, spec: ArmSpec) -> Log:
         raise LogError(str(error)) from error
     if flight.layout.joints != spec.joint_names:
         raise LogError(
-            f"{path}: a flight of {', '.join(flight.layout.joints)}; {spec.path} has {', '.join(spec.joint_names)}"
+            f"{path}: a flight of {', '.join(flight.layout.joints)}; {spec.name} has {', '.join(spec.joint_names)}"
         )
     if not len(flight):
         raise LogError(

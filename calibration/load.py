@@ -18,7 +18,7 @@ from calibration.ingest import ColumnMap, LogError, flight_log, read_log
 from calibration.log import Flags, Log
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.flight.reader import FlightError, read_flight
-from robot_runtime.spec import ArmSpec, load_arm
+from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
 
 _EXTRACTED: list[TemporaryDirectory[str]] = []
 """Arms that came out of flights: their MJCF is read again and again, until the program ends."""
@@ -61,10 +61,24 @@ def load(
         LogError, FlightError, OSError: a file cannot be used.
         UnfinishedRecordingError: parts of a recording are missing.
     """
+    if mapping is not None and mapping.spec.digest != spec.digest:
+        raise LogError(f"{mapping.path} is for the arm {mapping.spec.path}, --arm says {spec.path}: give one of them")
     found = [_load(file, spec, mapping) for path in paths for file in _files(path, partial=partial)]
     if not found:
-        raise LogError("no log to fit; give flights, a recording's folder, or CSV or JSON with --mapping")
+        raise _nothing(paths)
+    first: dict[str, Path | None] = {}
+    for one in found:
+        if one.digest and one.digest in first:
+            raise LogError(
+                f"{one.file}: the same log as {first[one.digest]}; what is held out would be fitted to as well"
+            )
+        first[one.digest] = one.file
     return found
+
+
+def _nothing(paths: Sequence[Path]) -> LogError:
+    where = ", ".join(map(str, paths))
+    return LogError(f"{where}: no whole segment; give flights, a recording's folder, or CSV or JSON with --mapping")
 
 
 def _files(path: Path, *, partial: bool) -> list[Path]:
@@ -79,7 +93,7 @@ def _files(path: Path, *, partial: bool) -> list[Path]:
     try:
         data = json.loads(index.read_text(encoding="utf-8"))
         missing, flights = list(data["missing"]), [path / str(f["file"]) for f in data["flights"] if f["whole"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LogError(f"{index}: damaged: {error}") from error
     if missing and not partial:
         raise UnfinishedRecordingError(
@@ -131,10 +145,18 @@ def arm_of(paths: Sequence[Path], mapping: ColumnMap | None = None) -> ArmSpec:
     """
     if mapping is not None:
         return mapping.spec
-    file = _files(paths[0], partial=True)[0]
+    files = [file for path in paths for file in _files(path, partial=True)]
+    if not files:
+        raise _nothing(paths)
+    file = files[0]
     if file.suffix.lower() != ".mcap":
         raise LogError(f"{file}: not a flight; a CSV or JSON log needs --mapping FILE, which says what its columns are")
     folder = TemporaryDirectory(prefix="arm-")
     _EXTRACTED.append(folder)
-    read_flight(file).extract(Path(folder.name))
-    return load_arm(Path(folder.name) / "arm")
+    flight = read_flight(file)
+    flight.extract(Path(folder.name))
+    try:
+        return load_arm(Path(folder.name) / "arm")
+    except ArmSpecError as error:
+        why = "; ".join(flight.damage) or "nobody put it in, or another version did"
+        raise LogError(f"{file}: the arm that it carries cannot be used ({why}); name it with --arm") from error

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.cli.outputs import require_free
 from robot_runtime.cli.common import Screen
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Write it, and show what was checked."""
-    from calibration.bundle import bundle  # noqa: PLC0415 (a page of help needs no networks)
+    from calibration.bundle import bundle, is_bundle  # noqa: PLC0415 (a page of help needs no networks)
     from robot_runtime.policy.load import arm_named  # noqa: PLC0415
     from robot_runtime.spec import load_arm  # noqa: PLC0415
 
+    require_free("--out", arguments.out, (arguments.policy, arguments.calibration, arguments.contract), is_bundle)
     spec = load_arm(arguments.arm or arm_named(arguments.policy, arguments.contract))
     made = bundle(arguments.policy, arguments.calibration, arguments.out, spec, arguments.contract)
     screen.result({"bundle": str(made.path), "weights": made.weights, "replaced": list(made.replaced)})

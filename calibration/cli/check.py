@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration.cli.fit import add_logs, loaded_logs
+from calibration.cli.outputs import threads
 from robot_runtime.cli.common import Screen
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
     add_logs(parser)
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="for the simulations (2)")
+    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="for the simulations (2)")
     parser.set_defaults(run=run)
 
 

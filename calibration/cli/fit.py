@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration.cli.outputs import is_calibration, is_page, require_free, threads
 from robot_runtime.cli.common import Screen
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--out", type=Path, default=Path("arm.cal"), metavar="FILE", help="what to write (arm.cal)")
     parser.add_argument("--name", default="", help="what you call this very arm; servos carry no serial number")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there, too (HTML)")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="for the simulations (2)")
+    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="for the simulations (2)")
     parser.set_defaults(run=run)
 
 
@@ -65,6 +66,10 @@ def loaded_logs(arguments: argparse.Namespace) -> tuple[Any, Any]:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Fit, say what was found, write it."""
+    inputs = (*arguments.logs, arguments.mapping)
+    require_free("--out", arguments.out, inputs, is_calibration)
+    if arguments.report:
+        require_free("--report", arguments.report, (*inputs, arguments.out), is_page)
     import torch  # noqa: PLC0415
 
     from calibration.acceptance import advice  # noqa: PLC0415
@@ -84,10 +89,9 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     _say(result, screen)
     what_to_do = advice(written.acceptance)
     if arguments.report:
-        from calibration.report.page import page  # noqa: PLC0415
-        from calibration.report.story import story  # noqa: PLC0415
+        from calibration.report.write import write  # noqa: PLC0415
 
-        arguments.report.write_text(page(story(written, loaded, spec, arguments.threads)), encoding="utf-8")
+        write(arguments.report, written, loaded, spec, threads=arguments.threads, tell=screen.aside)
     took = time.monotonic() - begin
     if written.accepted:
         screen.say(f"\naccepted: {arguments.out} ({written.digest[:12]}), after {took:.0f} s")

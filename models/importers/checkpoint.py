@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.errors import CheckpointError, ExportError, NotProvenError
+from models.errors import DAMAGED, CheckpointError, ExportError, NotProvenError, PolicyImportError
 from models.export import Exported, export_policy
 from models.importers.file_kinds import is_sb3, require_checkpoint
 from models.importers.rsl_rl import RslRlPolicy, read_rsl_rl
@@ -33,18 +33,14 @@ def import_policy(
         NotProvenError: the trainer's library is not installed, and `unproven` was not asked for.
         ExportError: contract and network do not fit, or the ONNX computes something else (ExportParityError).
     """
-    policy: Sb3Policy | RslRlPolicy
     require_checkpoint(checkpoint)
-    if is_sb3(checkpoint):
-        if activation is not None:
-            raise CheckpointError(f"{checkpoint}: a model of Stable-Baselines3 says its own activation function")
-        policy = read_sb3(checkpoint, vecnormalize, raw=raw_observations)
-    else:
-        if vecnormalize is not None:
-            raise CheckpointError(
-                f"{checkpoint}: no model of Stable-Baselines3, so there was no VecNormalize around it"
-            )
-        policy = read_rsl_rl(checkpoint, activation, contract.action_size)
+    try:
+        policy = _read(checkpoint, contract, vecnormalize, activation, raw=raw_observations)
+    except PolicyImportError:
+        raise
+    except DAMAGED as error:
+        raise CheckpointError(f"{checkpoint}: damaged, or not as its trainer saves it: {error}") from error
+    _require_finite(policy, checkpoint)
     _require_sizes(policy, contract, checkpoint)
     try:
         reference = policy.reference()
@@ -54,6 +50,25 @@ def import_policy(
         reference = None
     provenance = {**policy.provenance, "proven_equal": reference is not None}
     return export_policy(policy.module, contract, out, provenance=provenance, reference=reference)
+
+
+def _read(
+    checkpoint: Path, contract: Contract, vecnormalize: Path | None, activation: str | None, *, raw: bool
+) -> Sb3Policy | RslRlPolicy:
+    if is_sb3(checkpoint):
+        if activation is not None:
+            raise CheckpointError(f"{checkpoint}: a model of Stable-Baselines3 says its own activation function")
+        return read_sb3(checkpoint, vecnormalize, raw=raw)
+    if vecnormalize is not None:
+        raise CheckpointError(f"{checkpoint}: no model of Stable-Baselines3, so there was no VecNormalize around it")
+    return read_rsl_rl(checkpoint, activation, contract.action_size)
+
+
+def _require_finite(policy: Sb3Policy | RslRlPolicy, path: Path) -> None:
+    """An ONNX that says NaN would equal its trainer's library, and be of no use."""
+    for name, weight in policy.module.named_parameters():
+        if not weight.isfinite().all():
+            raise CheckpointError(f"{path}: weights that are no finite numbers ({name}): its training has diverged")
 
 
 def _require_sizes(policy: Sb3Policy | RslRlPolicy, contract: Contract, path: Path) -> None:

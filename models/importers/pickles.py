@@ -50,8 +50,9 @@ def read_pickle(content: bytes, what: str) -> Any:
         return _Reader(io.BytesIO(content), what).load()
     except CheckpointError:
         raise
-    except (pickle.UnpicklingError, *DAMAGED) as error:
-        raise CheckpointError(f"{what}: not a pickle that can be read: {error}") from error
+    except (pickle.UnpicklingError, MemoryError, OverflowError, *DAMAGED) as error:  # sizes are as the file says
+        reason = str(error) or type(error).__name__
+        raise CheckpointError(f"{what}: not a pickle that can be read: {reason}") from error
 
 
 class _Reader(pickle.Unpickler):

@@ -24,16 +24,17 @@ _FORCE = ", or fly with --force if you know better"
 
 
 def checks_of(
-    calibration: Calibration, period: float, *, adapter: str = "", force: bool = False
+    calibration: Calibration, period: float, *, adapter: str = "", force: bool = False, policy: str | None = None
 ) -> Callable[[Arm], Iterable[Check]]:
     """For the preflight: the rows of this calibration on a bus of this period (s).
 
-    `adapter`: serial number of the USB adapter. `force`: what would refuse the flight only warns.
+    `adapter`: serial number of the USB adapter. `force`: what would refuse the flight only warns. `policy`: digest of
+    the one that is about to fly; None: whatever flies, it is no policy.
     """
 
     def rows(arm: Arm) -> Iterator[Check]:
         found = Identity.of_arm(arm, adapter=adapter)
-        wrong = [*_belongs(calibration, found), *_accepted(calibration)]
+        wrong = [*_belongs(calibration, found), *_accepted(calibration), *_refined(calibration, policy)]
         for name, what, wanted, advice in wrong:
             if force:
                 yield Check(name, ok=None, found=f"{what} (--force)", wanted=wanted, advice=advice)
@@ -49,7 +50,9 @@ def checks_of(
 
 def _title(calibration: Calibration) -> str:
     name = calibration.identity.name or calibration.identity.spec
-    return f"{name}, {calibration.created}, {', '.join(calibration.maps) or 'no maps'}, {calibration.digest[:12]}"
+    maps = ", ".join(calibration.maps) or "no maps"
+    refined = ", refined" if calibration.refined is not None else ""
+    return f"{name}, {calibration.created}, {maps}{refined}, {calibration.digest[:12]}"
 
 
 def _belongs(calibration: Calibration, found: Identity) -> Iterator[tuple[str, str, str, str]]:
@@ -61,7 +64,7 @@ def _belongs(calibration: Calibration, found: Identity) -> Iterator[tuple[str, s
 
 
 def _accepted(calibration: Calibration) -> Iterator[tuple[str, str, str, str]]:
-    if calibration.accepted:
+    if calibration.accepted and calibration.acceptance and all(r.passed for r in calibration.acceptance):
         return
     failed = [f"{r.name} ({r.split}) {r.value:.3g}" for r in calibration.acceptance if not r.passed]
     bounds = [f"{r.name} {r.bound:.3g}" for r in calibration.acceptance if not r.passed]
@@ -70,6 +73,18 @@ def _accepted(calibration: Calibration) -> Iterator[tuple[str, str, str, str]]:
         f"held back: {'; '.join(failed) or ('its verdict' if calibration.acceptance else 'it was never judged')}",
         "; ".join(bounds) or "an acceptance table",
         "see its report for what would make it better",
+    )
+
+
+def _refined(calibration: Calibration, policy: str | None) -> Iterator[tuple[str, str, str, str]]:
+    """Maps that learnt around one policy know nothing of another."""
+    if calibration.refined is None or calibration.refined.policy == policy:
+        return
+    yield (
+        "calibration: policy",
+        "no policy" if policy is None else f"policy {policy[:12]}",
+        f"policy {calibration.refined.policy[:12]}, which it was refined for",
+        "fly with the calibration that robot-calibrate fit wrote, or refine that one for this policy",
     )
 
 

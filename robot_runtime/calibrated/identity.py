@@ -15,6 +15,7 @@ from serial.tools import list_ports
 
 from robot_runtime.arm import Arm
 from robot_runtime.spec import ArmSpec, JointSpec
+from robot_runtime.typed_json import record
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,8 @@ class Identity:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_json` gave. Raises KeyError or TypeError when something is missing."""
-        joints = tuple(JointIdentity(**joint) for joint in data["joints"])
-        return cls(**{**data, "joints": joints})
+        """What `as_json` gave. Raises TypeError when something is missing, or of another type."""
+        return record(cls, dict(data))
 
     def differences(self, found: Identity) -> Iterator[tuple[str, str, str]]:
         """In what another identity differs so that a calibration does not hold: what, as found, as calibrated."""

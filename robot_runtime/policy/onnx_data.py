@@ -34,21 +34,30 @@ def files_of(path: Path) -> list[Path]:
         PolicyFileError: it cannot be read, is no ONNX, or names a data file that is missing or elsewhere.
     """
     try:
-        model = memoryview(path.read_bytes())
-        if not any(_CHILDREN["model"].get(number) == "graph" for number, _ in _fields(model)):
-            raise IndexError  # an empty file, for one
-        locations = sorted(set(_locations(model, "model")))
+        named = locations(path.read_bytes())
     except OSError as error:
         raise PolicyFileError(f"{path}: cannot be read: {error.strerror}") from error
-    except (IndexError, UnicodeDecodeError) as error:
+    except (IndexError, UnicodeDecodeError, RecursionError) as error:
         raise PolicyFileError(f"{path}: not an ONNX network; export one (other formats are never opened)") from error
-    data = [path.parent / location for location in locations]
-    for file, location in zip(data, locations, strict=True):
+    data = [path.parent / location for location in named]
+    for file, location in zip(data, named, strict=True):
         if Path(location).is_absolute() or ".." in Path(location).parts:
             raise PolicyFileError(f"{path}: its weights are said to be in '{location}', outside its own folder")
         if not file.is_file():
             raise PolicyFileError(f"{path}: its weights are in '{location}', which is not beside it; copy both files")
     return [path, *data]
+
+
+def locations(onnx: bytes) -> list[str]:
+    """Names of the files in which this network keeps weights; empty: all are in it.
+
+    Raises:
+        IndexError, UnicodeDecodeError, RecursionError: it is no ONNX network.
+    """
+    model = memoryview(onnx)
+    if not any(_CHILDREN["model"].get(number) == "graph" for number, _ in _fields(model)):
+        raise IndexError  # an empty file, for one
+    return sorted(set(_locations(model, "model")))
 
 
 def digest_of(files: list[Path]) -> str:

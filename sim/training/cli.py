@@ -32,6 +32,11 @@ from sim.worlds.walker2d import FAMILY
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _TRIAL_SEED = 2_000_000
+_SEED, _EPISODES, _TARGETS = 1, 1000, 50
+"""By default."""
+_LARGEST_SEED = 2**63 - 1
+_OF_TRAINING, _OF_TRIALS = ("resume", "out", "body", "steps"), ("episodes", "gap", "targets", "video")
+"""Options that say nothing to the other one."""
 
 _EXAMPLES = """\
 examples:
@@ -58,27 +63,42 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--task", choices=TASKS, help="what to learn")
     add("--arm", metavar="NAME|PATH", help="an arm that ships, or a path to an arm.toml (default: the task's own)")
-    add("--body", choices=tuple(FAMILY), default="base", help="of walker2d (default: base)")
+    add("--body", choices=tuple(FAMILY), help="of walker2d (default: base)")
     add("--randomise", action="store_true", help="every episode is another arm: masses, friction, delay, noise, gains")
-    add("--steps", type=int, metavar="N", help="steps of all simulations together (default: the task's own)")
-    add("--seed", type=int, default=1, metavar="N", help="the same seed gives the same policy (default: 1)")
+    add("--steps", type=_count, metavar="N", help="steps of all simulations together (default: the task's own)")
+    add("--seed", type=_seed, metavar="N", help="the same seed gives the same policy (default: 1)")
     add("--out", type=Path, metavar="DIR", help="where checkpoints and policy go (default: runs/TASK-ARM-SEED)")
     add("--resume", type=Path, metavar="DIR", help="go on with the training in that folder")
-    add("--threads", type=int, default=2, metavar="N", help="threads of the physics (default: 2)")
+    add("--threads", type=_count, default=2, metavar="N", help="threads of the physics (default: 2)")
     add("--evaluate", type=Path, metavar="ONNX", help="try a policy instead of training one")
-    add("--episodes", type=int, default=1000, metavar="N", help="of --evaluate (default: 1000)")
+    add("--episodes", type=_count, metavar="N", help="of --evaluate (default: 1000)")
     add("--gap", metavar="NAME|FILE", help="with --evaluate: fly it on the twin too, with this gap (none, mild, ...)")
-    add("--targets", type=int, default=50, metavar="N", help="of the flight with --gap (default: 50)")
+    add("--targets", type=_count, metavar="N", help="of the flight with --gap (default: 50)")
     add("--video", type=Path, metavar="GIF", help="with --evaluate: a short film")
     add("--json", action="store_true", help="print the result as one line of JSON")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
+def _count(text: str) -> int:
+    """A number of things, for argparse."""
+    if not text.isdecimal() or not 0 < int(text) < _LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    """A seed, for argparse."""
+    if not text.isdecimal() or int(text) > _LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to {_LARGEST_SEED}")
+    return int(text)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(argv)
     try:
+        _check(options)
         return _evaluate(options) if options.evaluate else _train(options)
     except (ExportError, ArmError, BusError) as error:
         return _complain(options, error, FAILED)
@@ -86,6 +106,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(options, error, USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what would be left aside in silence, or would cost something that is there."""
+    idle, what = (_OF_TRAINING, "training") if options.evaluate else (_OF_TRIALS, "--evaluate")
+    if said := [name for name in idle if getattr(options, name) is not None]:
+        raise ValueError(f"--{said[0]} is for {what}: leave it out")
+    if (video := options.video) is not None:
+        if video.suffix.lower() != ".gif" or not video.parent.is_dir():
+            raise ValueError(f"--video {video}: give a name that ends in .gif, in a folder that is there")
+    elif options.task is not None and options.body is not None and options.task in DEFAULT_ARM:
+        raise ValueError(f"--body is of walker2d; {options.task} has an --arm")
+    elif options.task is not None and options.arm is not None and options.task not in DEFAULT_ARM:
+        raise ValueError(f"--arm is of {', '.join(DEFAULT_ARM)}; {options.task} has a --body")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -115,41 +149,58 @@ def _train(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> tuple[Run, Path]:
     if options.resume is not None:
-        run, _ = checkpoint.load(options.resume / LAST)
+        run, learner = checkpoint.load(options.resume / LAST)
+        wanted = {"task": options.task, "arm": options.arm, "body": options.body, "seed": options.seed}
+        wanted |= {"randomise": options.randomise or None}
+        for name, value in wanted.items():
+            if value not in (None, getattr(run, name)):
+                raise ValueError(f"{options.resume} was begun with --{name} {getattr(run, name)}: leave --{name} out")
+        if options.out not in (None, options.resume):
+            raise ValueError("--resume goes on in the folder that it names: leave --out out")
+        done = learner.get("steps")
+        if options.steps is not None and isinstance(done, int) and options.steps < done:
+            raise ValueError(f"{options.resume} has done {done:,} steps already: --steps says how many in all")
         return replace(run, steps=options.steps or run.steps), options.resume
     if options.task is None:
         raise ValueError("say what to learn with --task, what to go on with by --resume, or what to try by --evaluate")
     settings = SETTINGS[options.task]
     arm = None if options.task not in DEFAULT_ARM else options.arm or DEFAULT_ARM[options.task]
-    name = options.body if arm is None else load_arm(arm).name
-    folder = options.out or Path("runs") / f"{options.task}-{name}-{options.seed}"
+    body, seed = options.body or "base", _SEED if options.seed is None else options.seed
+    name = body if arm is None else load_arm(arm).name
+    folder = options.out or Path("runs") / f"{options.task}-{name}-{seed}"
     if (folder / LAST).exists():
         raise ValueError(f"{folder} holds a training already; go on with it by --resume {folder}, or say another --out")
     steps = options.steps or settings.steps
-    return Run(options.task, arm, options.body, options.randomise, steps, options.seed, settings), folder
+    return Run(options.task, arm, body, options.randomise, steps, seed, settings), folder
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     contract = contract_of(options.evaluate)
-    name = options.task or contract.provenance.get("task", "")
-    arm = options.arm or contract.arm or None
-    seeds = np.random.SeedSequence([_TRIAL_SEED, options.seed]).generate_state(options.episodes).tolist()
+    learnt = contract.provenance.get("task")
+    if options.task is not None and learnt not in (None, options.task):
+        raise ValueError(f"{options.evaluate} has learnt {learnt}, not {options.task}: leave --task out")
+    name, arm = options.task or learnt, options.arm or contract.arm or None
+    if not name:
+        raise ValueError(f"{options.evaluate} does not say what it has learnt: say so by --task")
+    seed, episodes = _SEED if options.seed is None else options.seed, options.episodes or _EPISODES
+    targets = options.targets or _TARGETS
+    seeds = np.random.SeedSequence([_TRIAL_SEED, seed]).generate_state(episodes).tolist()
     task = make_task(str(name), seeds, arm=arm, randomise=options.randomise, trial=True, threads=options.threads)
     require_same(contract, task, options.evaluate)
     facts: dict[str, Any] = {"policy": str(options.evaluate)}
     facts |= {"simulation": asdict(evaluate(task, onnx_policy(options.evaluate, task)))}
     if options.gap is not None and isinstance(task, ArmTask):
         gap = None if options.gap == "none" else options.gap
-        facts["twin"] = asdict(fly(options.evaluate, task, gap, options.targets, options.seed))
+        facts["twin"] = asdict(fly(options.evaluate, task, gap, targets, seed))
     if options.video is not None:
-        one = make_task(str(name), [options.seed], arm=arm, randomise=options.randomise, trial=True)
+        one = make_task(str(name), [seed], arm=arm, randomise=options.randomise, trial=True)
         record(one, onnx_policy(options.evaluate, one), options.video, episodes=5)
     if options.json:
         print(json.dumps(facts))
     else:
-        _tell(facts["simulation"], f"{options.episodes} episodes in the physics of its training")
+        _tell(facts["simulation"], f"{episodes} episodes in the physics of its training")
         if "twin" in facts:
-            _tell(facts["twin"], f"{options.targets} targets in one flight on the twin, gap {options.gap}")
+            _tell(facts["twin"], f"{targets} targets in one flight on the twin, gap {options.gap}")
     return FINE
 
 
@@ -162,12 +213,15 @@ def _tell(result: dict[str, Any], what: str) -> None:
             print(f"  {key:13} {value['mean']:.4g}   95 %: {value['low']:.4g} to {value['high']:.4g}")
         elif isinstance(value, float):
             print(f"  {key:13} {value:.4g}")
+        elif isinstance(value, tuple) and value:
+            print(f"  {key:13} {'; '.join(value)}")
 
 
 def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
     if options.debug:
         raise error
-    print(f"robot-train: {error}", file=sys.stderr)
+    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+    print(f"robot-train: {text}", file=sys.stderr)
     return code
 
 

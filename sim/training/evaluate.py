@@ -97,7 +97,7 @@ def contract_of(path: Path) -> Contract:
     text = OnnxFile(path).metadata.get(METADATA_KEY)
     if text is None:
         raise PolicyMismatchError(f"{path}: it carries no contract; robot-import makes one of a foreign policy")
-    return contract_from_json(text)
+    return contract_from_json(text, str(path))
 
 
 def require_same(contract: Contract, task: Task, path: Path) -> None:
@@ -111,7 +111,19 @@ def require_same(contract: Contract, task: Task, path: Path) -> None:
     for part in ("observation", "action", "rate"):
         has, offers = getattr(contract, part), getattr(task.contract, part)
         if has != offers:
-            raise PolicyMismatchError(f"{path}: its {part} is {has}; task {task.name} offers {offers}")
+            has, offers = (_told(one, part) for one in (contract, task.contract))
+            how = (
+                f"is {has}; task {task.name} offers {offers}" if has != offers else "has other joints, scales or limits"
+            )
+            raise PolicyMismatchError(f"{path}: its {part} {how}: another task or arm, or trained by another version?")
+
+
+def _told(contract: Contract, part: str) -> str:
+    """A part of a contract in a few words."""
+    if part == "observation":
+        return contract.observation_sum
+    action = contract.action
+    return f"{action.meaning} of {', '.join(action.joints)}" if part == "action" else f"{contract.rate:g} Hz"
 
 
 def mean(values: Floats) -> Figure:

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from sim.tasks import Task, make_task
 from sim.tasks.arm_task import ArmTask
 from sim.training import checkpoint
 from sim.training.asked_to_stop import asked_to_stop
-from sim.training.checkpoint import Run
+from sim.training.checkpoint import CheckpointError, Run
 from sim.training.evaluate import Result, evaluate
 from sim.training.learner import Learner
 from sim.training.progress import Reporter
@@ -52,11 +53,10 @@ def train(run: Run, folder: Path, console: Console, *, resume: bool = False, thr
     folder.mkdir(parents=True, exist_ok=True)
     state = checkpoint.load(folder / LAST)[1] if resume else None
     # A resumed training meets new episodes, not those that it began with.
-    learner = Learner(_task(run, threads, int(state["steps"]) if state else 0), run.settings, run.seed, run.steps)
+    learner = Learner(_task(run, threads, _begun(state, folder / LAST)), run.settings, run.seed, run.steps)
     best = -math.inf
     if state is not None:
-        best = float(state.pop("best"))
-        learner.restore(state)
+        best = _restored(learner, state, folder / LAST)
     began, saved = time.perf_counter(), time.perf_counter()
     with Reporter(console, run.steps, folder / "log") as reporter, asked_to_stop() as stop:
         while learner.steps < run.steps and not stop:
@@ -72,6 +72,25 @@ def train(run: Run, folder: Path, console: Console, *, resume: bool = False, thr
     seconds = time.perf_counter() - began
     result, exported = finish(run, learner, folder, threads)
     return Trained(folder, learner.steps, seconds, learner.steps >= run.steps, exported, result)
+
+
+def _begun(state: dict[str, Any] | None, path: Path) -> int:
+    """Steps that were done before."""
+    steps = 0 if state is None else state.get("steps")
+    if not isinstance(steps, int) or steps < 0:
+        raise CheckpointError(f"{path}: it does not say how many steps were done")
+    return steps
+
+
+def _restored(learner: Learner, state: dict[str, Any], path: Path) -> float:
+    """Take up the learning where it was; returns the best mean return so far."""
+    try:
+        best = float(state.pop("best"))
+        learner.restore(state)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        why = f"it has no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split()[:20])
+        raise CheckpointError(f"{path}: it does not fit the training that it says it is of: {why}") from error
+    return best
 
 
 def finish(run: Run, learner: Learner, folder: Path, threads: int) -> tuple[Result, Exported | None]:

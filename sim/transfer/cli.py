@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StudyError, CheckpointError, NetworksFileError, NoRayError, OSError) as error:
         if options.debug:
             raise
-        print(f"robot-transfer: {error}", file=sys.stderr)
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+        print(f"robot-transfer: {text}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED

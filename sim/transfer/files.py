@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sim.training.checkpoint import CheckpointError
+from sim.training.checkpoint import CheckpointError, read
 
 FORMAT = 1
 
@@ -30,11 +29,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
         CheckpointError: it is there and cannot be used.
     """
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a file of this program: {error}") from error
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path}: not a file of this program: it holds no table")
     return facts
 
 
@@ -52,21 +53,27 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         CheckpointError: it is there and cannot be used.
     """
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        if state["format"] != FORMAT:
-            raise CheckpointError(f"{path}: format {state['format']}; this version reads {FORMAT}")
+        state = read(path)
     except FileNotFoundError:
         return None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of a study; delete it to begin anew: {error}") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; delete it to begin this run anew") from error
+    if state.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {state.get('format')}; this version reads {FORMAT}")
     return state
 
 
-def same_run(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def same_run(written: object, wanted: Mapping[str, Any]) -> bool:
     """Whether two definitions are of one run; a setting that only one of them knows is no difference."""
+    if not isinstance(written, Mapping):
+        return False
     a, b = (dict(_plain(x)) for x in (written, wanted))
-    settings_a, settings_b = a.pop("settings"), b.pop("settings")
-    return a == b and all(settings_a[key] == settings_b[key] for key in settings_a.keys() & settings_b.keys())
+    settings_a, settings_b = a.pop("settings", None), b.pop("settings")
+    return (
+        isinstance(settings_a, dict)
+        and a == b
+        and all(settings_a[key] == settings_b[key] for key in settings_a.keys() & settings_b.keys())
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.training.checkpoint import CheckpointError
 from sim.transfer.files import read_json
 from sim.transfer.run import RESULT
 from sim.transfer.study import SOURCE, Study
@@ -22,6 +23,7 @@ GOOD = 0.9
 """Of what learning from scratch reaches in the end."""
 EARLY = 0.1
 """Of the steps that learning from scratch takes."""
+_ROW = ("id", "strategy", "target", "seed", "steps", "seconds", "std", "frozen_tensors_unchanged", "maps_off_is_base")
 _T = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """Student's t for 95 %, by degrees of freedom."""
 
@@ -59,16 +61,26 @@ def _told(value: float) -> str:
 
 def read_results(folder: Path, study: Study) -> list[Result]:
     """Of all runs that are finished, in the study's order."""
-    found = (read_json(folder / RUNS / cell.id / RESULT) for cell in study.cells())
-    return [result for result in found if result is not None]
+    files = (folder / RUNS / cell.id / RESULT for cell in study.cells())
+    return [result for file in files if (result := _read(file)) is not None]
+
+
+def _read(file: Path) -> Result | None:
+    result = read_json(file)
+    if result is None:
+        return None
+    curve = result.get("curve")
+    whole = isinstance(curve, dict) and all(isinstance(curve.get(key), list) for key in _CURVE)
+    if not whole or any(key not in result for key in (*_ROW, "definition", *TRIALS[:2])):
+        raise CheckpointError(f"{file}: not the result of a run; move it away, and the run is done again")
+    return result
 
 
 def write_tables(folder: Path, results: Sequence[Result]) -> None:
     """`results.csv`: a row a run; `curves.csv`: a row a point of a learning curve."""
     rows = []
     for result in results:
-        row = {key: result[key] for key in ("id", "strategy", "target", "seed", "steps", "seconds", "std")}
-        row |= {key: result[key] for key in ("frozen_tensors_unchanged", "maps_off_is_base")}
+        row = {key: result[key] for key in _ROW}
         for trial in TRIALS:
             facts = result.get(trial, {})
             row |= {f"{trial}_{key}": facts.get(key) for key in ("mean", "sd", "length", "success", "error")}

@@ -93,7 +93,7 @@ def run_cells(cells: Sequence[Cell], root: Path, pool: Pool, display: Display) -
 
 def _has_result(cell: Cell, root: Path) -> bool:
     result = read_json(root / cell.id / RESULT)
-    if result is not None and not same_run(result["definition"], cell.definition):
+    if result is not None and not same_run(result.get("definition"), cell.definition):
         raise CheckpointError(
             f"{root / cell.id} holds the result of another study; give another --out, or move it away"
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from robot_runtime.typed_json import record
 from sim.training.settings import SETTINGS, Settings
 from sim.transfer.noise import Noise
 from sim.transfer.strategies import STRATEGIES, Strategy, StrategyError, combined
@@ -17,6 +20,7 @@ SHIPPED = Path(__file__).resolve().parent / "studies"
 SOURCE = "source"
 """Strategy and target of the runs that make the base policies."""
 _TOP = {"name", "task", "seeds", "episodes", "settings", "source", "targets", "strategies", "curricula", "about"}
+_COUNTS = ("simulations", "horizon", "hidden", "epochs", "minibatches")
 _STRATEGY = {"parts", "steps", "noise", "only"}
 _CURRICULUM = {"parts", "steps", "noise", "through"}
 
@@ -141,7 +145,7 @@ def load_study(name_or_path: str) -> Study:
     except (FileNotFoundError, IsADirectoryError) as error:
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise StudyError(f"{name_or_path}: neither a study that ships ({known}) nor a file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StudyError(f"{path}: not valid TOML: {error}") from error
     try:
         return _study(path, data)
@@ -156,35 +160,77 @@ def load_study(name_or_path: str) -> Study:
 def _study(path: Path, data: dict[str, Any]) -> Study:
     _known(data, _TOP, "the study")
     task = data["task"]
-    source = dict(data["source"])
-    steps = source.pop("steps")
+    source = dict(_table(data, "source"))
+    steps = _whole(source.pop("steps"), 1, "steps of the source")
     check_target(task, SOURCE, source)
-    targets = {name: dict(table) for name, table in data["targets"].items()}
+    targets = {name: dict(_table(data["targets"], name)) for name in _table(data, "targets")}
     for name, table in targets.items():
+        _require_name(name, "a target")
         check_target(task, name, table)
-    settings = replace(SETTINGS[task], **_settings(data.get("settings", {})))
+    for kind in ("strategies", "curricula"):
+        for label in _table(data, kind) if kind in data else ():
+            _table(data[kind], label)
+    settings = _settings(SETTINGS[task], data.get("settings", {}))
     strategies = {label: {"parts": [label], "steps": 0, **table} for label, table in data["strategies"].items()}
-    curricula = {label: {"parts": ["residual-maps"], **table} for label, table in data.get("curricula", {}).items()}
+    curricula = {
+        label: {"parts": ["residual-maps"], "steps": 0, **table} for label, table in data.get("curricula", {}).items()
+    }
+    for label, table in curricula.items():
+        if not table.get("through"):
+            raise ValueError(f"'{label}': say through which targets")
     for label, table in (*strategies.items(), *curricula.items()):
         _check_strategy(label, table, len(settings.hidden) + 1)
         for name in (*table.get("only", ()), *table.get("through", ())):
             if name not in targets:
                 raise ValueError(f"'{label}': no target '{name}'; there are {', '.join(targets)}")
-    seeds = tuple(data["seeds"])
-    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds) or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds are different whole numbers from 0 on, not {list(seeds)}")
+    seeds = data["seeds"]
+    whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
+    if not whole or not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds are different whole numbers from 0 on, not {seeds}")
     if SOURCE in targets or SOURCE in strategies:
         raise ValueError(f"'{SOURCE}' is the name of what the base policies come from; call it otherwise")
     name, about = str(data.get("name", path.stem)), str(data.get("about", ""))
-    episodes = int(data.get("episodes", 100))
-    return Study(name, about, task, seeds, episodes, settings, source, steps, targets, strategies, curricula)
+    _require_name(name, "the study")
+    episodes = _whole(data.get("episodes", 100), 1, "episodes")
+    study = Study(name, about, task, tuple(seeds), episodes, settings, source, steps, targets, strategies, curricula)
+    ids = [cell.id for cell in study.cells()]
+    if twice := [found for found in ids if ids.count(found) > 1]:
+        raise ValueError(f"two runs would be called '{twice[0]}', and share a folder; call a strategy otherwise")
+    return study
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A table of the file."""
+    value = data[key]
+    if not isinstance(value, dict):
+        raise TypeError(f"'{key}' is a table, not {value!r}")
+    return value
+
+
+def _whole(value: object, least: int, what: str) -> int:
+    """A whole number."""
+    if type(value) is not int or value < least:
+        raise ValueError(f"{what}: a whole number from {least} on, not {value!r}")
+    return value
+
+
+def _require_name(name: str, whose: str) -> None:
+    """Names become folders."""
+    if not re.fullmatch(r"\w[\w.+-]*", name):
+        raise ValueError(f"'{name}' is no name for {whose}: letters, digits, and _ . + - behind the first")
 
 
 def _check_strategy(label: str, table: Mapping[str, Any], layers: int) -> None:
+    for key in ("parts", "only", "through", "noise"):
+        if not isinstance(table.get(key, []), list):
+            raise TypeError(f"'{label}': {key} is a list, not {table[key]!r}")
+    _whole(table["steps"], 0, f"steps of '{label}'")
     parts = combined(table["parts"], _options(table), layers)
     if any(part.trains for part in parts) and not table.get("steps"):
         raise ValueError(f"'{label}' trains: say for how many steps")
     if "noise" in table:
+        if len(table["noise"]) != 2:
+            raise ValueError(f"'{label}': noise is [at first, in the end], not {table['noise']}")
         Noise(*table["noise"])
 
 
@@ -192,9 +238,15 @@ def _options(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in _STRATEGY | _CURRICULUM}
 
 
-def _settings(table: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(usual: Settings, table: Mapping[str, Any]) -> Settings:
     _known(table, {f.name for f in fields(Settings)}, "[settings]")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    found = record(Settings, {**asdict(usual), **table}, "settings")
+    for name, value in asdict(found).items():
+        for number in value if isinstance(value, tuple) else (value,):
+            low = 1 if isinstance(number, int) and name in _COUNTS else 0
+            if isinstance(number, int | float) and not low <= number < math.inf:
+                raise ValueError(f"settings.{name} is {value!r}: {low} or more, and finite")
+    return found
 
 
 def _known(table: Mapping[str, Any], known: set[str], where: str) -> None:

@@ -17,6 +17,7 @@ from onnx import numpy_helper
 from calibration.bundle import POLICY, BundleError, bundle
 from calibration.cli.calibrate import main
 from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.maps import NOW
 from robot_runtime.calibrated.network import MapNetwork
 from robot_runtime.policy import Action, Contract, Term, contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
@@ -83,12 +84,12 @@ def test_it_computes_what_the_three_compute_in_a_row(name: str, tmp_path: Path) 
     kind = next(k for k in given.maps if k != "observation")
     drive_file = given.maps[kind]
     sense = MapNetwork("observation", sense_file, PERIOD, ages=("command",))
-    drive = MapNetwork(kind, drive_file, PERIOD, now=("volts", "extra"))
+    drive = MapNetwork(kind, drive_file, PERIOD, now=NOW)
     session = onnxruntime.InferenceSession(str(made.path))
     random = np.random.default_rng(4)
     for _ in range(5):
         histories = [random.normal(0.0, 0.4, n._given.shape).astype(np.float32) for n in (sense, drive)]
-        histories[1][0, -2 * len(drive_file.joints) : -len(drive_file.joints)] = 11.0
+        histories[1][0, -3 * len(drive_file.joints) : -2 * len(drive_file.joints)] = 11.0
         seen = random.normal(0.0, 1.0, policy.contract.observation_size).astype(np.float32)
         outputs = session.run(
             None, {"observation": seen[None], "sense_history": histories[0], "drive_history": histories[1]}
@@ -184,5 +185,7 @@ def test_the_command_lists_the_weights_that_it_compared(tmp_path: Path, capsys: 
     assert main(["bundle", *files, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["weights"].keys() == {t.name for t in onnx.load(str(policy_path)).graph.initializer}
+    assert main(["bundle", *files]) == 0  # over what it wrote before
+    capsys.readouterr()
     assert main(["bundle", *files[:2], "--calibration", str(policy_path), *files[4:]]) == 2
     assert "not a calibration" in capsys.readouterr().err

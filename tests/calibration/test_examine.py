@@ -100,3 +100,20 @@ def test_logs_of_another_arm_are_refused(logs: dict[str, Log], rigs: dict[str, R
     left, right = (Identity.of_spec(rig.world.spec, name=name) for name in ("left", "right"))
     with pytest.raises(RefusedLogError, match="logs of two arms, 'left' and 'right'"):
         examine([loaded(log, rig, left), loaded(log, rig, right)], rig, shortest=5.0)
+
+
+@pytest.mark.parametrize(("joint", "factor"), [(0, -1.0), (1, 60 / (2 * np.pi)), (2, 0.0)])
+def test_a_speed_that_is_not_of_the_angle_is_refused(
+    logs: dict[str, Log], rigs: dict[str, Rig], joint: int, factor: float
+) -> None:
+    rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"]
+    other = replace(log, dq=log.dq * np.where(np.arange(len(log.joints)) == joint, factor, 1.0))
+    with pytest.raises(RefusedLogError, match=rf"joint{joint + 1}: its speed is .* times what its angles say"):
+        examine([loaded(other, rig)], rig, shortest=0.0)
+
+
+def test_a_clock_in_another_unit_is_refused(logs: dict[str, Log], rigs: dict[str, Rig]) -> None:
+    rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"]
+    other = replace(log, time=log.time * 1e-3, sent=log.sent * 1e-3)
+    with pytest.raises(RefusedLogError, match="joint2: its speed is 0.00.* times what its angles say"):
+        examine([loaded(other, rig)], rig, shortest=0.0)

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from calibration.ingest import LogError, load_mapping, read_log
+from calibration.load import arm_of, load
+from calibration.log import Log
+from robot_runtime.spec import load_arm
 
 MAPPING = """
 arm = "xl330-pendulum"
@@ -59,3 +62,114 @@ def test_a_log_without_a_column_says_which(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("ms,ticks,pwm\n0,1,2\n5,1,2\n")
     with pytest.raises(LogError, match="no column rpm; it has ms, ticks, pwm"):
         read_log(tmp_path / "log.csv", load_mapping(mapping(tmp_path)))
+
+
+CSV = "ms,ticks,pwm,rpm\n0,2048,885,10\n5,2049,65093,10\n10,2050,0,10\n"
+
+
+def read(folder: Path, content: str | bytes, name: str = "log.csv", rules: str = MAPPING) -> Log:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_log(folder / name, load_mapping(mapping(folder, rules)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (CSV.replace("5,2049,65093,10", '5,2049,65093,"1,5"'), "log.csv: line 3: column rpm: '1,5' is no number"),
+        (CSV.replace("5,2049,65093,10", "5,2049,65093,1,5"), "log.csv: line 3: 5 values, and 4 columns have names"),
+        (CSV.replace("5,2049,65093,10", "5,two,65093,10"), "column ticks: 'two' is no number"),
+        (CSV.replace(",", ";"), "columns are apart by ';'"),
+        (CSV.replace("rpm", "ticks"), "column ticks is there 2 times"),
+        ("", "log.csv: empty"),
+        ("ms,ticks,pwm,rpm\n", "log.csv: empty"),
+        ("ms,ticks,pwm,rpm\n0,1,2,3\n", "1 samples with a time"),
+        ("ms,ticks,pwm,rpm\n10,1,2,3\n5,1,2,3\n0,1,2,3\n", "does not ascend in 2 of 2 steps"),
+        (CSV.encode("utf-16"), "not a text in UTF-8"),
+        ("ms,ticks,pwm,rpm\n0," + "1" * 200_000 + ",2,3\n", "not a table of numbers"),
+    ],
+)
+def test_a_csv_that_is_not_what_it_should_be_says_where(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(LogError, match=message):
+        read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "message"),
+    [
+        ("[1, 2]", "", "it is no list of samples"),
+        ('"text"', "", "it is no list of samples"),
+        ("null", "", "it is no list of samples"),
+        ('[{"ms": 0}, 5]', "", "it is no list of samples"),
+        ('{"other": []}', "entries", "no key 'entries', where the mapping's rows are; it has other"),
+        ('{"entries": {}}', "entries", "under 'entries' is no list of samples"),
+        ("[" * 100_000, "", "not a table of numbers"),
+        ('[{"ms": 0, "ticks": 1' + "0" * 400 + ', "pwm": 0, "rpm": 0}]', "", "1 samples|is no number"),
+        ('[{"ms": 0, "ticks": [1], "pwm": 0, "rpm": 0}, {"ms": 5}]', "", "sample 1: column ticks"),
+    ],
+)
+def test_a_json_that_is_not_what_it_should_be_says_where(tmp_path: Path, content: str, rows: str, message: str) -> None:
+    with pytest.raises(LogError, match=message):
+        read(tmp_path, content, "log.json", f'rows = "{rows}"\n' + MAPPING)
+
+
+def test_what_loggers_do_to_a_csv_is_taken(tmp_path: Path) -> None:
+    plain = read(tmp_path, CSV)
+    for other in (b"\xef\xbb\xbf" + CSV.encode(), CSV.replace(",", " , ").encode(), CSV.replace("\n", "\r\n").encode()):
+        np.testing.assert_array_equal(read(tmp_path, other).q, plain.q)
+    torn = read(tmp_path, CSV + "15,20")
+    assert len(torn) == len(plain)
+    assert torn.findings == ("the last line breaks off and is left out",)
+    flags = read(
+        tmp_path,
+        CSV.replace(",10\n", ",False\n"),
+        rules=MAPPING.replace("dq =", "torque_on =").replace('unit = "rpm", sign = -1', "sign = 1"),
+    )
+    assert not flags.torque_on.any()
+
+
+def test_samples_without_a_time_are_left_out_and_counted(tmp_path: Path) -> None:
+    log = read(tmp_path, CSV.replace("5,2049", ",2049"))
+    np.testing.assert_allclose(log.time, [0.0, 0.010])
+    assert log.findings == ("1 samples without a time left out",)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            'gains = { position_p_gain = "kp" }',
+            "no number under the key 'kp', which the mapping's gains name; it has none",
+        ),
+        ("gains = { position_p_gian = 400 }", "position_p_gian: no register of"),
+        ("gains = { position_p_gain = nan }", "expected a finite number"),
+        ('duty = { column = "ticks", unit = "pwm" }', "column 'ticks' is q's already"),
+        ('duty = { column = "pwm", unit = "pwm", sign = 0 }', "sign: expected -1 or 1, found 0"),
+        ('duty = { column = "pwm", unit = "pwm", wrap = -3 }', "wrap: expected a number above 0"),
+    ],
+)
+def test_a_rule_that_would_mislead_is_refused(tmp_path: Path, rule: str, message: str) -> None:
+    with pytest.raises(LogError, match=message):
+        read(tmp_path, CSV, rules=f"{MAPPING}{rule}\n")
+
+
+def test_a_mapping_without_a_joint_or_of_no_arm_says_so(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match=r"mapping.toml:4: joint: names no joint"):
+        load_mapping(mapping(tmp_path, MAPPING.split("[joint", maxsplit=1)[0] + "[joint]\n"))
+    with pytest.raises(LogError, match="no arm 'nobody'"):
+        load_mapping(mapping(tmp_path, MAPPING.replace("xl330-pendulum", "nobody")))
+
+
+def test_a_log_is_given_once_and_for_the_arm_of_its_mapping(tmp_path: Path) -> None:
+    rules = load_mapping(mapping(tmp_path))
+    (tmp_path / "a.csv").write_text(CSV)
+    (tmp_path / "b.csv").write_text(CSV)
+    with pytest.raises(LogError, match=r"b\.csv: the same log as .*a\.csv"):
+        load([tmp_path / "a.csv", tmp_path / "b.csv"], rules.spec, rules)
+    with pytest.raises(LogError, match=r"mapping.toml is for the arm .*xl330-pendulum.*--arm says .*koch"):
+        load([tmp_path / "a.csv"], load_arm("koch-v1.1"), rules)
+
+
+def test_a_recording_without_a_whole_flight_names_itself(tmp_path: Path) -> None:
+    (tmp_path / "recording.json").write_text('{"missing": [], "flights": []}')
+    with pytest.raises(LogError, match="no whole segment"):
+        arm_of([tmp_path])

@@ -86,3 +86,11 @@ def test_known_classes_are_kept_without_being_run() -> None:
 def test_damaged_or_strange(content: bytes) -> None:
     with pytest.raises(CheckpointError, match="a file"):
         read_pickle(content, "a file")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x8e" + (1 << 40).to_bytes(8, "little") + b"x.", b"\x80\x02]r\xff\xff\xff\x7f."], ids=["text", "memo"]
+)
+def test_sizes_that_no_memory_has_are_damage(content: bytes) -> None:
+    with pytest.raises(CheckpointError, match="a file: not a pickle that can be read"):
+        read_pickle(content, "a file")

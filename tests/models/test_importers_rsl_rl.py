@@ -124,3 +124,23 @@ def test_without_rsl_rl_nothing_is_proven(tmp_path: Path, monkeypatch: pytest.Mo
         import_policy(path, CONTRACT, tmp_path / "policy.onnx", activation="elu")
     exported = import_policy(path, CONTRACT, tmp_path / "policy.onnx", activation="elu", unproven=True)
     assert exported.contract.provenance["proven_equal"] is False
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"mlp.0.weight": torch.zeros(4)}, "damaged, or not as its trainer saves it"),
+        ({"mlp.0.bias": torch.zeros(2, 2)}, "damaged, or not as its trainer saves it"),
+        ({"obs_normalizer._mean": torch.zeros(1, N)}, "damaged, or not as its trainer saves it"),
+        ({3: torch.zeros(1)}, "damaged, or not as its trainer saves it"),
+        ({"mlp.0.bias": torch.full((8,), torch.nan)}, r"no finite numbers \(.*bias\): its training has diverged"),
+    ],
+    ids=["one-dimensional", "bias", "half-a-normaliser", "a-number-for-a-name", "nan"],
+)
+def test_weights_that_are_none_are_refused(tmp_path: Path, changed: dict[Any, Any], what: str) -> None:
+    weights = {"mlp.0.weight": torch.zeros(8, N), "mlp.0.bias": torch.zeros(8)}
+    weights |= {"mlp.2.weight": torch.zeros(3, 8), "mlp.2.bias": torch.zeros(3)}
+    torch.save({"actor_state_dict": weights | changed}, tmp_path / "model_1.pt")
+    with pytest.raises(CheckpointError, match=what):
+        import_policy(tmp_path / "model_1.pt", CONTRACT, tmp_path / "policy.onnx", activation="elu")
+    assert not (tmp_path / "policy.onnx").exists()

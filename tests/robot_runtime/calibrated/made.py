@@ -74,10 +74,10 @@ def nervous(module: Map, scale: float) -> Map:
 
 
 def rows(module: Any, count: int = 4) -> np.ndarray:
-    quantities, now = {ObservationMap: (3, 0), TorqueMap: (2, 2), GoalMap: (3, 2)}[type(module)]
+    quantities, now = {ObservationMap: (3, 0), TorqueMap: (2, 3), GoalMap: (3, 3)}[type(module)]
     found = np.random.default_rng(0).normal(0.0, 0.3, (count, module.joints, quantities * module.taps + now))
     if now:
-        found[:, :, -2] = 12.0
+        found[:, :, -3] = 12.0
     return found
 
 

@@ -115,3 +115,12 @@ def test_maps_that_cannot_run_are_refused_whatever_is_forced(twin: TwinArm, made
     found = list(checks_of(made, 0.004, adapter="FT1", force=True)(twin.arm))
     assert found[-1].ok is False
     assert "--rate 200" in found[-1].found
+
+
+def test_accepted_is_what_its_rows_say(twin: TwinArm, made: Calibration) -> None:
+    failed = tuple(replace(row, passed=False) for row in made.acceptance)
+    (row,) = rows(twin, replace(made, acceptance=failed))
+    assert row.ok is False
+    assert "held back: rollout" in row.found
+    (row,) = rows(twin, replace(made, acceptance=()))
+    assert "it was never judged" in row.found

@@ -49,7 +49,7 @@ def test_a_healthy_arms_maps_change_nothing(name: str) -> None:
     maps, nominal = ResidualMaps(spec, given, PERIOD), NominalMaps(spec)
     everyone = np.ones(len(spec.joints), dtype=bool)
     sent = np.zeros(len(spec.joints))
-    maps.follow(sent, everyone)
+    maps.follow(sent, everyone & ~nominal.carries)
     first = states(spec)[0]
     maps.reset(first, 0.0)
     for k, state in enumerate(states(spec)):
@@ -108,7 +108,7 @@ def test_what_stands_in_the_maps_is_what_torch_computes() -> None:
         maps.command(torques[k], everyone, state, k * PERIOD, values)
         rows.append((state.q[:n].copy(), state.dq[:n].copy(), sent[:n].copy(), dq[:n].copy(), values[:n].copy()))
         sent[:] = torques[k] + 0.01
-        volts = maps._supply.volts[:n].copy()
+        volts, weight = maps._supply.volts[:n].copy(), maps._weight.own[:n].copy()
     measured, register, commands, speeds, values = (np.array(column) for column in zip(*rows, strict=True))
     last = len(run) - 1
     lags = np.arange(10)
@@ -117,7 +117,9 @@ def test_what_stands_in_the_maps_is_what_torch_computes() -> None:
         wanted = sense(torch.tensor(given.reshape(1, -1), dtype=torch.float32)).numpy()[0]
     np.testing.assert_allclose(speeds[-1], wanted[n : 2 * n], atol=1e-5)
     lags = np.array([0, 2, 4, 6, 8, 10, 13, 16, 20, 24])
-    pair = np.concatenate([torques[last - lags, :n].T, speeds[last - lags].T, volts[:, None], np.zeros((n, 1))], axis=1)
+    pair = np.concatenate(
+        [torques[last - lags, :n].T, speeds[last - lags].T, volts[:, None], np.zeros((n, 1)), weight[:, None]], axis=1
+    )
     with torch.no_grad():
         command = drive(torch.tensor(pair.reshape(1, -1), dtype=torch.float32)).numpy()[0, :n]
     np.testing.assert_allclose(values[-1], command, atol=1e-5)
@@ -215,3 +217,45 @@ def test_heavier_links_and_a_payload_add_their_gravity() -> None:
     lift = [(kinematics.tip_position(q + d)[2] - kinematics.tip_position(q - d)[2]) / 2e-5 for d in 1e-5 * np.eye(5)]
     np.testing.assert_allclose(load.torque, 0.1 * 9.81 * np.array(lift), atol=1e-6)
     assert not ExtraWeight(spec, {"delay": Number(0.01, 0.0, 0.02, seen=True)}).any
+
+
+def test_a_joint_that_sticks_comes_loose_where_the_simulators_would() -> None:
+    """Twice the simulator's friction: at rest what pushes beyond the weight is doubled, and no more once it moves."""
+    spec = load_arm("open-manipulator-x")
+    joints, n = mapped(spec, "torque"), len(spec.joints)
+    stiff = torque_map(joints, sim_coulomb=0.1, coulomb=0.2)
+    maps, state, q = ResidualMaps(spec, calibration(spec, stiff), PERIOD), JointState(n), np.zeros(n)
+    state.q[:] = (0.0, 0.3, 0.2, 0.1, 0.0)
+    state.voltage[:] = [j.servo.motor.nominal_voltage for j in spec.joints]
+    weight = Kinematics(spec).gravity(state.q, np.zeros(n))
+    covered = np.array([j in joints for j in spec.joints])
+
+    def sent(push: float, speed: float = 0.0) -> np.ndarray:
+        values = np.zeros(n)
+        state.dq[:] = speed
+        maps.reset(state, 0.0)
+        maps.observe(state, 0.0, q, np.zeros(n))
+        maps.command(weight + push, covered, state, 0.0, values)
+        return np.asarray((values - weight)[covered])
+
+    np.testing.assert_allclose(sent(0.0), 0.0, atol=1e-6)
+    np.testing.assert_allclose(sent(0.06), 0.12, atol=1e-6)
+    np.testing.assert_allclose(sent(-0.1), -0.2, atol=1e-6)
+    np.testing.assert_allclose(sent(0.15), 0.25, atol=1e-6)
+    np.testing.assert_allclose(sent(0.06, speed=1.0), 0.16, atol=1e-6)
+
+
+def test_a_duty_is_the_torque_that_the_simulators_motor_makes_of_it() -> None:
+    spec = load_arm("xl330-pendulum")
+    weak = torque_map(mapped(spec, "torque"))
+    weak.constant *= 0.8
+    maps, state, motor = ResidualMaps(spec, calibration(spec, weak), PERIOD), JointState(1), spec.joints[0].servo.motor
+    state.voltage[:] = 0.9 * motor.nominal_voltage
+    nobody, duty = np.zeros(1, dtype=bool), 0.2
+    for directly, wanted in ((True, duty / 0.8 / 0.9), (False, duty)):
+        maps.follow(np.zeros(1), np.array([directly]))
+        maps.reset(state, 0.0)
+        maps.observe(state, 0.0, np.zeros(1), np.zeros(1))
+        values = np.array([duty])
+        maps.command(np.zeros(1), nobody, state, 0.0, values)
+        assert values[0] == pytest.approx(wanted, rel=1e-5)
