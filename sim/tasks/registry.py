@@ -65,6 +65,8 @@ def arm_and_goal(name: str, arm: str | None) -> tuple[ArmSpec, Goal]:
     if name not in DEFAULT_ARM:
         raise UnknownTaskError(f"no task '{name}' of an arm; there are {', '.join(DEFAULT_ARM)}")
     spec = load_arm(arm or DEFAULT_ARM[name])
+    if name == "reach" and len(spec.joints) == 1:
+        raise UnknownTaskError(f"'reach' brings a tip to a point; {spec.name} has one joint: use 'hold' or 'track'")
     return spec, GOALS["track-joint" if name == "track" and len(spec.joints) == 1 else name]
 
 

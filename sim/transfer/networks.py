@@ -5,6 +5,8 @@ Maps are put around what is there, several times if need be: observation -> map 
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,5 +143,5 @@ def load_networks(path: Path) -> Saved:
             return Saved(states["actor"], states["critic"], int(data["maps"]))
     except FileNotFoundError as error:
         raise NetworksFileError(f"{path}: no such file; has the run that makes it finished?") from error
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise NetworksFileError(f"{path}: not a file of networks: {error}") from error

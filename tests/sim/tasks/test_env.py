@@ -95,3 +95,8 @@ def test_the_same_seed_is_the_same_episode() -> None:
 def test_unknown_tasks_are_named() -> None:
     with pytest.raises(UnknownTaskError, match="juggle"):
         sim.tasks.make_task("juggle", [0])
+
+
+def test_an_arm_of_one_joint_reaches_no_point() -> None:
+    with pytest.raises(UnknownTaskError, match="use 'hold' or 'track'"):
+        make_task("reach", [0], arm="xl330-pendulum")

@@ -161,3 +161,10 @@ def test_the_checkpoint_of_another_run_is_refused(root: Path) -> None:
 def test_a_run_without_its_base_says_so(tmp_path: Path) -> None:
     with pytest.raises(NetworksFileError, match="source-1"):
         execute(cell_of(small_study(tmp_path), "zeroshot-short-1"), tmp_path, never)
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"PK rubbish", b"\x00" * 100])
+def test_rubbish_in_place_of_networks_says_so(tmp_path: Path, rubbish: bytes) -> None:
+    (tmp_path / NETWORKS).write_bytes(rubbish)
+    with pytest.raises(NetworksFileError, match="not a file of networks"):
+        load_networks(tmp_path / NETWORKS)
