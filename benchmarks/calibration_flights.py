@@ -33,8 +33,6 @@ from sim.twin import LockstepPort, Twin
 from sim.twin.arm_file import TwinArm
 from sim.twin.gap import Gap, load_gap
 
-PERIOD = 0.005
-"""s, of the bus."""
 BAR = 30
 
 
@@ -57,39 +55,49 @@ def gap_of(name: str, joints: tuple[str, ...], *, zeroed: bool) -> Gap:
     return replace(gap, seed=None, joints=MappingProxyType(each))
 
 
-def fly(policy: Path, task: ArmTask, gap: Gap, targets: int, calibration: Calibration | None, seed: int = 0) -> Flown:
-    """One flight over the task's targets. Errors are true ones: a crooked encoder counts, as it does on a table."""
+def fly(
+    policy: Path,
+    task: ArmTask,
+    gap: Gap,
+    targets: int,
+    calibration: Calibration | None,
+    seed: int = 0,
+    period: float = 0.005,
+) -> Flown:
+    """One flight over the task's targets; `period`: s, of the bus. Errors are true: a crooked encoder counts, as it
+    does on a table.
+    """
     spec, goal = task.world.spec, task.goal
     twin = Twin(TwinArm.load(str(spec.path)), gap=gap, pose="home", seed=seed)
     port = LockstepPort(twin)
     arm = Arm.open(spec, port)
     arm.prepare()
     arm.torque_on()
-    maps = ResidualMaps(spec, calibration, PERIOD) if calibration else None
-    pilot = PolicyPilot(load_policy(policy, spec), arm, PERIOD, maps)
-    envelope = Envelope(spec, arm.kinematics, PERIOD)
+    maps = ResidualMaps(spec, calibration, period) if calibration else None
+    pilot = PolicyPilot(load_policy(policy, spec), arm, period, maps)
+    envelope = Envelope(spec, arm.kinematics, period)
     command = JointCommand(len(spec.joints))
     command.held[:] = False
     if maps is not None:
         maps.follow(command.values, pilot.by_goal)
-    arm.read(port.now() + PERIOD)
+    arm.read(port.now() + period)
     pilot.reset(arm.state, port.now())
     envelope.reset(arm.state, port.now())
     aims = task.new_targets(targets, seed)
-    acts_every = round(pilot.period / PERIOD)
-    cycles, held = round(goal.episode / PERIOD), round(goal.held_for / PERIOD)
+    acts_every = round(pilot.period / period)
+    cycles, held = round(goal.episode / period), round(goal.held_for / period)
     errors = np.zeros((targets, held))
     outside, due = 0, port.now()
     for row in range(targets):
         for k in range(cycles):
-            aim = aims.at(np.full(targets, k * PERIOD))[row]
-            arm.read(due + PERIOD)
+            aim = aims.at(np.full(targets, k * period))[row]
+            arm.read(due + period)
             now = port.now()
             flags = pilot.intend(arm.state, aim, now, k % acts_every == 0, command.values)
             outside += bool(flags)
             envelope.limit(command.values, arm.state, now)
             arm.write(command)
-            due += PERIOD
+            due += period
             port.sleep_until(due)
             if (left := cycles - k - 1) < held:
                 q = np.array(twin.drives.joint_position)
@@ -129,8 +137,9 @@ def main() -> None:
     for name in options.gaps.split(","):
         calibration = Calibration.read(options.cases / f"{arm}_{name.replace(':', '-')}" / "arm.cal")
         gap = gap_of(name, task.world.spec.joint_names, zeroed=options.zeroed)
-        zero_shot = fly(options.policy, task, gap, options.targets, None)
-        calibrated = fly(options.policy, task, gap, options.targets, calibration)
+        period = calibration.maps["observation"].period
+        zero_shot = fly(options.policy, task, gap, options.targets, None, period=period)
+        calibrated = fly(options.policy, task, gap, options.targets, calibration, period=period)
         show(f"{name}, zero-shot", zero_shot)
         show(f"{name}, calibrated", calibrated)
         shares = [recovered(*(getattr(f, k) for f in (simulated, zero_shot, calibrated))) for k in ("success", "error")]

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from a
 from benchmarks.stand_ins import calibration, policy
 from calibration.bundle import bundle
 from robot_runtime.arm import JointState
-from robot_runtime.calibrated.maps import ResidualMaps
+from robot_runtime.calibrated.maps import NOW, ResidualMaps
 from robot_runtime.calibrated.network import MapNetwork
 from robot_runtime.policy.network import session_options
 from robot_runtime.spec import load_arm
@@ -54,7 +54,7 @@ def costs(name: str, folder: Path) -> dict[str, Any]:
     learned = policy(folder, spec, 200.0)
     sense = MapNetwork("observation", given.maps["observation"], PERIOD, ages=("command",))
     kind = next(kind for kind in given.maps if kind != "observation")
-    drive = MapNetwork(kind, given.maps[kind], PERIOD, now=("volts", "extra"))
+    drive = MapNetwork(kind, given.maps[kind], PERIOD, now=NOW)
     found = {
         "observation map": figures(lambda: sense._run(sense._binding)),
         "policy, 2 x 64": figures(learned.network.run),

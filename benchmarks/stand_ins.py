@@ -110,8 +110,8 @@ def random_maps(spec: ArmSpec, period: float) -> dict[str, MapFile]:
     rows = random.normal(0.0, 0.3, (20, n, 3 * sense.taps))
     maps = {"observation": observation_file(sense, rows, names, period)}
     if isinstance(drive, GoalMap):
-        return maps | {"goal": goal_file(drive, random.uniform(0.5, 1.0, (20, n, 5)), names, period)}
-    return maps | {"torque": torque_file(drive, random.uniform(0.5, 1.0, (20, n, 2 * taps + 2)), names, period)}
+        return maps | {"goal": goal_file(drive, random.uniform(0.5, 1.0, (20, n, 6)), names, period)}
+    return maps | {"torque": torque_file(drive, random.uniform(0.5, 1.0, (20, n, 2 * taps + 3)), names, period)}
 
 
 def calibration(spec: ArmSpec, period: float) -> Calibration:

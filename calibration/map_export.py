@@ -62,7 +62,7 @@ def torque_file(
 
 
 def goal_file(module: GoalMap, inputs: Floats, joints: Sequence[str], period: float, bound: float = FADE[1]) -> MapFile:
-    """A goal map for arm.cal. Inputs: (samples, joints, 3 taps + 2), see `GoalMap`. Otherwise as `observation_file`.
+    """A goal map for arm.cal. Inputs: (samples, joints, 3 taps + 3), see `GoalMap`. Otherwise as `observation_file`.
 
     Its taps are those of a torque map, or, if it has one, the present.
     """

@@ -42,10 +42,8 @@ def whole(track: Track) -> Part:
 
 
 def torque_inputs(track: Track, lags: Sequence[int], volts: Floats) -> Floats:
-    """(samples, joints, 2 taps + 2), as TorqueMap takes them. `volts`: V of each joint's supply without load."""
-    more = _extra(track)
-    supply = np.broadcast_to(volts, track.q.shape)
-    parts = [tapped(track.torque, lags), tapped(track.true_dq, lags), supply[..., None], more[..., None]]
+    """(samples, joints, 2 taps + 3), as TorqueMap takes them. `volts`: V of each joint's supply without load."""
+    parts = [tapped(track.torque, lags), tapped(track.true_dq, lags), _now(track, volts)]
     return np.concatenate(parts, axis=2)
 
 
@@ -135,13 +133,16 @@ def make_goal_map(rig: Rig, numbers: Mapping[str, Floats]) -> GoalMap:
 
 
 def goal_inputs(track: Track, volts: Floats) -> Floats:
-    """(samples, joints, 5), as a GoalMap of the present takes them, in the simulator's frame."""
-    supply, more = np.broadcast_to(volts, track.q.shape), _extra(track)
-    return np.stack([np.nan_to_num(track.command), track.true_q, track.true_dq, supply, more], axis=2)
+    """(samples, joints, 6), as a GoalMap of the present takes them, in the simulator's frame."""
+    moved = np.stack([np.nan_to_num(track.command), track.true_q, track.true_dq], axis=2)
+    return np.concatenate([moved, _now(track, volts)], axis=2)
 
 
-def _extra(track: Track) -> Floats:
-    return np.zeros_like(track.q) if track.extra is None else track.extra
+def _now(track: Track, volts: Floats) -> Floats:
+    """What has no history: volts, extra torque, weight."""
+    nothing = np.zeros_like(track.q)
+    known = [nothing if values is None else values for values in (track.extra, track.weight)]
+    return np.stack([np.broadcast_to(volts, track.q.shape), *known], axis=2)
 
 
 def fit_observation_map(

@@ -8,7 +8,7 @@ feeds them; outputs: `mapped`, and `novelty` of each joint.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.maps import FADE, PHYSICS, STICK, GoalMap, ObservationMap, Residual, TorqueMap
+from calibration.maps import FADE, PHYSICS, SOFT, STICK, GoalMap, ObservationMap, Residual, TorqueMap
 from models.export import OPSET
 
 Floats = npt.NDArray[np.float64]
@@ -110,13 +110,14 @@ def observation_graph(module: ObservationMap) -> Graph:
 
 
 def torque_graph(module: TorqueMap) -> Graph:
-    """A torque map. Its input: taps of torque, of dq, then volts and extra torque; each tap all joints."""
+    """A torque map. Its input: taps of torque, of dq, then volts, extra torque, weight; each tap all joints."""
     joints, taps = module.joints, module.taps
     size = taps * joints
-    graph = Graph(2 * size + 2 * joints)
-    torque, dq, volts, extra = np.split(np.eye(graph.inputs), [size, 2 * size, 2 * size + joints])
+    graph = Graph(2 * size + 3 * joints)
+    torque, dq, now = np.split(np.eye(graph.inputs), [size, 2 * size])
+    volts, extra, weight = np.split(now, 3)
     every = np.tile(np.eye(joints), (taps, 1))
-    command = _physics(graph, module, torque, dq, every @ volts, every @ extra)
+    command = _physics(graph, module, torque, dq, every @ volts, every @ extra, every @ weight)
     both = graph.node("Concat", command, "history", axis=1)
     column = np.arange(size).reshape(taps, joints)
     features = np.zeros((joints, 2 * taps, graph.inputs + size))
@@ -132,15 +133,16 @@ def torque_graph(module: TorqueMap) -> Graph:
 
 
 def goal_graph(module: GoalMap) -> Graph:
-    """A goal map. Its input: taps of goal, of q, of dq, then volts and extra torque; each tap all joints."""
+    """A goal map. Its input: taps of goal, of q, of dq, then volts, extra torque, weight; each tap all joints."""
     joints, taps = module.joints, module.taps
     size = taps * joints
-    graph = Graph(3 * size + 2 * joints)
-    goal, q, dq, volts, extra = np.split(np.eye(graph.inputs), [size, 2 * size, 3 * size, 3 * size + joints])
+    graph = Graph(3 * size + 3 * joints)
+    goal, q, dq, more = np.split(np.eye(graph.inputs), [size, 2 * size, 3 * size])
+    volts, extra, weight = np.split(more, 3)
     error, now = (goal - q)[:joints], dq[:joints]
     gain, constant = _column(module.gain), _column(module.sim_constant)
     torque = (_column(module.sim_volts) * gain * error - constant * now) * constant / _column(module.sim_resistance)
-    duty = _physics(graph, module.motor, torque, now, volts, extra)
+    duty = _physics(graph, module.motor, torque, now, volts, extra, weight)
     less = graph.linear("history", -error, np.zeros(joints))
     moved = graph.linear(duty, np.diag(1.0 / gain[:, 0]), less)
     most = graph.constant(_column(module.authority).T), graph.constant(-_column(module.authority).T)
@@ -215,7 +217,9 @@ def _networks(graph: Graph, residual: Residual, x: str, weight: Floats, bias: Fl
     return graph.node("Mul", clipped, fade)
 
 
-def _physics(graph: Graph, module: TorqueMap, torque: Floats, dq: Floats, volts: Floats, extra: Floats) -> str:
+def _physics(
+    graph: Graph, module: TorqueMap, torque: Floats, dq: Floats, volts: Floats, extra: Floats, weight: Floats
+) -> str:
     """The command by physics, of all joints, as often as there are rows. Where these stand in the history: matrices.
 
     Terms that are zero for all joints are left out.
@@ -236,7 +240,7 @@ def _physics(graph: Graph, module: TorqueMap, torque: Floats, dq: Floats, volts:
     rubs, loaded = unit * (n["coulomb"] - n["sim_coulomb"]), unit * n["sim_load"]
     sense = ""
     if rubs.any() or loaded.any() or n["load"].any():
-        sense = graph.node("Tanh", graph.linear("history", dq / STICK, zero))
+        sense = _sense(graph, n, torque, dq, weight)
     if loaded.any():
         size_of = graph.node("LeakyRelu", graph.linear("history", loaded[:, None] * torque, zero), alpha=-1.0)
         dry = graph.node("Mul", sense, graph.node("Sub", graph.constant(rubs.reshape(1, -1)), size_of))
@@ -264,6 +268,20 @@ def _physics(graph: Graph, module: TorqueMap, torque: Floats, dq: Floats, volts:
         return duty
     by_current = scaled(motor, (1.0 - pwm) * n["nominal_constant"] / (2.0 * n["resistance"]))
     return graph.node("Add", scaled(duty, pwm), by_current)
+
+
+def _sense(graph: Graph, n: Mapping[str, Floats], torque: Floats, dq: Floats, weight: Floats) -> str:
+    """Which way dry friction acts, and what share of it: see `TorqueMap.sense`."""
+    zero = np.zeros(len(torque))
+    moving = graph.node("Tanh", graph.linear("history", dq / STICK, zero))
+    most = np.maximum(np.maximum(n["sim_coulomb"], SOFT * n["coulomb"]), 1e-6)
+    push, rest = graph.linear("history", (torque - weight) / most[:, None], zero), graph.constant(1.0)
+    if n["sim_load"].any():
+        load = graph.linear("history", (n["sim_load"] / most)[:, None] * torque, zero)
+        push = graph.node("Div", push, graph.node("Add", graph.node("Abs", load), rest))
+    held = graph.node("Clip", push, graph.constant(-1.0), rest)
+    still = graph.node("Sub", rest, graph.node("Abs", moving))
+    return graph.node("Add", moving, graph.node("Mul", still, held))
 
 
 def _column(tensor: torch.Tensor) -> Floats:

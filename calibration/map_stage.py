@@ -75,11 +75,13 @@ class MapStage:
         self._tuned: dict[tuple[Unit, ...], TorqueMap] = {}
 
     def _weighed(self, made: Track, fitted: Fitted) -> Track:
-        """With what the arm weighs more than the simulator's."""
+        """With what the simulator's arm weighs, and what this one weighs more."""
+        weight = weights(self.rig.world.model, made.true_q)
+        made = replace(made, weight=weight)
         if not {"link_mass", "payload"} & {e.kind.name for e in fitted.physics.entries}:
             return made
-        arm, sim = heavier(self.rig, self.numbers).world.model, self.rig.world.model
-        return replace(made, extra=weights(arm, made.true_q) - weights(sim, made.true_q))
+        arm = heavier(self.rig, self.numbers).world.model
+        return replace(made, extra=weights(arm, made.true_q) - weight)
 
     def parts(self, units: Sequence[Unit]) -> list[Part]:
         """These units' samples of the tracks."""

@@ -22,6 +22,8 @@ FADE = (4.0, 6.0)
 """Standard deviations from the calibration's data between which the residual fades to nothing."""
 STICK = 0.05
 """rad/s over which dry friction changes its sign."""
+SOFT = 0.2
+"""Of the arm's dry friction: a simulator's joint that rubs less is taken to rub so much, where its friction divides."""
 
 
 class Ensemble(nn.Module):
@@ -146,8 +148,8 @@ class ObservationMap(nn.Module):
 class TorqueMap(nn.Module):
     """Taps of the simulator's torque and of the joint's speed, and volts -> command of a PWM or a current joint.
 
-    Input, flat: for each joint torque taps, dq taps, volts, and extra torque (what the arm weighs more than the
-    simulator's, N·m). Output: command and novelty of all joints.
+    Input, flat: for each joint torque taps, dq taps, volts, extra torque (what the arm weighs more than the
+    simulator's, N·m), and weight (the simulator's own). Output: command and novelty of all joints.
     """
 
     sim_coulomb: Tensor
@@ -172,16 +174,16 @@ class TorqueMap(nn.Module):
         self.residual = Residual(joints, 2 * taps, _ends(taps, 2))
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of (batch, joints * (2 taps + 2)): features (joints, batch, 2 taps), and the command by physics."""
+        """Of (batch, joints * (2 taps + 3)): features (joints, batch, 2 taps), and the command by physics."""
         taps = self.taps
-        y = x.reshape(-1, self.joints, 2 * taps + 2).transpose(0, 1)
-        torque, dq, volts, extra = torch.split(y, [taps, taps, 1, 1], dim=2)
-        command = self.physical(torque, dq, volts, extra)
+        y = x.reshape(-1, self.joints, 2 * taps + 3).transpose(0, 1)
+        torque, dq, volts, extra, weight = torch.split(y, [taps, taps, 1, 1, 1], dim=2)
+        command = self.physical(torque, dq, volts, extra, weight)
         return torch.cat([command, dq], dim=2), command[:, :, :1]
 
-    def physical(self, torque: Tensor, dq: Tensor, volts: Tensor, extra: Tensor) -> Tensor:
+    def physical(self, torque: Tensor, dq: Tensor, volts: Tensor, extra: Tensor, weight: Tensor) -> Tensor:
         """What makes the arm's motor do as the simulator's: its friction off, the arm's on, then the servo's law."""
-        sense = torch.tanh(dq / STICK)
+        sense = self.sense(torque, dq, weight)
         net = torque - sense * (self.sim_coulomb + self.sim_load * torque.abs()) - self.sim_viscous * dq + extra
         needed = net + self.coulomb * sense + self.viscous * dq
         motor = needed / (1.0 - self.load * sense * torch.sign(needed))
@@ -192,8 +194,17 @@ class TorqueMap(nn.Module):
         duty = 2.0 * across / (volts + root)
         return self.pwm * duty + (1.0 - self.pwm) * amps * self.nominal_constant
 
+    def sense(self, torque: Tensor, dq: Tensor, weight: Tensor) -> Tensor:
+        """Which way dry friction acts, and what share of it: all of it against a motion; at rest as much as the
+        simulator's joint needs to hold against what pushes it. So the arm's comes loose where the simulator's would.
+        """
+        moving = torch.tanh(dq / STICK)
+        most = torch.maximum(self.sim_coulomb, SOFT * self.coulomb).clamp(min=1e-6) + self.sim_load * torque.abs()
+        held = ((torque - weight) / most).clamp(-1.0, 1.0)
+        return moving + (1.0 - moving.abs()) * held
+
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, joints * (2 taps + 2)) -> (batch, 2 * joints)."""
+        """(batch, joints * (2 taps + 3)) -> (batch, 2 * joints)."""
         features, command = self.parts(x)
         added, novelty = self.residual(features)
         return torch.cat([command + added, novelty], dim=0)[:, :, 0].transpose(0, 1)
@@ -204,7 +215,8 @@ class GoalMap(nn.Module):
 
     The goal is moved by the joint's offset, and by what makes the arm's motor do as the simulator's: the servo's law
     forwards with the simulator's motor, the torque map's physics, the law backwards. Of equal motors nothing is left.
-    Input, flat: for each joint goal taps, q taps, dq taps, volts, extra torque. Output: goal and novelty of all joints.
+    Input, flat: for each joint goal taps, q taps, dq taps, volts, extra torque, weight. Output: goal and novelty of all
+    joints.
     """
 
     offset: Tensor
@@ -224,13 +236,13 @@ class GoalMap(nn.Module):
         self.residual = Residual(joints, 2 * taps, _ends(taps, 2))
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of (batch, joints * (3 taps + 2)): features (joints, batch, 2 taps), and the goal by physics."""
+        """Of (batch, joints * (3 taps + 3)): features (joints, batch, 2 taps), and the goal by physics."""
         taps = self.taps
-        y = x.reshape(-1, self.joints, 3 * taps + 2).transpose(0, 1)
-        goal, q, dq, volts, extra = torch.split(y, [taps, taps, taps, 1, 1], dim=2)
+        y = x.reshape(-1, self.joints, 3 * taps + 3).transpose(0, 1)
+        goal, q, dq, volts, extra, weight = torch.split(y, [taps, taps, taps, 1, 1, 1], dim=2)
         error, now = goal - q, dq[:, :, :1]
         torque = self.torque(error[:, :, :1], now)
-        wanted = self.motor.physical(torque, now, volts, extra) / self.gain
+        wanted = self.motor.physical(torque, now, volts, extra, weight) / self.gain
         moved = _within(wanted - error[:, :, :1], self.authority)
         return torch.cat([error, dq], dim=2), goal[:, :, :1] - self.offset + moved
 
@@ -240,7 +252,7 @@ class GoalMap(nn.Module):
         return across * self.sim_constant / self.sim_resistance
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, joints * (3 taps + 2)) -> (batch, 2 * joints)."""
+        """(batch, joints * (3 taps + 3)) -> (batch, 2 * joints)."""
         features, goal = self.parts(x)
         added, novelty = self.residual(features)
         return torch.cat([goal + added, novelty], dim=0)[:, :, 0].transpose(0, 1)

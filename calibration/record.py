@@ -219,7 +219,7 @@ def fly(
     )
     try:
         if not hooks.show_checks(checks) or arm is None:
-            wrong = "; ".join(f"{c.name}: {c.found}" for c in checks if c.ok is False)
+            wrong = "; ".join(f"{c.name}: {c.found}: {c.advice}" for c in checks if c.ok is False)
             return Verdict(Ending.PREFLIGHT if wrong else Ending.ASKED, f"not started: {wrong or 'asked to'}"), whole
         recorder.metadata("identity", Identity.of_arm(arm, name=hooks.name, adapter=hooks.adapter).as_json())
         source = ExcitationSource(excitation, arm, tell)

@@ -49,6 +49,7 @@ class Track:
     sensed_dq: Floats | None = None  # what the simulator's register would show when a command of now takes effect
     caused_by: Floats | None = None  # the command that was in force, one delay ago
     extra: Floats | None = None  # N·m that the arm weighs more than the simulator's
+    weight: Floats | None = None  # N·m that the simulator's arm weighs
 
     def __len__(self) -> int:
         """Samples."""

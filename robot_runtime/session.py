@@ -156,7 +156,7 @@ def fly(
         recorder=recorder,
         box=Box(*orders.box) if orders.box else None,
         torque=not orders.readonly,
-        also=calibration_checks(calibration, orders, adapter),
+        also=calibration_checks(calibration, orders, adapter, policy.digest),
     )
     try:
         if not show_checks(checks) or arm is None:
@@ -190,14 +190,14 @@ def fly(
 
 
 def calibration_checks(
-    calibration: Calibration | None, orders: Orders, adapter: str
+    calibration: Calibration | None, orders: Orders, adapter: str, policy: str | None = None
 ) -> Callable[[Arm], Iterable[Check]] | None:
-    """What preflight asks of an arm besides, if there is a calibration."""
+    """What preflight asks of an arm besides, if there is a calibration. `policy`: digest of the one that flies."""
     if calibration is None:
         return None
     from robot_runtime.calibrated.check import checks_of  # noqa: PLC0415 (a flight without one starts sooner)
 
-    return checks_of(calibration, orders.period, adapter=adapter, force=orders.force)
+    return checks_of(calibration, orders.period, adapter=adapter, force=orders.force, policy=policy)
 
 
 def maps_of(calibration: Calibration | None, spec: ArmSpec, orders: Orders) -> ResidualMaps | None:

@@ -35,6 +35,14 @@ class Duty:
         duty: Floats = (volts / self._supply(state)).clip(-1.0, 1.0)
         return duty
 
+    def nominal_torque(self, duty: Floats, dq: Floats) -> Floats:
+        """N·m that the simulator's motors make of these duties at these speeds (rad/s): at nominal voltage, as far as
+        the joints' torque limits go.
+        """
+        volts = duty.clip(-1.0, 1.0) * self._nominal - dq * self._volts_per_speed
+        torque: Floats = (volts / self._volts_per_torque).clip(-self._limit, self._limit)
+        return torque
+
     def clip(self, values: Floats, state: JointState) -> None:
         """Keep the duties of PWM joints where the torque stays inside its limit; other joints' values stay."""
         supply = self._supply(state)

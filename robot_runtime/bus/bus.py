@@ -57,6 +57,8 @@ class Bus:
         """Use this port; `return_delay` (s) is the longest that any servo is set to."""
         self.port = port
         self.return_delay = return_delay
+        self.host_margin = HOST_MARGIN
+        """s that a reply may come later than computed; preflight raises it where host or adapter are later."""
         self.statistics = BusStatistics()
         self._link = SdkLink(port)
         self._lock = threading.Lock()
@@ -144,7 +146,7 @@ class Bus:
         self._suspect_until = math.inf  # should this read be broken off
         port.write(group.request)
         group.sent_at = start
-        limit = max(start, self._wire_free) + self.expected_time(group) + HOST_MARGIN
+        limit = max(start, self._wire_free) + self.expected_time(group) + self.host_margin
         if deadline is not None and deadline < limit:
             limit = deadline
         receive, size = group.receive, group.size

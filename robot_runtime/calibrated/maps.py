@@ -2,11 +2,12 @@
 
 What goes into each map, quantity by quantity, and behind it what has no history; in each all joints of the map:
     observation   taps of q, dq (as read), command (as sent, after the envelope)   -> q, dq as the simulator senses them
-    torque        taps of torque (the policy's, N·m), dq (mapped); volts, extra    -> command of current and PWM joints
-    goal          taps of goal (the policy's, rad), q, dq (mapped); volts, extra   -> goal to send to position joints
-`volts` is each joint's supply without load, `extra` what the arm weighs more than the simulator's (N·m). Joints that a
-map does not name are driven by the servo's nominal physics. When a command is asked for, the newest that the
-observation map can know is that of the cycle before: its taps count from there.
+    torque        taps of torque (the policy's, N·m), dq (mapped)                  -> command of current and PWM joints
+    goal          taps of goal (the policy's, rad), q, dq (mapped)                 -> goal to send to position joints
+The last two also take, of this cycle: `volts`, each joint's supply without load; `extra`, what the arm weighs more than
+the simulator's (N·m); `weight`, what the simulator's weighs. A duty that a policy says is the torque that the
+simulator's motor makes of it. Joints that a map does not name are driven by the servo's nominal physics. When a command
+is asked for, the newest that the observation map can know is that of the cycle before: its taps count from there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from robot_runtime.arm.duty import Duty
 from robot_runtime.arm.state import Flags, Floats, JointState
 from robot_runtime.calibrated.errors import UnfitMapError
 from robot_runtime.calibrated.file import Calibration
@@ -28,6 +30,9 @@ from robot_runtime.spec import ArmSpec
 
 QUANTITIES = {"observation": ("q", "dq", "command"), "torque": ("torque", "dq"), "goal": ("goal", "q", "dq")}
 """Kind of map -> what it has histories of, in this order."""
+
+NOW = ("volts", "extra", "weight")
+"""What torque and goal maps take besides, of this cycle alone."""
 
 
 class ResidualMaps:
@@ -46,24 +51,31 @@ class ResidualMaps:
         self._sense = _Sense(spec, calibration, period) if "observation" in calibration.maps else None
         self._supply, self._weight = Supply(spec), ExtraWeight(spec, calibration.physics)
         self._torque, self._goal = (
-            _Drive(spec, calibration, kind, period, self._supply.volts, self._weight.torque)
+            _Drive(spec, calibration, kind, period, (self._supply.volts, self._weight.torque, self._weight.own))
             if kind in calibration.maps
             else None
             for kind in ("torque", "goal")
         )
+        self._motor = Duty(spec)
         self._by_map: Flags = np.zeros(len(spec.joints), dtype=bool)
         if self._torque is not None:
             self._by_map |= self._torque.covered
         self._joints, self._rest, self._any_rest = self.carries, self.carries & ~self._by_map, True
+        self._mapped = self._joints
         self._by_goal: Flags = np.zeros(len(spec.joints), dtype=bool)
+        self._by_duty, self._any_duty = self._by_goal.copy(), False
+        self._torques: Floats = np.zeros(len(spec.joints))
         self._sent: Floats = np.zeros(len(spec.joints))
         self._flags = 0
 
-    def follow(self, sent: Floats, by_goal: Flags) -> None:
-        """`sent`: a live array of what was sent last, in the unit of each joint's mode; `by_goal`: joints that follow
-        the policy's goals.
+    def follow(self, sent: Floats, directly: Flags) -> None:
+        """`sent`: a live array of what was sent last, in the unit of each joint's mode; `directly`: joints that follow
+        the policy's goals or duties.
         """
-        self._sent, self._by_goal = sent, by_goal
+        self._sent = sent
+        self._by_duty = directly & self._motor.is_pwm & self._by_map
+        self._by_goal, self._any_duty = directly & ~self._motor.is_pwm, bool(self._by_duty.any())
+        self._mapped = self._joints | self._by_duty
 
     def reset(self, state: JointState, now: float) -> None:  # noqa: ARG002
         """The next state and the next torque are as it had always been."""
@@ -88,14 +100,19 @@ class ResidualMaps:
         `joints`: the same array in every cycle.
         """
         self._supply.look(state, self._sent)
-        if self._weight.any:
+        if self._torque is not None or self._goal is not None:
             self._weight.at(self._q)
+        if self._any_duty:
+            np.copyto(self._torques, torque)
+            np.copyto(self._torques, self._motor.nominal_torque(values, self._dq), where=self._by_duty)
+            torque = self._torques
         if joints is not self._joints:
             self._joints, self._rest = joints, joints & ~self._by_map
+            self._mapped = joints | self._by_duty
             self._any_rest = bool(self._rest.any())
         if self._any_rest:
             self._nominal.command(torque, self._rest, state, now, values)
-        if self._torque is not None and self._torque.map((torque, self._dq), joints, values):
+        if self._torque is not None and self._torque.map((torque, self._dq), self._mapped, values):
             self._flags = self._outside
         if self._goal is not None and self._goal.map((values, self._q, self._dq), self._by_goal, values):
             self._flags = self._outside
@@ -137,17 +154,16 @@ class _Drive:
     """A map from what the policy wants to what the joints are told, and its guard."""
 
     def __init__(
-        self, spec: ArmSpec, calibration: Calibration, kind: str, period: float, volts: Floats, extra: Floats
+        self, spec: ArmSpec, calibration: Calibration, kind: str, period: float, now: tuple[Floats, ...]
     ) -> None:
-        """`volts`, `extra`: live arrays of all joints."""
+        """`now`: live arrays of all joints, see NOW."""
         file = calibration.maps[kind]
         _require(file.taps, kind)
         self._index = index = _index(spec, file.joints, kind)
-        self._network = MapNetwork(kind, file, period, now=("volts", "extra"))
+        self._network = MapNetwork(kind, file, period, now=NOW)
         self.guard = Guard(file.joints, file.bound)
         self._rows = tuple(self._network.row.reshape(len(file.taps), -1))
-        self._volts, self._extra = self._network.now.reshape(2, -1)
-        self._all_volts, self._all_extra = volts, extra
+        self._now = tuple(zip(self._network.now.reshape(len(NOW), -1), now, strict=True))
         self.covered: Flags = np.zeros(len(spec.joints), dtype=bool)
         self.covered[index] = True
         self._mapped: Floats = np.zeros(len(spec.joints))
@@ -165,7 +181,8 @@ class _Drive:
             self.guard.watched = self._driven[index].tolist()
         for row, quantity in zip(self._rows, wanted, strict=True):
             row[:] = quantity[index]
-        self._volts[:], self._extra[:] = self._all_volts[index], self._all_extra[index]
+        for row, quantity in self._now:
+            row[:] = quantity[index]
         if self.fresh:
             network.fill()
             self.fresh = False

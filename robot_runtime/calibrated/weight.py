@@ -1,4 +1,4 @@
-"""What the arm weighs more, or less, than the simulator's: torques that the fitted masses add at every pose."""
+"""What the simulator's arm weighs, and this one more or less than it: torques that the masses make at every pose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINK_MASS, PAYLOAD = "link_mass", "payload"
 
 
 class ExtraWeight:
-    """The torque (N·m) of the difference in mass."""
+    """Torques (N·m) against gravity: `own` of the simulator's arm, `torque` of the difference in mass."""
 
     def __init__(self, spec: ArmSpec, physics: Mapping[str, Number]) -> None:
         """From the identified numbers; without such numbers there is no difference."""
@@ -29,16 +29,19 @@ class ExtraWeight:
             if f"{name}.{LINK_MASS}" in physics
         }
         payload = physics[PAYLOAD].value if PAYLOAD in physics else 0.0
+        self.own: Floats = np.zeros(len(spec.joints))
         self.torque: Floats = np.zeros(len(spec.joints))
         self.any = any(factors.values()) or payload != 0.0
         self._payload = payload * GRAVITY
+        self._simulated = Kinematics(spec)
         self._difference: Kinematics | None = None
         if self.any:
             self._difference = Kinematics(spec)
             self._difference.weigh_only(factors)
 
     def at(self, q: Floats) -> None:
-        """Into `torque`, at these angles (rad)."""
+        """Into `own` and `torque`, at these angles (rad)."""
+        self._simulated.gravity(q, self.own)
         if self._difference is None:
             return
         self._difference.gravity(q, self.torque)

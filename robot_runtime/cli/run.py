@@ -90,7 +90,7 @@ def _parser() -> Parser:
     add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as its trainer exported it")
     add("--contract", type=Path, metavar="TOML", help="what its numbers mean, where it does not say so itself")
     add("--calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate found of this very arm")
-    add("--force", action="store_true", help="fly with a calibration of another arm, or one that was not accepted")
+    add("--force", action="store_true", help="fly with a calibration of another arm or policy, or one not accepted")
     add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the policy names")
     add("--port", help="serial port, such as /dev/ttyUSB0; without it the twin is started")
     add(

@@ -6,8 +6,8 @@ What a meaning becomes:
     position_delta   the same, from the last goal or from where the joint stands
     velocity         the servo's own goal in velocity mode; in position modes a goal that moves at this speed
     duty             the servo's own goal in PWM mode
-Everything else is refused before anything moves. A goal that adds up stays inside the joint's limits: it would wind up
-beyond them and take as long to come back.
+Everything else is refused before anything moves. A goal that adds up stays inside the joint's limits, and near a joint
+that is held back (before the table, say): it would wind up beyond them and take as long to come back.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.arm.state import Flags, Floats
 from robot_runtime.policy.contract import Action
 from robot_runtime.policy.errors import ModeError
+from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import ArmSpec, JointSpec
 
 _ARRIVED = 0.1
@@ -96,6 +97,7 @@ class Actuation:
         self._spring: Flags = ways == Route.SPRING
         self._has_spring = bool(self._spring.any())
         self._by_goal: Flags = ways == Route.GOAL
+        self._leash = np.where(self._by_goal, WINDUP, np.inf)  # rad; how far a spring is drawn is the policy's affair
         self._integrates = action.meaning == "velocity"
         self._has_goal = bool((self._spring | self._by_goal).any())
         self._scale, self._offset = (np.broadcast_to(np.array(v), (count,)) for v in (action.scale, action.offset))
@@ -136,7 +138,7 @@ class Actuation:
         if action.meaning == "position_delta":
             base = self._to if action.delta_from == "command" else q[self._index]
             np.add(base, value, out=self._to)
-            self._to.clip(self._lower, self._upper, out=self._to)
+            self._stay_near(self._to, q)
         else:
             self._to[:] = value
         self._from[:] = self._goal
@@ -148,18 +150,24 @@ class Actuation:
         if self._has_goal:
             wanted = self._wanted
             wanted[:] = self.value
-            self._move_goal()
+            self._move_goal(q)
             np.copyto(wanted, self._goal, where=self._by_goal)
             if self._has_spring:
                 np.copyto(wanted, self._pull(q, dq), where=self._spring)
         intent[self._index] = wanted
 
-    def _move_goal(self) -> None:
+    def _stay_near(self, goal: Floats, q: Floats) -> None:
+        """Keep a goal that adds up where the envelope lets it through: inside the limits and near the joint."""
+        here = q[self._index]
+        goal.clip(here - self._leash, here + self._leash, out=goal)
+        goal.clip(self._lower, self._upper, out=goal)
+
+    def _move_goal(self, q: Floats) -> None:
         """Towards the last action's goal, there with the last bus cycle before the next action."""
         if self._integrates:
             np.multiply(self.value, self._bus_period, out=self._error)
             np.add(self._goal, self._error, out=self._goal)
-            self._goal.clip(self._lower, self._upper, out=self._goal)
+            self._stay_near(self._goal, q)
             return
         self._step = min(self._step + 1, self._steps)
         if self._step == self._steps:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm import Arm, JointState
-from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.arm.state import Flags, Floats
 from robot_runtime.flying import SourceFlag
 from robot_runtime.policy.action import Actuation, routes
@@ -57,9 +56,8 @@ class PolicyPilot:
         self._directly: Flags = self._actuation.directly
         self._held: Flags = ~(self.by_torque | self._directly)
         self._any_held = bool(self._held.any())
-        positions = np.array([j.mode in POSITION_MODES for j in spec.joints])
-        self.by_goal: Flags = self._directly & positions
-        """Joints that follow the policy's position goals, for maps that correct them."""
+        self.by_goal: Flags = self._directly
+        """Joints that follow the policy's own goals or duties, for maps that correct them."""
         self._everyone: Flags = np.ones(len(spec.joints), dtype=bool)
         self._stuck = _Stuck([spec.joint_names.index(n) for n in seen_joints(contract)])
         self._acted = False

@@ -53,8 +53,8 @@ class LearnerSource:
         self._q, self._dq = np.zeros(count), np.zeros(count)
         self._intent, self._wanted = np.zeros(count), np.zeros(count)
         self._is_position: Flags = np.array([j.mode in POSITION_MODES for j in spec.joints])
-        self.by_goal: Flags = self._actuation.directly & self._is_position
-        """Joints that follow the learner's position goals, for maps that correct them."""
+        self.by_goal: Flags = self._actuation.directly
+        """Joints that follow the learner's own goals or duties, for maps that correct them."""
         self._held: Flags = ~(self._actuation.by_torque | self._actuation.directly)
         self._everyone: Flags = np.ones(count, dtype=bool)
         self._waiting = self._acted = self._late = False

@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 
 from robot_runtime.policy.contract import Action, Contract, Target, Term
+from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import ArmSpec
 from sim.tasks.goals import GOALS, Goal
 from sim.tasks.observing import Observer
@@ -33,6 +34,8 @@ _UPRIGHT = 0.99
 AIM = 0.3
 """Of the tolerance, where half of the pay for being there is paid: a joint that sticks leaves some of the way."""
 FINE = 5.0  # tolerances, the half range of the fine error
+PAST = 6
+"""Samples, one an action, that a policy sees of a target that moves: from them it knows how fast."""
 PACE = 0.4
 """Of the speed limit, how fast an action of 1 moves a position goal. What the envelope lets through is late by what its
 acceleration and jerk limits take, 0.2 s from full speed, and a policy does not see how far its goal has run ahead."""
@@ -59,11 +62,12 @@ class ArmTask(Task):
         goal: Goal | None = None,
         domain: Domain | None = None,
         threads: int = 1,
+        timestep: float = TIMESTEP,
     ) -> None:
         """`domain`: what is drawn anew each episode; None: every arm as its files say."""
         goal = goal or GOALS[name]
         moved = moved_joints(spec)
-        world = arm_world(spec, moved, TIMESTEP)
+        world = arm_world(spec, moved, timestep)
         super().__init__(world.model, seeds, period=1 / goal.rate, episode=goal.episode, threads=threads)
         self.name, self.goal, self.world, self.domain = name, goal, world, domain
         self.chain = Chain(world)
@@ -72,8 +76,8 @@ class ArmTask(Task):
         self.contract = contract = _contract(name, world, goal, self.poses, aims)
         self.action_size = n = contract.action_size
         self._scale = np.array(contract.action.scale)
-        self._drives = Drives(world.joints, self.count, TIMESTEP, world.inertia)
-        self._senses = Senses(world.joints, self.count, TIMESTEP)
+        self._drives = Drives(world.joints, self.count, timestep, world.inertia)
+        self._senses = Senses(world.joints, self.count, timestep)
         self._observer = Observer(contract, self.count)
         self.observation = self._observer.values
         self._aims = aims
@@ -155,17 +159,18 @@ class ArmTask(Task):
         drives.resistance[i] = self._resistance * drawn["resistance"]
         drives.voltage[i] = self._volts * drawn["voltage"]
         drives.load_friction[i] = self._load * drawn["load_friction"]
-        drives.delay[i] = round(float(drawn["delay"][0]) / TIMESTEP)
+        drives.delay[i] = round(float(drawn["delay"][0]) / model.opt.timestep)
         self._senses.window[i] = self._senses.window_of(float(drawn["velocity_lag"][0]))
 
     def _begun(self, ids: Ints) -> None:
         self.batch.set_const(ids)
         self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
-        self._drives.reset(ids, self._qpos[ids], self._bias[ids])  # the runtime carries the arm until the policy does
+        command = self._drives.holding(self._qpos[ids], self._bias[ids])
+        self._drives.reset(ids, command, self._bias[ids])  # the runtime carries the arm until the policy does
         self._senses.reset(ids, self._qpos[ids])
         self._last_action[ids] = 0.0
         self._within[ids] = 0
-        self._command[ids] = self._before[ids] = self._drives.holding(self._qpos[ids], self._bias[ids])
+        self._command[ids] = self._before[ids] = command
         self._observer.reset(ids, self._sense())
 
     # --- a step ---
@@ -177,7 +182,8 @@ class ArmTask(Task):
         self._last_action[:] = bounded
         self._before[:] = self._command
         if drives.meaning == "position_delta":
-            np.clip(self._command + bounded * self._scale, self._lower, self._upper, out=self._command)
+            goal = np.clip(self._command + bounded * self._scale, senses.q - WINDUP, senses.q + WINDUP)
+            np.clip(goal, self._lower, self._upper, out=self._command)
         else:
             np.multiply(bounded, self._scale, out=self._command)
         for k in range(self.substeps):
@@ -286,6 +292,7 @@ def _contract(name: str, world: ArmWorld, goal: Goal, poses: Floats, aims: Float
     joints, n, size = world.names, len(world.joints), aims.shape[1]
     meaning = MEANING_OF_MODE[world.joints[0].mode]
     tip = (Term("tip_position", 3),) if goal.quantity == "tip_position" else ()
+    past = () if goal.motion is None else (Term("target", size, history=PAST),)
     return Contract(
         observation=(
             Term("joint_position", n, joints),
@@ -296,6 +303,7 @@ def _contract(name: str, world: ArmWorld, goal: Goal, poses: Floats, aims: Float
             Term("target_error", size),
             # The same under the magnifying glass: the last millimetres need torques as large as the first ones.
             Term("target_error", size, scale=(1 / (FINE * goal.tolerance),), clip=(-1.0, 1.0)),
+            *past,
         ),
         action=Action(meaning, joints, scale=tuple(map(float, _scale(meaning, world, goal, poses))), clip=(-1.0, 1.0)),
         rate=goal.rate,

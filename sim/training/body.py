@@ -17,6 +17,8 @@ FARTHEST = 0.1
 """m: of a longer way to the target only its beginning is looked at; the way of the joints is right only near by."""
 DAMPING = 0.03
 """m: where a joint moves the tip by less than this a radian, it is not asked to."""
+AWAY = 0.05
+"""m: nearer to the target than this, the arm is the less drawn to its home pose."""
 ROOM = 0.15
 """rad from a stop, where a joint begins to be asked for less."""
 TINY = 1e-6
@@ -37,6 +39,7 @@ class Body(nn.Module):
     pull: Tensor  # N, weight of that
     tip: Tensor  # m, 1 x 3
     limits: Tensor  # rad, low and high
+    home: Tensor  # rad
     identity: Tensor
 
     def __init__(self, world: ArmWorld) -> None:
@@ -74,17 +77,24 @@ class Body(nn.Module):
         self._keep("tip", data.site_xpos[[world.tip]])
         self._keep("identity", np.eye(3))
         self.turns = joints > 1 and abs(float(data.xaxis[0, 2])) > UPRIGHT
+        self._keep("home", world.home)
         self._keep("limits", np.array([[joint.limits.lower, joint.limits.upper] for joint in world.joints]))
 
     def _keep(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
 
-    def way(self, q: Tensor, target: Tensor) -> Tensor:
-        """How far the joints (k x n, rad) have to turn to bring the tip there (k x 3, m); far away: to begin with."""
+    def way(self, q: Tensor, target: Tensor, homewards: float = 0.0) -> Tensor:
+        """How far the joints (k x n, rad) have to turn to bring the tip there (k x 3, m); far away: to begin with.
+
+        `homewards`: how much of the way to the home pose they should go too, as far as that leaves the tip alone: of
+        the many ways to a place, that one has room on all sides.
+        """
         axis, anchor, _, tip = self._posed(q)
         lever = torch.linalg.cross(axis, tip - anchor)  # k x n x 3: m the tip moves a radian
         turn_to, target = self._faced(q, target)
-        way = self._shortest(lever, self._room(q), target - tip[:, 0])
+        error = target - tip[:, 0]
+        other = homewards * self._homewards(q, error) if homewards else torch.zeros_like(q)
+        way = self._shortest(lever, self._room(q), error, other)
         return torch.cat((way[:, :1] + turn_to, way[:, 1:]), 1)
 
     def weight(self, q: Tensor) -> Tensor:
@@ -96,6 +106,10 @@ class Body(nn.Module):
             lift = axis[:, j, 0:1] * arm[:, :, 1] - axis[:, j, 1:2] * arm[:, :, 0]
             pulls.append((lift * self.pull[j:]).sum(1))
         return torch.stack(pulls, 1)
+
+    def tip_at(self, q: Tensor) -> Tensor:
+        """Where the tip is (k x 3, m)."""
+        return self._posed(q)[3][:, 0]
 
     def _posed(self, q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Axes, anchors and centres of mass (k x n x 3), and the tip (k x 1 x 3), at these angles."""
@@ -134,10 +148,16 @@ class Body(nn.Module):
         low, high = self.limits.unbind(1)
         return (torch.minimum(q - low, high - q) / ROOM).clamp(0.01, 1.0)[:, :, None]
 
-    def _shortest(self, lever: Tensor, room: Tensor, error: Tensor) -> Tensor:
-        """The shortest way of the joints that brings the tip there: W J^T (J W J^T + d^2)^-1 e."""
+    def _homewards(self, q: Tensor, error: Tensor) -> Tensor:
+        """The way home, fading near the target; not of a joint that turns to face it."""
+        far = (error.square().sum(1, keepdim=True).sqrt() / AWAY).clamp(max=1.0)
+        way = far * (self.home - q)
+        return torch.cat((way[:, :1] * float(not self.turns), way[:, 1:]), 1)
+
+    def _shortest(self, lever: Tensor, room: Tensor, error: Tensor, other: Tensor) -> Tensor:
+        """The shortest way beyond the `other` one that brings the tip there: o + W J^T (J W J^T + d^2)^-1 (e - J o)."""
         size = error.square().sum(1, keepdim=True).sqrt()
-        near = error * (FARTHEST / size.clamp(min=FARTHEST))
+        near = error * (FARTHEST / size.clamp(min=FARTHEST)) - (lever * other[:, :, None]).sum(1)
         (xx, xy, xz), (yy, yz), zz = _symmetric(lever.transpose(1, 2) @ (room * lever), DAMPING**2)
         # The inverse of a symmetric 3 x 3 matrix by its cofactors: ONNX has no solver.
         a, b, c = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
@@ -145,7 +165,7 @@ class Body(nn.Module):
         x, y, z = near.unbind(1)
         solved = torch.stack((a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z), 1)
         solved = solved / (xx * a + xy * b + xz * c)[:, None]
-        return (room * lever @ solved[:, :, None])[:, :, 0]
+        return other + (room * lever @ solved[:, :, None])[:, :, 0]
 
 
 def _symmetric(matrix: Tensor, damping: float) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:

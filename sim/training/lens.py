@@ -31,8 +31,19 @@ KEPT = 0.6
 """Of what a joint that does not stick got beyond weight and friction, in the next action."""
 APPROACH = 0.06
 """Of the way, a step of a position. The joint follows some 0.2 s late: at twice that it swings about the target."""
+HOMEWARDS = 0.3
+"""Of the way home, which the way of arms that take positions has in it."""
+LEAD = 0.35
+"""s that positions look ahead of a target that moves: a goal that goes `APPROACH` of the way in every step is late by
+that much."""
 STEP = 0.5
 """Of the range of actions, what an output of 1 of the network changes."""
+STRAY = 0.05
+"""The same of positions. They need no shaking loose, and their first action goes most of the way: noise that drowns it
+teaches nothing."""
+NEAR = 0.1
+"""rad: where less of the way is left, a position is changed by that much less. A goal adds up, so what a network says
+in error would leave the tip millimetres beside the target, to which the way itself leads."""
 
 
 class Lens(nn.Module):
@@ -54,6 +65,7 @@ class Lens(nn.Module):
         self.speeds = _columns(task.contract, "joint_velocity")
         self.last = _columns(task.contract, "last_action")
         self.targets = _columns(task.contract, "target")
+        self.past = _past(task.contract, "target")
         self.to_tip = task.goal.quantity == "tip_position"
         self.by_torque = task.full_torque is not None
         motors = [joint.servo.motor for joint in task.world.joints]
@@ -67,7 +79,10 @@ class Lens(nn.Module):
         if self.body is None:
             return obs
         q, target = obs[:, self.angles], obs[:, self.targets]
-        way = self.body.way(q, target) if self.to_tip else target - q
+        if self.past is not None and not self.by_torque:
+            columns, since = self.past
+            target = target + LEAD / since * (target - obs[:, columns])
+        way = self.body.way(q, target, 0.0 if self.by_torque else HOMEWARDS) if self.to_tip else target - q
         seen = (obs, way, (way / FINE).clamp(-1.0, 1.0))
         if not self.by_torque:
             return torch.cat((*seen, APPROACH * way / self.scale), 1)
@@ -84,7 +99,22 @@ class Lens(nn.Module):
         """The action, from what was seen and said."""
         if self.body is None:
             return said
-        return (seen[:, -said.shape[1] :] + STEP * said).clamp(-1.0, 1.0)
+        count = said.shape[1]
+        begin = seen[:, -count:]
+        if self.by_torque:
+            return (begin + STEP * said).clamp(-1.0, 1.0)
+        left = (begin * self.scale).abs().amax(1, keepdim=True) / APPROACH  # rad: it is a step of the way
+        return (begin + STRAY * (left / NEAR).clamp(max=1.0) * said).clamp(-1.0, 1.0)
+
+
+def _past(contract: Contract, kind: str) -> tuple[slice, float] | None:
+    """Where the observation holds the oldest sample of this, and how old (s) it is; None: it holds no past of it."""
+    start = 0
+    for term in contract.observation:
+        if term.kind == kind and term.history > 1:
+            return slice(start, start + term.size), (term.history - 1) / contract.rate
+        start += term.size * term.history
+    return None
 
 
 def _columns(contract: Contract, kind: str) -> slice:

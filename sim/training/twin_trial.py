@@ -37,6 +37,7 @@ class TwinResult:
     error: Figure  # true, when the target's time is over
     error_felt: Figure
     limited: dict[str, float]  # reason -> share of joints and cycles in which the envelope changed a command
+    shut_down: tuple[str, ...]  # joint, why and when, of servos that gave up; from then on nothing is reached
 
 
 def fly(path: Path, task: ArmTask, gap: str | None, targets: int, seed: int = 0) -> TwinResult:
@@ -63,12 +64,14 @@ def fly(path: Path, task: ArmTask, gap: str | None, targets: int, seed: int = 0)
     acts_every = round(pilot.period / PERIOD)
     cycles, held = round(goal.episode / PERIOD), round(goal.held_for / PERIOD)
     true, felt = np.zeros((targets, held)), np.zeros((targets, held))
-    due = port.now()
+    shut_down: dict[str, str] = {}
+    began = due = port.now()
     for row in range(targets):
         for k in range(cycles):
             aim = aims.at(np.full(targets, k * PERIOD))[row]
             arm.read(due + PERIOD)
             now = port.now()
+            _look(arm, now - began, shut_down)
             pilot.intend(arm.state, aim, now, k % acts_every == 0, command.values)
             envelope.limit(command.values, arm.state, now)
             arm.write(command)
@@ -87,7 +90,17 @@ def fly(path: Path, task: ArmTask, gap: str | None, targets: int, seed: int = 0)
         mean(true[:, 0]),
         mean(felt[:, 0]),
         {str(why.name).lower(): float(n) for why, n in zip(REASONS, changed, strict=True) if n},
+        tuple(f"{joint}: {what}" for joint, what in shut_down.items()),
     )
+
+
+def _look(arm: Arm, now: float, shut_down: dict[str, str]) -> None:
+    """Note which servos report a hardware error for the first time."""
+    if not (arm.state.hardware_error > 0).any():
+        return
+    for joint, bits in zip(arm.spec.joints, arm.state.hardware_error.tolist(), strict=True):
+        if bits > 0 and joint.name not in shut_down:
+            shut_down[joint.name] = f"{', '.join(joint.servo.error_names(bits))} after {now:.0f} s"
 
 
 def _bring(arm: Arm, port: LockstepPort, pose: Floats) -> None:

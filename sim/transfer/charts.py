@@ -90,8 +90,16 @@ def bars(title: str, groups: Sequence[str], series: Mapping[str, Mapping[str, Ov
     return _svg(title, parts, [(name, colours[name]) for name in series])
 
 
-def curves(title: str, x_name: str, lines: Sequence[Curve], *, log_x: bool = False, log_y: bool = False) -> str:
-    """Lines, thin for single seeds."""
+def curves(
+    title: str,
+    x_name: str,
+    lines: Sequence[Curve],
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    y_range: tuple[float, float] | None = None,
+) -> str:
+    """Lines, thin for single seeds. `y_range`: what the axis shows; None: where the points are."""
     points = [(a, b) for line in lines for a, b in zip(line.x, line.y, strict=True) if math.isfinite(b)]
     if not points:
         return ""
@@ -100,7 +108,8 @@ def curves(title: str, x_name: str, lines: Sequence[Curve], *, log_x: bool = Fal
         ys = [max(v, 1.0) for v in ys] if log_y else ys
         xs = [max(v, 1e-6) for v in xs] if log_x else xs
     x = Axis(min(xs), max(xs), _LEFT, WIDTH - _RIGHT, log_x)
-    y = Axis(min(ys) * (0.8 if log_y else 1.0), max(ys) * 1.05, HEIGHT - _BOTTOM, _TOP, log_y)
+    low, high = y_range or (min(ys) * (0.8 if log_y else 1.0), max(ys) * 1.05)
+    y = Axis(low, high, HEIGHT - _BOTTOM, _TOP, log_y)
     parts = _frame(title, y)
     for value, text in x.marks():
         parts.append(f'<text class="tick" x="{x.at(value):.1f}" y="{HEIGHT - 21}" text-anchor="middle">{text}</text>')

@@ -33,6 +33,10 @@ REVERSE = 0x01
 """Bit of Drive Mode: the servo counts the other way; manual."""
 HEATING_STEPS = 10
 """Steps between two updates of the temperatures, which take seconds to change."""
+LOAD_TIME = 0.01
+"""s over which a servo without a current sensor averages its output to a load: a position law's D term answers every
+new goal with a kick of one control cycle, which moves nothing. Assumed.
+"""
 IN_POSITION = 20
 """Ticks within which Moving Status says 'arrived' and 'following'. Assumed: the manual names no figure."""
 ARRIVED_BIT, ONGOING_BIT, NOT_FOLLOWING_BIT, PROFILE_SHIFT = 0x01, 0x02, 0x08, 4
@@ -90,6 +94,8 @@ class Drives(Inputs):
         self._slew, self._any_slew = np.full(n, np.inf), False
         self._duty = np.zeros(n)
         self._speed, self._torque = np.zeros(n), np.zeros(n)
+        self._infers_load = any("present_current" not in s.registers for s in servos)
+        self._load, self._load_work = np.zeros(n), np.zeros(n)
         self._duty_driven = np.ones(n, dtype=bool)
         self._physics.place(arm.pose(pose))
         self._aim()
@@ -123,6 +129,10 @@ class Drives(Inputs):
             np.copyto(low, command, where=self._duty_driven)
             np.copyto(high, command, where=self._duty_driven)
             motors.drive(low, high, command, self._speed)
+        if self._infers_load:
+            np.subtract(motors.duty, self._load, out=self._load_work)
+            np.multiply(self._load_work, self.period / LOAD_TIME, out=self._load_work)
+            np.add(self._load, self._load_work, out=self._load)
         np.multiply(motors.current, self._torque_per_amp, out=self._torque)
         physics.step(self._torque)
         np.dot(self._gather_ticks, physics.qpos, out=sensing.next_row())
@@ -224,8 +234,8 @@ class Drives(Inputs):
     @property
     def present_current(self) -> Ints:
         """Measured current; the load where a servo has no current sensor."""
-        motors, on = self._motors, self._control.on
-        return self._once("current", lambda: self._sensing.current_register(motors.current, motors.duty * on))
+        motors, load, on = self._motors, self._load, self._control.on
+        return self._once("current", lambda: self._sensing.current_register(motors.current, load * on))
 
     @property
     def present_velocity(self) -> Ints:

@@ -68,7 +68,7 @@ class Physics:
                 self._gather_velocity[i, model.jnt_dofadr[index]] = 1.0
             self._scatter[model.joint(name).dofadr[0], i] = 1.0
         self.gather_motor_velocity = self._scatter.T.copy()
-        share = np.array([s.motor["load_friction"] for s in servos]) * [g.load_friction for g in gaps]
+        share = [g.load_share(s.motor["load_friction"]) for s, g in zip(servos, gaps, strict=True)]
         self._load_friction = self._scatter * share
         self._dry_friction = np.array(model.dof_frictionloss)
         self._free_dry_friction = self._dry_friction.copy()

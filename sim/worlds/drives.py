@@ -63,13 +63,14 @@ class Drives:
         self._nominal = self.constant.copy()
         self._duty_per_torque = (self.resistance / self.constant / self.voltage)[0]
         self._stiffness, self._damping = (rows(gain) for gain in zip(*map(_position_gains, joints), strict=True))
+        self._spring = (self._stiffness / self._duty_per_torque)[0]  # N·m/rad, of nominal servos
         self.torque = np.zeros((count, len(joints)))
         self.friction = np.zeros((count, len(joints)))  # N·m, what the torque in the gears adds to dry friction
 
-    def reset(self, ids: npt.NDArray[np.intp], q: Floats, torque: Floats) -> None:
-        """These arms have been held at these angles, by this torque (N·m)."""
+    def reset(self, ids: npt.NDArray[np.intp], command: Floats, torque: Floats) -> None:
+        """These arms have been held by this command, which made this torque (N·m)."""
         self.torque[ids] = torque
-        self.following.reset(ids, q)
+        self.following.reset(ids, command)
 
     def holding(self, q: Floats, weight: Floats) -> Floats:
         """The command that holds a nominal arm where it stands against this weight (N·m)."""
@@ -78,7 +79,8 @@ class Drives:
         if self.meaning == "duty":
             duty: Floats = weight * self._duty_per_torque
             return duty
-        return q
+        goal: Floats = q + weight / self._spring  # a position loop is a spring: the arm hangs below its goal
+        return goal
 
     def torque_of(self, command: Floats) -> Floats | None:
         """N·m that nominal servos make of a command at rest; None: of a position."""
@@ -101,7 +103,7 @@ class Drives:
                 duty = command
             else:
                 goal = self.following.follow(command, q)
-                duty = self._stiffness * (goal - q) - self._damping * dq
+                duty = self._stiffness * (goal - q) + self._damping * (self.following.v - dq)
             torque = (np.clip(duty, -1.0, 1.0) * self.voltage - emf) / self.resistance * self.constant
             if self.meaning == "duty":  # the runtime bounds duties by the joint's torque limit
                 torque = np.clip(torque, -self.torque_limit, self.torque_limit)

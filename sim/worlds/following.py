@@ -34,16 +34,16 @@ class Following:
         self._acceleration = POSITION_SHARE * np.array([x.acceleration for x in limits])
         self._jerk = np.array([x.jerk for x in limits])
         self._period = period
-        self.p, self._v, self._a, self._goal = (np.zeros((count, len(joints))) for _ in range(4))
+        self.p, self.v, self._a, self._goal = (np.zeros((count, len(joints))) for _ in range(4))
 
     def reset(self, ids: npt.NDArray[np.intp], q: Floats) -> None:
         """These arms are commanded to stand at these angles."""
         self.p[ids] = self._goal[ids] = q
-        self._v[ids] = self._a[ids] = 0.0
+        self.v[ids] = self._a[ids] = 0.0
 
     def follow(self, goal: Floats, q: Floats) -> Floats:
         """The next commands towards `goal` (rad), of joints that stand at `q` (rad)."""
-        p, v, a, period, jerk = self.p, self._v, self._a, self._period, self._jerk
+        p, v, a, period, jerk = self.p, self.v, self._a, self._period, self._jerk
         speed = np.clip((goal - self._goal) / period, -self._velocity, self._velocity)
         self._goal[:] = goal
         goal = np.clip(np.clip(goal, q - WINDUP, q + WINDUP), self._low, self._high)
@@ -71,7 +71,7 @@ class Following:
 
     def _ends_at(self, a: Floats, speed: Floats) -> Floats:
         """Where a stop relative to a goal of this speed ends, if this is the next acceleration."""
-        relative = self._v + a * self._period - speed
+        relative = self.v + a * self._period - speed
         stop = _stop_distance(relative, a, _PLAN_SHARE * self._acceleration, _PLAN_SHARE * self._jerk)
         end: Floats = self.p + (relative + speed) * self._period + stop
         return end

@@ -46,7 +46,7 @@ def physics(joints: int, **others: float) -> dict[str, torch.Tensor]:
 def rows(joints: int, numbers: int, *, volts: bool) -> np.ndarray:
     found = np.random.default_rng(0).normal(0.0, 0.5, (30, joints, numbers))
     if volts:
-        found[:, :, -2] = 11.0
+        found[:, :, -3] = 11.0
     return found
 
 
@@ -80,7 +80,7 @@ def test_an_observation_map(joints: int, network: bool) -> None:
 def test_a_torque_map_of_every_physics(pwm: tuple[float, ...], without: tuple[str, ...]) -> None:
     module = TorqueMap(3, TAPS, physics(3, **dict.fromkeys(without, 0.0)), pwm=torch.tensor(pwm))
     trained(module.residual)
-    file = torque_file(module, rows(3, 2 * TAPS + 2, volts=True), names(3), PERIOD)
+    file = torque_file(module, rows(3, 2 * TAPS + 3, volts=True), names(3), PERIOD)
     assert [*file.taps] == ["torque", "dq"]
 
 
@@ -88,11 +88,11 @@ def test_a_torque_map_of_every_physics(pwm: tuple[float, ...], without: tuple[st
 def test_a_goal_map(joints: int) -> None:
     law = {name: 0.5 + torch.rand(joints) for name in LAW}
     module = GoalMap(joints, 1, physics(joints), law)
-    file = goal_file(module, rows(joints, 5, volts=True), names(joints), PERIOD)
+    file = goal_file(module, rows(joints, 6, volts=True), names(joints), PERIOD)
     assert file.taps == {"goal": (0.0,), "q": (0.0,), "dq": (0.0,)}
     learnt = GoalMap(joints, TAPS, physics(joints), law)
     trained(learnt.residual)
-    assert len(goal_file(learnt, rows(joints, 3 * TAPS + 2, volts=True), names(joints), PERIOD).taps["q"]) == TAPS
+    assert len(goal_file(learnt, rows(joints, 3 * TAPS + 3, volts=True), names(joints), PERIOD).taps["q"]) == TAPS
 
 
 def test_a_goal_map_of_equal_motors_moves_goals_by_the_offset_alone() -> None:
@@ -106,7 +106,7 @@ def test_a_goal_map_of_equal_motors_moves_goals_by_the_offset_alone() -> None:
         "sim_volts": torch.full((2,), 5.0),
     }
     module = GoalMap(2, 1, values, law)
-    x = torch.tensor([[0.5, 0.4, 0.0, 5.0, 0.0, -0.3, -0.25, 0.0, 5.0, 0.0]])
+    x = torch.tensor([[0.5, 0.4, 0.0, 5.0, 0.0, 0.1, -0.3, -0.25, 0.0, 5.0, 0.0, 0.0]])
     np.testing.assert_allclose(module(x)[0, :2].detach(), [0.4, -0.1], atol=1e-6)
 
 

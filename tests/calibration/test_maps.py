@@ -49,7 +49,7 @@ def test_maps_begin_as_physics_alone(rig: Rig) -> None:
     for name in ("sim_coulomb", "sim_viscous", "sim_load", "coulomb", "viscous", "load"):
         values[name] = torch.zeros(1)
     torque_map = TorqueMap(1, 3, values, pwm=torch.ones(1))
-    x = torch.tensor([[0.5, 0.1, 0.2, 2.0, 0.0, 0.0, 10.0, 0.0]])
+    x = torch.tensor([[0.5, 0.1, 0.2, 2.0, 0.0, 0.0, 10.0, 0.0, 0.0]])
     assert torque_map(x)[0, 0].item() == pytest.approx((0.5 + 2.0) / 10.0)
     sense = ObservationMap(1, 2, torch.tensor([0.1]), 0.0, relative=torch.ones(1), period=0.005)
     np.testing.assert_allclose(sense(torch.tensor([[0.3, 0.2, 1.5, 1.4, 0.0, 0.0]]))[0, :2].detach(), [0.4, 1.5])

@@ -8,6 +8,7 @@ import pytest
 from robot_runtime.policy import Action, ModeError
 from robot_runtime.policy.action import Actuation, Route, routes
 from robot_runtime.policy.maps import NominalMaps
+from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import ArmSpec, load_arm
 
 OMX = load_arm("open-manipulator-x")
@@ -113,11 +114,28 @@ def test_a_delta_adds_to_the_goal_or_to_where_the_joint_is() -> None:
 
 
 def test_a_goal_does_not_wind_up_beyond_the_limits() -> None:
-    made = actuation(Action("position_delta", ("joint2",)), in_mode(OMX, "position"))
+    high = np.array([0.0, 1.4, 0.0, 0.0, 0.0])
+    made = actuation(Action("position_delta", ("joint2",)), in_mode(OMX, "position"), high)
     for _ in range(9):
-        cycles(made, [1.0])
-    assert cycles(made, [0.0])[-1][1] == 1.5
-    assert cycles(made, [-0.1])[-1][1] == pytest.approx(1.4)
+        cycles(made, [1.0], q=high)
+    assert cycles(made, [0.0], q=high)[-1][1] == 1.5
+    assert cycles(made, [-0.1], q=high)[-1][1] == pytest.approx(1.4)
+
+
+@pytest.mark.parametrize(("meaning", "size"), [("position_delta", 0.2), ("velocity", 5.0)])
+def test_a_goal_does_not_run_away_from_a_joint_that_is_held_back(meaning: str, size: float) -> None:
+    made = actuation(Action(meaning, ("joint1",)), in_mode(OMX, "position"))
+    for _ in range(50):
+        cycles(made, [size])
+    assert cycles(made, [0.0])[-1][0] == pytest.approx(0.1 + WINDUP)
+    assert cycles(made, [-size])[-1][0] < WINDUP
+
+
+def test_how_far_a_spring_is_drawn_is_the_policys_affair() -> None:
+    made = actuation(Action("position_delta", ("joint1",), stiffness=(1.0,), damping=(0.0,)))
+    for _ in range(6):
+        cycles(made, [0.2])
+    assert cycles(made, [0.0])[-1][0] == pytest.approx(1.2)
 
 
 def test_velocity_moves_the_goal_of_a_position_joint() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import load_arm
 from sim.tasks.arm_task import ArmTask, moved_joints
 from sim.tasks.goals import GOALS
@@ -74,6 +75,26 @@ def test_a_position_goal_moves_on_a_line_and_stays_inside_the_limits() -> None:
     for _ in range(200):
         made.step(np.full((1, 4), 1.0))
     assert (made._command <= made._upper).all()
+
+
+def test_a_goal_stays_near_a_joint_that_something_holds() -> None:
+    made = task("reach", "koch-v1.1", from_home=1.0, home_spread=0.0)
+    made._frictionloss[:] = made._dry[:] = 1e3
+    held = made._qpos.copy()
+    for _ in range(100):
+        made.step([[-1.0, 1.0, -1.0, 1.0]])
+    assert np.abs(made._qpos - held).max() < 0.05
+    assert np.abs(made._command - made._qpos).max() <= WINDUP + 0.01
+    made.step([[1.0, -1.0, 1.0, -1.0]])
+    assert (np.abs(made._command - made._qpos) < WINDUP - 0.02).all()
+
+
+def test_goals_begin_with_what_holds_the_arm() -> None:
+    made = task("reach", "koch-v1.1", count=20, from_home=0.0)
+    start = made._qpos.copy()
+    for _ in range(10):
+        made.step(np.zeros((20, 4)))
+    assert np.abs(made._qpos - start).max() < np.deg2rad(0.5)
 
 
 def test_a_late_command_leaves_the_old_one_in_force() -> None:

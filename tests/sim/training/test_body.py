@@ -52,3 +52,19 @@ def test_a_base_turns_away_from_its_stop_however_far_that_is() -> None:
     far, near = known(task, q, np.concatenate((opposite, task.chain.tip(q[1:]))))[0]
     assert far == pytest.approx([-5.6, 0.0, 0.0, 0.0], abs=1e-4)
     assert near == pytest.approx(np.zeros(4), abs=1e-4)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_going_homewards_too_leaves_the_way_of_the_tip_alone(arm: str) -> None:
+    task, random = reach(arm), np.random.default_rng(1)
+    inside = (task.poses > task._lower + 0.3).all(1) & (task.poses < task._upper - 0.3).all(1)
+    q = task.poses[inside][:100]
+    target = task.chain.tip(q) + random.uniform(-0.1, 0.1, (len(q), 3))
+    with torch.inference_mode():
+        body, angles, point = Body(task.world), torch.tensor(q).float(), torch.tensor(target).float()
+        alone, both = (body.way(angles, point, homewards).numpy() for homewards in (0.0, 0.5))
+    little = 0.01
+    moved, moved_too = (task.chain.tip(q + little * way) - task.chain.tip(q) for way in (alone, both))
+    assert np.median(np.linalg.norm(moved_too - moved, axis=1) / np.linalg.norm(moved, axis=1)) < 0.2
+    before, after = (np.abs(q + way - task.world.home)[:, 1:].sum(1) for way in (alone, both))
+    assert (after < before).mean() > 0.9

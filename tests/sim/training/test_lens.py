@@ -8,7 +8,7 @@ import torch
 
 from sim.tasks import make_task
 from sim.tasks.arm_task import ArmTask
-from sim.training.lens import Lens
+from sim.training.lens import LEAD, Lens
 
 
 def arm_task(name: str, arm: str, count: int = 1) -> ArmTask:
@@ -50,6 +50,30 @@ def test_a_joint_that_sticks_gets_more_with_every_action() -> None:
     for before, after in pairwise(actions[1:]):
         grown = (after - before) * way.sign()
         assert ((grown > 0.01) | (after.abs() == 1.0) | (way.abs() < 0.01)).all()
+
+
+def test_a_network_that_errs_does_not_keep_a_goal_from_its_target() -> None:
+    task = arm_task("reach", "koch-v1.1", 20)
+    lens = Lens(task)
+    task._targets.centre[:] = task.chain.tip(task._qpos + 0.05)
+    errs = torch.full((20, 4), 0.1)
+    for _ in range(task.limit):
+        task.step(lens.action(lens(torch.from_numpy(task.observation.copy())), errs).numpy())
+    assert np.median(task.error) < 0.002
+
+
+def test_positions_look_ahead_of_a_target_that_moves() -> None:
+    task = arm_task("track", "koch-v1.1", 20)
+    lens, observation = Lens(task), torch.from_numpy(task.observation.copy())
+    assert lens.past is not None
+    columns, since = lens.past
+    speed = torch.tensor([0.05, -0.02, 0.03])
+    observation[:, columns] = observation[:, lens.targets] - since * speed
+    still = observation.clone()
+    still[:, lens.targets] += LEAD * speed
+    still[:, columns] = still[:, lens.targets]
+    ways = slice(task.observation.shape[1], None)
+    assert torch.allclose(lens(observation)[:, ways], lens(still)[:, ways], atol=1e-5)
 
 
 def test_a_walker_is_seen_as_it_is() -> None:

@@ -150,6 +150,23 @@ def test_current_based_position_bounds_the_squeeze(tmp_path: Path) -> None:
     assert drives.present_current[0] == pytest.approx(150, abs=1)
 
 
+def test_the_load_of_a_goal_that_moves_on_is_not_the_kick_of_every_new_one(tmp_path: Path) -> None:
+    drives = Drives(bench_arm(tmp_path, "XL430-W250", "position"), NO_PLAY, 1)
+    switch_on(drives)
+    pwm, load = [], []
+    for k in range(600):
+        if k % 5 == 0:
+            drives.goal_position[0] += 5
+            tell(drives)
+        drives.step()
+        if k >= 300:
+            pwm.append(int(drives.present_pwm[0]) / 885)
+            load.append(int(drives.present_current[0]) / 1000)
+    assert max(pwm) > 0.9
+    assert max(load) < 0.6
+    assert np.mean(load) == pytest.approx(np.mean(pwm), abs=0.03)
+
+
 def test_pwm_slope_ramps_the_pwm_as_the_manual_reckons(tmp_path: Path) -> None:
     drives = Drives(bench_arm(tmp_path, "XL330-M288", "pwm"), NO_PLAY, 1)
     switch_on(drives, goal_pwm=885)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.twin.gap import SHIPPED, BusGap, Gap, GapError, JointGap, SupplyGap, load_gap
+from sim.twin.gap import LEAST_STALL, SHIPPED, BusGap, Gap, GapError, JointGap, SupplyGap, load_gap
 
 
 def write(folder: Path, text: str) -> Path:
@@ -125,3 +125,12 @@ def test_drawn_gaps_stay_in_their_ranges_and_fill_them() -> None:
     delays = [gap.command_delay for gap in gaps]
     assert 0 <= min(delays) < 0.003
     assert 0.027 < max(delays) <= 0.030
+
+
+def test_no_gap_takes_more_than_a_tenth_of_the_stall_torque() -> None:
+    for nominal in (0.05, 0.222, 0.365):
+        stall = 1.0 - JointGap(load_friction=3.0).load_share(nominal)
+        assert stall == pytest.approx(LEAST_STALL * (1.0 - nominal))
+        assert stall > 0.5  # below it gears lock themselves
+        assert JointGap(load_friction=0.5).load_share(nominal) == pytest.approx(0.5 * nominal)
+        assert JointGap().load_share(nominal) == nominal

@@ -68,6 +68,28 @@ def test_a_position_error_becomes_a_duty_as_logs_of_a_real_servo_show() -> None:
     assert torque(drives(joint), error) == pytest.approx(expected, rel=1e-3)
 
 
+def test_a_goal_that_holds_a_weight_does() -> None:
+    joint = load_arm("koch-v1.1").joints[1]
+    servo = drives(joint)
+    goal = servo.holding(np.array([[0.2]]), np.array([[0.15]]))
+    assert goal[0, 0] > 0.2
+    assert torque(servo, float(goal[0, 0]), q=0.2) == pytest.approx(0.15)
+
+
+def test_a_joint_that_keeps_up_with_its_goal_is_not_damped() -> None:
+    joint = load_arm("koch-v1.1").joints[0]
+
+    def push(gain: int) -> float:
+        servo, goal = drives(replace(joint, gains={"position_p_gain": 640, "position_d_gain": gain})), 0.0
+        for _ in range(500):
+            goal += 1.0 * STEP
+            q, dq = servo.following.p.copy(), servo.following.v.copy()
+            made = servo.step(np.array([[goal]]), q, dq)
+        return float(made[0, 0])
+
+    assert push(4000) == pytest.approx(push(0), abs=1e-3)
+
+
 def test_loaded_gears_rub() -> None:
     joint = load_arm("open-manipulator-x").joints[1]
     servo = drives(joint)
