@@ -156,21 +156,23 @@ class Around(nn.Module):
         }
         parts, start = [], 0
         for term in self._terms:
-            if term.kind in known:
+            size = term.size * term.history
+            if term.kind in known and term.history == 1:
                 value = (known[term.kind] - _numbers(term.offset)) * _numbers(term.scale)
                 parts.append(value if term.clip is None else value.clamp(*term.clip))
             else:
-                parts.append(observation[:, start : start + term.size])
-            start += term.size
+                parts.append(observation[:, start : start + size])
+            start += size
         return torch.cat(parts, 1)
 
 
 def _columns(terms: Sequence[Term]) -> dict[str, slice]:
-    """Where the observation holds each kind as it is."""
+    """Where the observation holds each kind as it is; of a history, the newest."""
     found, start = {}, 0
     for term in terms:
         if term.scale == (1.0,) and term.offset == (0.0,) and term.clip is None:
-            found[term.kind] = slice(start, start + term.size)
+            end = start + term.size * term.history
+            found[term.kind] = slice(end - term.size, end)
         start += term.size * term.history
     return found
 

@@ -82,9 +82,12 @@ def _differences(spec: ArmSpec, joints: Sequence[str], table: Table) -> tuple[di
     gaps = [gap.joint(name) for name in joints]
     lag = max(joint.servo.motor.velocity_lag for joint in spec.joints if joint.name in joints)
     worst = [gap.velocity_lag for gap in gaps if gap.velocity_lag is not None]
-    factors = ("link_mass", "torque_constant", "resistance", "armature", "coulomb", "viscous", "load_friction")
+    factors = ("link_mass", "torque_constant", "resistance", "armature", "coulomb", "viscous")
+    nominal = [joint.servo.motor.load_friction for joint in spec.joints if joint.name in joints]
+    eaten = [g.load_share(share) / share if share else 1.0 for g, share in zip(gaps, nominal, strict=True)]
     values = {key: np.array([getattr(joint, key) for joint in gaps]) * float(table.get(key, 1.0)) for key in factors}
     values |= {
+        "load_friction": np.array(eaten) * float(table.get("load_friction", 1.0)),
         "voltage": np.array([gap.supply.voltage_factor]),
         "payload": np.array([gap.payload + float(table.get("payload", 0.0))]),
         "delay": np.array([gap.command_delay]),

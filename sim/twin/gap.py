@@ -26,11 +26,11 @@ _SIGNED = frozenset(("offset", "current_bias", "ambient"))
 
 
 LEAST_STALL = 0.9
-"""Of a servo's stall torque, what gears leave at least, however much they rub under load. The data files' shares are
-what gears must eat to leave the stall torque that the maker's manual states; a servo that lacks more than a tenth of it
-is another servo, or a broken one. It also keeps gears away from locking themselves: with an efficiency of e they let
-themselves be turned with 2 - 1 / e (the classic estimate for gear trains and screws), nothing at a half, and these arms
-are moved by hand with torque off. The worst servo here has 0.57, and 25 % come through backwards.
+"""Of a servo's stall torque, what gears of drawn gaps leave at least. The data files' shares are what gears must eat to
+leave the stall torque that the maker's manual states; one that lacks more than a tenth of it is broken or another one.
+It also keeps gears away from locking themselves: with an efficiency of e they let themselves be turned with 2 - 1 / e
+(the classic estimate for gear trains and screws), nothing at a half, and these arms are moved by hand with torque off.
+The worst servo here has 0.57, and 25 % come through backwards.
 """
 
 
@@ -55,7 +55,8 @@ class JointGap:
     armature: float = 1.0  # factor, reflected rotor inertia
     coulomb: float = 1.0  # factor, dry gear friction
     viscous: float = 1.0  # factor
-    load_friction: float = 1.0  # factor, share of the transmitted torque lost in the gears; see `load_share`
+    load_friction: float = 1.0  # factor, share of the transmitted torque lost in the gears
+    least_stall: float = 0.0  # share of the stall torque that the gears leave, whatever that factor is
     backlash: float | None = None  # rad at the joint, whole play; None: the servo data file's
     velocity_lag: float | None = None  # s, age of the velocity register's value; None: the servo data file's
     current_noise: float = 0.004  # A rms, estimate: one or two ticks, as a servo shows that holds still
@@ -64,9 +65,9 @@ class JointGap:
 
     def load_share(self, nominal: float) -> float:
         """Share of the transmitted torque that the gears eat, of a servo whose data file says `nominal`. Whatever the
-        factor, they leave `LEAST_STALL` of its stall torque.
+        factor, they leave `least_stall` of its stall torque.
         """
-        return min(self.load_friction * nominal, 1.0 - LEAST_STALL * (1.0 - nominal))
+        return min(self.load_friction * nominal, 1.0 - self.least_stall * (1.0 - nominal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def _drawn_joint(draw: np.random.Generator) -> JointGap:
         coulomb=friction(),
         viscous=friction(),
         load_friction=friction(),
+        least_stall=LEAST_STALL,
         backlash=np.deg2rad(between(0.0, 1.0)),
         velocity_lag=between(0.010, 0.040),
         current_noise=between(0.002, 0.012),

@@ -34,6 +34,7 @@ from robot_runtime.calibrated.network import MapNetwork
 from robot_runtime.policy import contract_to_json
 from robot_runtime.policy.load import load_policy
 from robot_runtime.spec import load_arm
+from sim.tasks.arm_task import ArmTask
 from sim.tasks.goals import GOALS
 from sim.tasks.registry import make_task
 from tests.robot_runtime.calibrated.made import (
@@ -376,6 +377,17 @@ def test_a_task_that_the_policy_was_not_made_for_is_refused() -> None:
         refine(healthy(spec), HOLD, spec, task="track", **FEW)
     with pytest.raises(RefineError, match="asks for a tip_position"):
         refine(healthy(spec), HOLD, spec, task="reach", **FEW)
+
+
+def test_a_target_with_a_history_is_seen_whole(tmp_path: Path) -> None:
+    spec, task = load_arm("xl330-pendulum"), make_task("track", [0], arm="xl330-pendulum")
+    assert isinstance(task, ArmTask)
+    contract = task.contract
+    assert max(term.history for term in contract.observation if term.kind == "target") > 1
+    weights = np.random.default_rng(1).normal(0.0, 0.1, (contract.observation_size, 1))
+    policy = linear(tmp_path / "policy.onnx", weights, metadata={"contract": contract_to_json(contract)})
+    outcome = refine(healthy(spec), policy, spec, task="track", **FEW)
+    assert outcome.comparison.before.success.size == 4
 
 
 def test_whoever_stops_it_gets_no_file() -> None:
