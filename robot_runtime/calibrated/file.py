@@ -28,8 +28,8 @@ from robot_runtime.calibrated.identity import Identity
 from robot_runtime.policy.onnx_data import locations
 from robot_runtime.typed_json import record
 
-VERSION = 1
-"""Of the file's form; a reader refuses every other one."""
+VERSION = 2
+"""Of the file's form and of what goes into its maps (2: what the arm weighs); a reader refuses every other one."""
 
 KINDS = ("observation", "torque", "goal")
 """Maps: measured -> as the simulator would sense it; torque -> command; goal -> goal. See `calibrated.maps`."""

@@ -20,7 +20,7 @@ from robot_runtime.calibrated.errors import (
     NotCalibrationError,
     TornCalibrationError,
 )
-from robot_runtime.calibrated.file import LARGEST, Calibration
+from robot_runtime.calibrated.file import LARGEST, VERSION, Calibration
 from robot_runtime.spec import load_arm
 from tests.robot_runtime.calibrated.made import healthy
 
@@ -106,8 +106,8 @@ def test_no_flipped_bit_passes(made: Calibration, tmp_path: Path) -> None:
 
 def test_a_later_version_says_so(made: Calibration, tmp_path: Path) -> None:
     made.write(tmp_path / "arm.cal")
-    with pytest.raises(CalibrationVersionError, match="version 2, this software knows 1"):
-        Calibration.read(edited(tmp_path / "arm.cal", version=2))
+    with pytest.raises(CalibrationVersionError, match=f"version {VERSION + 1}, this software knows {VERSION}; update"):
+        Calibration.read(edited(tmp_path / "arm.cal", version=VERSION + 1))
 
 
 def test_who_edits_it_is_found_out(made: Calibration, tmp_path: Path) -> None:
