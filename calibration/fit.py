@@ -216,7 +216,9 @@ def fit(
     last = float(np.mean(np.abs(errors)))
     low, high = physics.bounds
     stuck = tuple(
-        label for label, a, b, c in zip(physics.labels, z, low, high, strict=True) if min(a - b, c - a) < 1e-3
+        entry.label
+        for entry, a, b, c in zip(physics.entries, z, low, high, strict=True)
+        if c - a < 1e-3 or (a - b < 1e-3 and not entry.kind.natural)
     )
     return Fitted(physics, z, covariance, scale, condition, steps, (first, last), stuck, tuple(history))
 

@@ -113,3 +113,13 @@ def test_windows_without_motion_say_nothing_but_the_prior(pendulum: tuple[Rig, W
     found = fit(rig, still, ("armature", "viscous"), threads=1)
     assert not any(found.seen.values())
     assert found.values["pendulum.armature"] == pytest.approx(found.physics.nominal["armature"][0], rel=0.02)
+
+
+def test_nothing_at_the_tip_weighs_less_than_nothing(tmp_path: Path) -> None:
+    """An arm that is lighter than its model; that the payload ends at its lower bound says nothing against the arm."""
+    rig, windows = windows_of("open-manipulator-x", gap(tmp_path, link_mass=0.8), ("joint2", "joint4"), 4.0)
+    found = fit(rig, windows, ("payload", "coulomb", "offset"), iterations=20)
+    assert found.values["payload"] == pytest.approx(KINDS["payload"].low, abs=1e-5)
+    assert found.at_bound == ()
+    low, high = found.interval["payload"]
+    assert low < 0.0 < high
