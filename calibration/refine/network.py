@@ -107,9 +107,8 @@ class Around(nn.Module):
         said = self.frozen(self._observed(observation, sensed)).clamp(-1.0, 1.0)
         self.said = said.detach()
         action: Tensor
-        dq = sensed[
-            :, self.joints :
-        ]  # of now; in flight post looks again in every cycle until the policy's next action
+        # Speeds of now; in flight post looks again in every cycle until the policy's next action.
+        dq = sensed[:, self.joints :]
         if self.meaning == "torque":
             action = self.post(torch.cat([self.scale * said, dq], 1)) / self.scale
         elif self.meaning == "duty":

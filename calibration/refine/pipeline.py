@@ -14,12 +14,13 @@ from calibration.refine.export import with_post, with_pre
 from calibration.refine.judge import Comparison, compare
 from calibration.refine.learn import Refiner, attach, episodes, settings_for
 from calibration.refine.network import Around
-from calibration.refine.world import DRIVEN_BY, TASKS, IdentifiedArm, goal_of
+from calibration.refine.world import DRIVEN_BY, TASKS, IdentifiedArm
 from models.onnx_torch import UntrainablePolicyError, same_weights
 from robot_runtime.calibrated.file import Calibration, Refined
 from robot_runtime.policy.errors import ModeError
 from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.spec import ArmSpec
+from sim.tasks.goals import goal_of
 from sim.training.evaluate import PolicyMismatchError, require_same
 from sim.training.learner import Round
 

@@ -27,7 +27,7 @@ from robot_runtime.calibrated.weight import ExtraWeight
 from robot_runtime.policy.pilot import steps_between
 from robot_runtime.spec import ArmSpec
 from sim.tasks.arm_task import ArmTask
-from sim.tasks.goals import GOALS, Goal
+from sim.tasks.goals import goal_of
 from sim.worlds.arm import payload_inertia
 
 Floats = npt.NDArray[np.float64]
@@ -40,11 +40,6 @@ DRIVEN_BY = {"torque": "torque", "position_delta": "goal", "duty": "torque"}
 
 TASKS = ("reach", "track", "hold")
 """That arms do."""
-
-
-def goal_of(name: str, spec: ArmSpec) -> Goal:
-    """What the task asks of this arm."""
-    return GOALS["track-joint" if name == "track" and len(spec.joints) == 1 else name]
 
 
 class Learning(Protocol):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robot_runtime.spec import ArmSpec
 from sim.worlds.domain import Uniform
 
 
@@ -60,3 +61,8 @@ GOALS = {
     ),
 }
 """Arm tasks by name. `track` of an arm with one joint is `track-joint`."""
+
+
+def goal_of(name: str, spec: ArmSpec) -> Goal:
+    """What a task asks of this arm."""
+    return GOALS["track-joint" if name == "track" and len(spec.joints) == 1 else name]

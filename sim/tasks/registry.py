@@ -11,7 +11,7 @@ import gymnasium
 from robot_runtime.spec import ArmSpec, load_arm
 from sim.tasks.arm_task import ArmTask
 from sim.tasks.env import TaskEnv
-from sim.tasks.goals import GOALS, Goal
+from sim.tasks.goals import Goal, goal_of
 from sim.tasks.task import Task
 from sim.tasks.walker2d import Walker2dTask
 from sim.worlds.domain import Domain
@@ -67,7 +67,7 @@ def arm_and_goal(name: str, arm: str | None) -> tuple[ArmSpec, Goal]:
     spec = load_arm(arm or DEFAULT_ARM[name])
     if name == "reach" and len(spec.joints) == 1:
         raise UnknownTaskError(f"'reach' brings a tip to a point; {spec.name} has one joint: use 'hold' or 'track'")
-    return spec, GOALS["track-joint" if name == "track" and len(spec.joints) == 1 else name]
+    return spec, goal_of(name, spec)
 
 
 def make_env(name: str, render_mode: str | None = None, **options: Any) -> TaskEnv:

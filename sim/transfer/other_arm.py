@@ -17,7 +17,7 @@ import numpy as np
 
 from robot_runtime.spec import ArmSpec, load_arm
 from sim.tasks.arm_task import ArmTask, moved_joints
-from sim.tasks.goals import GOALS
+from sim.tasks.goals import goal_of
 from sim.tasks.registry import DEFAULT_ARM
 from sim.tasks.task import Floats
 from sim.twin.gap import load_gap
@@ -50,7 +50,7 @@ class OtherArmTask(ArmTask):
         spec = load_arm(str(table.get("arm", DEFAULT_ARM[name])))
         joints = moved_joints(spec)
         values, self._offset = _differences(spec, joints, table)
-        goal = GOALS["track-joint" if name == "track" and len(spec.joints) == 1 else name]
+        goal = goal_of(name, spec)
         with tempfile.TemporaryDirectory() as folder:
             if "links" in table:
                 spec = _scaled(spec, float(table["links"]), Path(folder))
