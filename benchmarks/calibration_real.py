@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from calibration.fit import fit
-from calibration.ingest import load_mapping, read_log
-from calibration.log import Floats, Log
-from calibration.map_fit import (
+from calibration.logs.ingest import load_mapping, read_log
+from calibration.logs.log import Floats, Log
+from calibration.logs.windows import cut, open_volts
+from calibration.maps.fit import (
     Part,
     fit_observation_map,
     fit_torque_map,
@@ -23,10 +23,10 @@ from calibration.map_fit import (
     torque_scores,
     whole,
 )
-from calibration.physics import Physics
-from calibration.rollout import Rig, rollout
-from calibration.targets import track
-from calibration.windows import cut, open_volts
+from calibration.maps.targets import track
+from calibration.physics.fit import fit
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig, rollout
 
 MAPPING = Path(__file__).parent.parent / "calibration/rigs/xl330-bench/mapping.toml"
 DATA = Path(__file__).parents[2] / "shared/data/xl330_pendulum"

@@ -15,13 +15,13 @@ import numpy as np
 from calibration.excitation import LEVELS, plan, segments_of
 from calibration.excitation.information import ERROR, FITTED, Information
 from calibration.excitation.rehearsal import noticed
-from calibration.fit import Problem
-from calibration.ingest import flight_log
-from calibration.log import Log
-from calibration.physics import Physics
+from calibration.logs.ingest import flight_log
+from calibration.logs.log import Log
+from calibration.logs.windows import cut
+from calibration.physics.fit import Problem
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig
 from calibration.record import record_on_twin
-from calibration.rollout import Rig
-from calibration.windows import cut
 from robot_runtime.arm import Kinematics
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Phase

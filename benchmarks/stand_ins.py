@@ -12,11 +12,11 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.map_export import goal_file, observation_file, torque_file
-from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, make_goal_map, map_physics
-from calibration.maps import GoalMap, ObservationMap, TorqueMap
-from calibration.physics import Physics
-from calibration.rollout import Rig
+from calibration.maps.export import goal_file, observation_file, torque_file
+from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, make_goal_map, map_physics
+from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.file import Calibration, MapFile, Row
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.policy import Action, Contract, Term, contract_to_json

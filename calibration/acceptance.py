@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.fit import Fitted
-from calibration.log import Floats
-from calibration.maps import TorqueMap
-from calibration.residuals import LEVELS, Choice
+from calibration.logs.log import Floats
+from calibration.maps.modules import TorqueMap
+from calibration.maps.residuals import LEVELS, Choice
+from calibration.physics.fit import Fitted
 from robot_runtime.calibrated.file import Row
 
 ROLLOUT = 0.6

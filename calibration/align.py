@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.law import POSITION_MODES, Laws
-from calibration.log import Flags, Floats, Log
-from calibration.windows import position_gains
+from calibration.logs.log import Flags, Floats, Log
+from calibration.logs.windows import position_gains
+from calibration.physics.law import POSITION_MODES, Laws
 
 MOVED = 0.03
 """rad of standard deviation: a joint that moved less says nothing of signs."""

@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
 from calibration.errors import CalibrationError
-from calibration.map_graph import IR_VERSION, Graph
+from calibration.maps.graph import IR_VERSION, Graph
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.calibrated.maps import NOW, QUANTITIES

@@ -16,12 +16,12 @@ import numpy as np
 from calibration.acceptance import GOOD, ROLLOUT
 from calibration.errors import CalibrationError
 from calibration.examine import examine
-from calibration.fit import TWO_SIGMA, fit
-from calibration.identify import fine_rig, mean_error, thinned, windows_of
-from calibration.load import Loaded
-from calibration.log import Floats
-from calibration.physics import KINDS, Physics
-from calibration.rollout import Rig, rollout
+from calibration.logs.load import Loaded
+from calibration.logs.log import Floats
+from calibration.physics.fit import TWO_SIGMA, fit
+from calibration.physics.identify import fine_rig, mean_error, thinned, windows_of
+from calibration.physics.numbers import KINDS, Physics
+from calibration.physics.rollout import Rig, rollout
 from robot_runtime.calibrated.file import Calibration, Number
 from robot_runtime.spec import ArmSpec
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.align import CLEAR, LATEST, MOVED, check_law, follow
-from calibration.clean import unusable
 from calibration.errors import CalibrationError
-from calibration.law import POSITION_MODES
-from calibration.load import Loaded
-from calibration.log import Floats, Log
-from calibration.rollout import Rig
-from calibration.targets import MOVING, Track, track
+from calibration.logs.clean import unusable
+from calibration.logs.load import Loaded
+from calibration.logs.log import Floats, Log
+from calibration.maps.targets import MOVING, Track, track
+from calibration.physics.law import POSITION_MODES
+from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.identity import Identity
 
 PERIOD = 0.01  # s, of the samples that are compared

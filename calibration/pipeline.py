@@ -12,16 +12,16 @@ import numpy as np
 
 from calibration.acceptance import Rollouts, accepted, judge, slopes_of
 from calibration.examine import examine
-from calibration.fit import Fitted
-from calibration.identify import delays, errors, fine_rig, identify, mean_error, numbers_of, unseen, windows_of
-from calibration.law import MODES
-from calibration.load import Loaded
-from calibration.log import Floats, Log
-from calibration.map_fit import TORQUE_HISTORY, lags_of, torque_inputs
-from calibration.map_stage import Mapped, MapStage, files_of, fit_maps
-from calibration.rollout import Rig
-from calibration.splits import Split, splits
-from calibration.windows import Windows, open_volts
+from calibration.logs.load import Loaded
+from calibration.logs.log import Floats, Log
+from calibration.logs.splits import Split, splits
+from calibration.logs.windows import Windows, open_volts
+from calibration.maps.fit import TORQUE_HISTORY, lags_of, torque_inputs
+from calibration.maps.stage import Mapped, MapStage, files_of, fit_maps
+from calibration.physics.fit import Fitted
+from calibration.physics.identify import delays, errors, fine_rig, identify, mean_error, numbers_of, unseen, windows_of
+from calibration.physics.law import MODES
+from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import ArmSpec

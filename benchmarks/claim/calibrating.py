@@ -9,7 +9,7 @@ from pathlib import Path
 from calibration.errors import CalibrationError
 from calibration.excitation import Excitation, plan
 from calibration.excitation.segment import FILE
-from calibration.load import load
+from calibration.logs.load import load
 from calibration.pipeline import calibrate
 from calibration.record import record_on_twin
 from robot_runtime.calibrated.file import Calibration

@@ -73,7 +73,7 @@ def _careful(body: Callable[[argparse.Namespace, Screen], int]) -> Callable[[arg
     """What calibration refuses becomes a message and an exit code, as every other error does."""
 
     def careful(arguments: argparse.Namespace, screen: Screen) -> int:
-        from calibration.ingest import LogError  # noqa: PLC0415 (a page of help needs no arrays)
+        from calibration.logs.ingest import LogError  # noqa: PLC0415 (a page of help needs no arrays)
         from robot_runtime.flight.reader import FlightError  # noqa: PLC0415
         from sim.twin.gap import GapError  # noqa: PLC0415
 

@@ -55,8 +55,8 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
 
 def loaded_logs(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """The logs that the command line names, and their arm."""
-    from calibration.ingest import load_mapping  # noqa: PLC0415 (a page of help needs no arrays)
-    from calibration.load import arm_of, load  # noqa: PLC0415
+    from calibration.logs.ingest import load_mapping  # noqa: PLC0415 (a page of help needs no arrays)
+    from calibration.logs.load import arm_of, load  # noqa: PLC0415
     from robot_runtime.spec import load_arm  # noqa: PLC0415
 
     mapping = load_mapping(arguments.mapping) if arguments.mapping else None

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.excitation.tracking import feedforward
-from calibration.fit import KNOWN, Problem
-from calibration.physics import KINDS, Physics
-from calibration.rollout import Rig
-from calibration.windows import MARGIN, Windows
+from calibration.logs.windows import MARGIN, Windows
+from calibration.physics.fit import KNOWN, Problem
+from calibration.physics.numbers import KINDS, Physics
+from calibration.physics.rollout import Rig
 from robot_runtime.arm import Kinematics
 from robot_runtime.spec import ArmSpec
 

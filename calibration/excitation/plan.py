@@ -20,7 +20,7 @@ from calibration.excitation.information import Information, Judge
 from calibration.excitation.rehearsal import Rehearsal, Rehearsed
 from calibration.excitation.segment import CHECK, Excitation, Gains, Segment
 from calibration.excitation.stage import Stage, find_stage
-from calibration.law import POSITION_MODES, default_gains
+from calibration.physics.law import POSITION_MODES, default_gains
 from robot_runtime.arm import Kinematics
 from robot_runtime.spec import ArmSpec
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.errors import CalibrationError
-from calibration.law import MODES, POSITION_MODES
+from calibration.physics.law import MODES, POSITION_MODES
 from robot_runtime.arm import Kinematics
 from robot_runtime.safety.path import soft_path
 from robot_runtime.spec import ArmSpec

@@ -16,8 +16,8 @@ import onnxruntime as ort
 import torch
 from onnx import compose
 
-from calibration.map_export import TOLERANCE, MapExportError
-from calibration.map_graph import Graph
+from calibration.maps.export import TOLERANCE, MapExportError
+from calibration.maps.graph import Graph
 from calibration.refine.network import Around, SmallMap
 from robot_runtime.calibrated.file import MapFile
 from robot_runtime.calibrated.maps import NOW

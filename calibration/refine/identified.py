@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from calibration.physics import KINDS, START_SUPPLY_RESISTANCE, Physics
+from calibration.physics.numbers import KINDS, START_SUPPLY_RESISTANCE, Physics
 from robot_runtime.calibrated.file import Calibration, Number
 from sim.worlds.arm import ArmWorld
 from sim.worlds.domain import Domain

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from calibration.physics import KINDS
+from calibration.physics.numbers import KINDS
 from calibration.refine.batch import BatchMap
 from calibration.refine.identified import Identified, Motor
 from robot_runtime.arm.scaling import POSITION_MODES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from calibration.log import Floats
+from calibration.logs.log import Floats
 from calibration.report.story import Story, Tracking
 from robot_runtime.arm import Kinematics
 from robot_runtime.flight.clip import Colour, film

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from calibration.acceptance import ADVICE, advice
-from calibration.log import Floats
-from calibration.physics import KINDS, Physics
+from calibration.logs.log import Floats
+from calibration.physics.numbers import KINDS, Physics
 from calibration.report.clip import SLOWER, tips_apart
 from calibration.report.figures import curve, intervals
 from calibration.report.story import Story

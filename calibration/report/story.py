@@ -9,15 +9,15 @@ import numpy as np
 import onnxruntime
 
 from calibration.drift import joints_of, physics_of
-from calibration.identify import fine_rig, windows_of
-from calibration.load import Loaded
-from calibration.log import Floats, Log
-from calibration.map_export import flat
-from calibration.map_fit import sense_inputs
-from calibration.physics import Physics
-from calibration.rollout import Rig, rollout
-from calibration.splits import splits
-from calibration.targets import Track, track
+from calibration.logs.load import Loaded
+from calibration.logs.log import Floats, Log
+from calibration.logs.splits import splits
+from calibration.maps.export import flat
+from calibration.maps.fit import sense_inputs
+from calibration.maps.targets import Track, track
+from calibration.physics.identify import fine_rig, windows_of
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig, rollout
 from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.spec import ArmSpec
 

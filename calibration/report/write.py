@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from calibration.load import Loaded
+from calibration.logs.load import Loaded
 from calibration.report.clip import clip
 from calibration.report.page import page
 from calibration.report.story import story

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.log import Floats, Log, make_log
+from calibration.logs.log import Floats, Log, make_log
 from robot_runtime.arm import JointCommand, Kinematics
 from robot_runtime.arm.duty import Duty
 from robot_runtime.spec import ArmSpec, load_arm

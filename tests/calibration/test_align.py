@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from calibration.align import check_law, follow
-from calibration.law import Laws
-from calibration.log import Log, make_log
+from calibration.logs.log import Log, make_log
+from calibration.physics.law import Laws
 from robot_runtime.spec import load_arm
 
 RIG = "calibration/rigs/xl330-bench"

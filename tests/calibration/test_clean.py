@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.clean import clean, unusable
-from calibration.log import Log, make_log
+from calibration.logs.clean import clean, unusable
+from calibration.logs.log import Log, make_log
 from robot_runtime.spec import JointSpec, load_arm
 
 TICK = 2 * np.pi / 4096

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.clean import clean
 from calibration.examine import RefusedLogError, examine, pushed
-from calibration.load import Loaded
-from calibration.log import Log
-from calibration.rollout import Rig
+from calibration.logs.clean import clean
+from calibration.logs.load import Loaded
+from calibration.logs.log import Log
+from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import load_arm
 from tests.calibration.recordings import record

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.fit import Fitted, fit
-from calibration.physics import KINDS, Physics
-from calibration.rollout import Rig, rollout
-from calibration.windows import Windows, cut
+from calibration.logs.windows import Windows, cut
+from calibration.physics.fit import Fitted, fit
+from calibration.physics.numbers import KINDS, Physics
+from calibration.physics.rollout import Rig, rollout
 from robot_runtime.spec import load_arm
 from tests.calibration.recordings import record
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.ingest import LogError, load_mapping, read_log
-from calibration.load import arm_of, load
-from calibration.log import Log
+from calibration.logs.ingest import LogError, load_mapping, read_log
+from calibration.logs.load import arm_of, load
+from calibration.logs.log import Log
 from robot_runtime.spec import load_arm
 
 MAPPING = """

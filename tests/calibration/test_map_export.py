@@ -9,11 +9,11 @@ import onnx
 import pytest
 import torch
 
-from calibration import map_export
-from calibration.map_export import METADATA_KEY, MapExportError, goal_file, observation_file, torque_file
-from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
-from calibration.map_graph import observation_graph
-from calibration.maps import LAW, PHYSICS, GoalMap, ObservationMap, Residual, TorqueMap
+from calibration.maps import export as map_export
+from calibration.maps.export import METADATA_KEY, MapExportError, goal_file, observation_file, torque_file
+from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.maps.graph import observation_graph
+from calibration.maps.modules import LAW, PHYSICS, GoalMap, ObservationMap, Residual, TorqueMap
 
 PERIOD = 0.005
 TAPS, SENSE_TAPS = len(lags_of(TORQUE_HISTORY, PERIOD)), len(lags_of(SENSE_HISTORY, PERIOD))

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.map_fit import fit_torque_map, lags_of, torque_scores, whole
-from calibration.map_training import Budget
-from calibration.maps import FADE, PHYSICS, ObservationMap, Residual, TorqueMap
-from calibration.physics import Physics
-from calibration.rollout import Rig
-from calibration.targets import Track, rubbed
+from calibration.maps.fit import fit_torque_map, lags_of, torque_scores, whole
+from calibration.maps.modules import FADE, PHYSICS, ObservationMap, Residual, TorqueMap
+from calibration.maps.targets import Track, rubbed
+from calibration.maps.training import Budget
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig
 from robot_runtime.spec import load_arm
 
 SMALL = Budget(epochs=6)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from calibration.acceptance import advice
-from calibration.clean import clean
 from calibration.drift import Verdict, check
-from calibration.load import Loaded
+from calibration.logs.clean import clean
+from calibration.logs.load import Loaded
 from calibration.pipeline import Result, calibrate
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.maps import ResidualMaps

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from calibration.align import check_law, follow
-from calibration.clean import clean, unusable
-from calibration.fit import fit
-from calibration.ingest import load_mapping, read_log
-from calibration.law import Laws
-from calibration.log import Log
-from calibration.map_fit import fit_observation_map, fit_torque_map, sense_scores, torque_scores, whole
-from calibration.physics import Physics
-from calibration.rollout import Rig, rollout
-from calibration.targets import Track, track
-from calibration.windows import cut, open_volts
+from calibration.logs.clean import clean, unusable
+from calibration.logs.ingest import load_mapping, read_log
+from calibration.logs.log import Log
+from calibration.logs.windows import cut, open_volts
+from calibration.maps.fit import fit_observation_map, fit_torque_map, sense_scores, torque_scores, whole
+from calibration.maps.targets import Track, track
+from calibration.physics.fit import fit
+from calibration.physics.law import Laws
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig, rollout
 
 MAPPING = load_mapping(Path(__file__).parents[2] / "calibration/rigs/xl330-bench/mapping.toml")
 RIG = Rig.of(MAPPING.spec)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.clean import clean
 from calibration.errors import CalibrationError
 from calibration.excitation import segments_of
 from calibration.excitation.rehearsal import noticed
-from calibration.ingest import flight_log
+from calibration.logs.clean import clean
+from calibration.logs.ingest import flight_log
 from calibration.record import INDEX, Hooks, Recording, record_on_twin
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Inputs, Phase, Request

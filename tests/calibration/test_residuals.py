@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.residuals import LEVELS, choose
-from calibration.splits import Split
+from calibration.logs.splits import Split
+from calibration.maps.residuals import LEVELS, choose
 
 SPLITS = [Split("main", (), ()), Split("other", (), ())]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from calibration.excitation.spans import Span
-from calibration.load import Loaded, UnfinishedRecordingError, load
-from calibration.log import make_log
-from calibration.splits import GAP, splits
+from calibration.logs.load import Loaded, UnfinishedRecordingError, load
+from calibration.logs.log import make_log
+from calibration.logs.splits import GAP, splits
 from robot_runtime.spec import load_arm
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.log import Log, make_log
-from calibration.windows import cut, open_volts, slopes
+from calibration.logs.log import Log, make_log
+from calibration.logs.windows import cut, open_volts, slopes
 
 
 def swing(seconds: float = 3.0, period: float = 0.005) -> Log:

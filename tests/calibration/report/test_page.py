@@ -9,8 +9,8 @@ from xml.dom import minidom
 import numpy as np
 import pytest
 
-from calibration.load import Loaded
-from calibration.log import make_log
+from calibration.logs.load import Loaded
+from calibration.logs.log import make_log
 from calibration.report.clip import RATE, SECONDS, SIZE, SLOWER, clip, tips_apart
 from calibration.report.page import page
 from calibration.report.story import story

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from calibration.map_export import goal_file, observation_file, torque_file
-from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
-from calibration.maps import GoalMap, ObservationMap, TorqueMap
+from calibration.maps.export import goal_file, observation_file, torque_file
+from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.calibrated.file import Calibration, MapFile, Number, Row
 from robot_runtime.calibrated.identity import Identity

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from calibration.map_graph import Graph
+from calibration.maps.graph import Graph
 from robot_runtime.calibrated.errors import UnfitMapError
 from robot_runtime.calibrated.file import MapFile
 from robot_runtime.calibrated.network import MapNetwork

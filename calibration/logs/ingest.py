@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.log import Floats, Log, make_log
+from calibration.logs.log import Floats, Log, make_log
 from robot_runtime.flight.reader import FlightError, read_flight
 from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec, load_arm
 from robot_runtime.toml_lines import TomlLines

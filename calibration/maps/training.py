@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from calibration.maps import Residual, TorqueMap
+from calibration.maps.modules import Residual, TorqueMap
 
 RIDGE = 1e-3
 """Times the number of samples: what keeps the linear part's weights small where taps say the same."""

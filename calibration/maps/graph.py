@@ -17,7 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.maps import FADE, PHYSICS, SOFT, STICK, GoalMap, ObservationMap, Residual, TorqueMap
+from calibration.maps.modules import FADE, PHYSICS, SOFT, STICK, GoalMap, ObservationMap, Residual, TorqueMap
 from models.export import OPSET
 
 Floats = npt.NDArray[np.float64]

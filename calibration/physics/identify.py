@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.fit import Fitted, Problem, fit
-from calibration.law import FINE
-from calibration.log import Floats, Log
-from calibration.physics import KINDS, Physics
-from calibration.rollout import Rig, rollout
-from calibration.windows import Windows, cut
+from calibration.logs.log import Floats, Log
+from calibration.logs.windows import Windows, cut
+from calibration.physics.fit import Fitted, Problem, fit
+from calibration.physics.law import FINE
+from calibration.physics.numbers import KINDS, Physics
+from calibration.physics.rollout import Rig, rollout
 from robot_runtime.calibrated.file import Number
 from sim.worlds.arm import payload_inertia
 

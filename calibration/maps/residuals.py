@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.log import Floats
-from calibration.splits import Split
+from calibration.logs.log import Floats
+from calibration.logs.splits import Split
 
 LEVELS = ("physics", "linear", "networks")
 """What a map consists of: the physics alone, a short filter on top, networks on top of that."""

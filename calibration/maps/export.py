@@ -13,10 +13,10 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from calibration.log import Floats
-from calibration.map_fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
-from calibration.map_graph import Graph, goal_graph, observation_graph, torque_graph
-from calibration.maps import FADE, GoalMap, ObservationMap, TorqueMap
+from calibration.logs.log import Floats
+from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.maps.graph import Graph, goal_graph, observation_graph, torque_graph
+from calibration.maps.modules import FADE, GoalMap, ObservationMap, TorqueMap
 from robot_runtime.calibrated.file import MapFile
 from robot_runtime.calibrated.maps import QUANTITIES
 

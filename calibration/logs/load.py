@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from calibration.clean import clean
 from calibration.errors import CalibrationError
 from calibration.excitation.spans import Span, segments_of
-from calibration.ingest import ColumnMap, LogError, flight_log, read_log
-from calibration.log import Flags, Log
+from calibration.logs.clean import clean
+from calibration.logs.ingest import ColumnMap, LogError, flight_log, read_log
+from calibration.logs.log import Flags, Log
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.flight.reader import FlightError, read_flight
 from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from calibration.log import Flags, Floats, Log
+from calibration.logs.log import Flags, Floats, Log
 
 MARGIN = 0.08
 """s of commands kept before a window: the longest delay, and a bit."""

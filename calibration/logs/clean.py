@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.log import Flags, Floats, Log
+from calibration.logs.log import Flags, Floats, Log
 from robot_runtime.spec import JointSpec
 
 FASTEST = 2.0

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from calibration.fit import Fitted
-from calibration.identify import heavier
-from calibration.log import Floats, Log
-from calibration.map_export import goal_file, observation_file, torque_file
-from calibration.map_fit import (
+from calibration.logs.log import Floats, Log
+from calibration.logs.splits import Split, Unit
+from calibration.maps.export import goal_file, observation_file, torque_file
+from calibration.maps.fit import (
     SENSE_HISTORY,
     TORQUE_HISTORY,
     Part,
@@ -26,12 +25,13 @@ from calibration.map_fit import (
     torque_inputs,
     torque_scores,
 )
-from calibration.map_training import Budget
-from calibration.maps import GoalMap, ObservationMap, TorqueMap
-from calibration.residuals import LEVELS, Choice, choose
-from calibration.rollout import Rig
-from calibration.splits import Split, Unit
-from calibration.targets import Track, track
+from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
+from calibration.maps.residuals import LEVELS, Choice, choose
+from calibration.maps.targets import Track, track
+from calibration.maps.training import Budget
+from calibration.physics.fit import Fitted
+from calibration.physics.identify import heavier
+from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.file import MapFile
 
 EPOCHS = 40

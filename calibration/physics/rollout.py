@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
 
-from calibration.law import MODES, Laws, Servos
-from calibration.physics import Physics
-from calibration.windows import Windows
+from calibration.logs.windows import Windows
+from calibration.physics.law import MODES, Laws, Servos
+from calibration.physics.numbers import Physics
 from robot_runtime.spec import ArmSpec
 from sim.worlds.arm import ArmWorld, arm_world, payload_inertia
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from mujoco import minimize
 
-from calibration.physics import Physics
-from calibration.rollout import Rig, rollout
-from calibration.windows import Windows
+from calibration.logs.windows import Windows
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig, rollout
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from calibration.law import POSITION_MODES
-from calibration.log import Flags, Floats
-from calibration.map_training import Budget, fit_ensemble, fit_inverse, fit_linear
-from calibration.maps import PHYSICS, GoalMap, ObservationMap, TorqueMap
-from calibration.rollout import Rig
-from calibration.targets import Track, tapped
+from calibration.logs.log import Flags, Floats
+from calibration.maps.modules import PHYSICS, GoalMap, ObservationMap, TorqueMap
+from calibration.maps.targets import Track, tapped
+from calibration.maps.training import Budget, fit_ensemble, fit_inverse, fit_linear
+from calibration.physics.law import POSITION_MODES
+from calibration.physics.rollout import Rig
 
 TORQUE_HISTORY = (0.0, 0.010, 0.020, 0.030, 0.040, 0.050, 0.065, 0.080, 0.100, 0.120)
 """s before now of the torque map's taps."""

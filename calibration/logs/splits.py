@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from calibration.load import Loaded
-from calibration.log import Flags, Log
+from calibration.logs.load import Loaded
+from calibration.logs.log import Flags, Log
 
 BLOCKS = 5
 """Pieces of a log that has no segments and no company; the last one is held out."""

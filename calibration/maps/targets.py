@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from calibration.log import Flags, Floats, Log
-from calibration.rollout import Rig
-from calibration.windows import slopes
+from calibration.logs.log import Flags, Floats, Log
+from calibration.logs.windows import slopes
+from calibration.physics.rollout import Rig
 
 SLOPE_REACH = 0.020
 """s to either side for the velocity."""

@@ -1,0 +1,1 @@
+"""Logs of an arm, ours or others': read, cleaned, split, cut into windows."""

@@ -1,0 +1,1 @@
+"""The numbers of an arm, and their fit to rollouts in MuJoCo."""
