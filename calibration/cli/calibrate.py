@@ -56,7 +56,7 @@ def _parser() -> Parser:
     for sub in subparsers.choices.values():
         sub.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
         sub.add_argument("--debug", action="store_true", help="show where in the program an error arose")
-        sub.set_defaults(body=_careful(sub.get_default("run")))
+        sub.set_defaults(does=_careful(sub.get_default("run")))
     return parser
 
 
@@ -84,7 +84,7 @@ def _careful(body: Callable[[argparse.Namespace, Screen], int]) -> Callable[[arg
                 raise UsageError(str(error)) from error
             if arguments.debug:
                 raise
-            screen.failure(error, error.exit_code)  # type: ignore[arg-type]
+            screen.failure(error, error.exit_code)
             return error.exit_code
         except (LogError, FlightError, GapError) as error:
             raise UsageError(str(error)) from error

@@ -67,7 +67,7 @@ class NoPortError(PortError):
     """No `--port`, and not exactly one adapter to choose."""
 
 
-_CODES: tuple[tuple[type[Exception], ExitCode | Ending], ...] = (
+_CODES: tuple[tuple[type[Exception], int], ...] = (
     (PortError, ExitCode.PORT),
     (RefusedError, ExitCode.REFUSED),
     (TorqueIsOnError, ExitCode.REFUSED),
@@ -87,6 +87,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode | Ending], ...] = (
     (BusError, ExitCode.SERVOS),
     (ArmError, ExitCode.SERVOS),
     (NoRoomError, Ending.RECORDING),
+    (ModuleNotFoundError, ExitCode.USAGE),
     (OSError, ExitCode.USAGE),  # a file that cannot be read or written
 )
 """Error -> exit code; the first class that fits decides."""
@@ -195,7 +196,7 @@ class Screen:
         if self.as_json:
             _write_json(data)
 
-    def failure(self, error: BaseException, code: ExitCode | Ending) -> None:
+    def failure(self, error: BaseException, code: int) -> None:
         """An error, and what was done before it, for whoever is listening."""
         text = "interrupted" if isinstance(error, KeyboardInterrupt) else message(error)
         done, keys = self.aftermath()
@@ -239,19 +240,25 @@ class Screen:
             raise RefusedError(what)
 
 
-def run(parser: Parser, argv: Sequence[str] | None) -> int:
-    """Parse, do what the parsed `body` does, and turn errors into messages and exit codes."""
+def run(parser: Parser, argv: Sequence[str] | None, codes: Sequence[tuple[type[Exception], int]] = ()) -> int:
+    """Parse, call what the parser says under `does`, and turn errors into messages and exit codes.
+
+    `codes`: exit codes of errors that are this command's alone; the first class that fits decides.
+    """
     arguments = _joined(sys.argv[1:] if argv is None else argv)
     screen = Screen(as_json="--json" in arguments)
     try:
         args = parser.parse_args(arguments)
-        body: Callable[[argparse.Namespace, Screen], IntEnum] = args.body
-        return int(body(args, screen))
+        does: Callable[[argparse.Namespace, Screen], int] = args.does
+        return int(does(args, screen))
     except KeyboardInterrupt as error:
         screen.failure(error, ExitCode.INTERRUPTED)
         return int(ExitCode.INTERRUPTED)
     except Exception as error:
-        code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
+        if _interrupted(error):
+            screen.failure(KeyboardInterrupt(), ExitCode.INTERRUPTED)
+            return int(ExitCode.INTERRUPTED)
+        code = next((code for kind, code in (*codes, *_CODES) if isinstance(error, kind)), None)
         if code is None or "--debug" in arguments:  # a mistake of the program shows where it is
             if screen.as_json or any(screen.aftermath()):
                 screen.failure(error, code or ExitCode.FOUND)
@@ -260,10 +267,19 @@ def run(parser: Parser, argv: Sequence[str] | None) -> int:
         return int(code)
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it began as Ctrl-C: a package that is interrupted while it is imported may make an ImportError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def message(error: BaseException) -> str:
     """What an error says, with the port or file in front where it is about one."""
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"{error.name} is not installed; this needs more than a robot: pip install 'robot-runtime[lab]'"
     return str(error)
 
 

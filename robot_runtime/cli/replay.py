@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="how far a command may be off, in the unit of its joint's mode (default: 0, not one bit)",
     )
     add_common(parser, port=False)
-    parser.set_defaults(body=_body)
+    parser.set_defaults(does=_body)
     return run(parser, argv)
 
 

@@ -17,7 +17,7 @@ _EXAMPLES = """  robot-report flight.mcap                 writes flight.html bes
   robot-report flight.mcap --clip          with a moving picture of the arm
   robot-report flight.mcap --json          the numbers alone, for a program"""
 
-_NO_CLIP = "--clip shows the arm here, moving (with 'pip install mujoco')."
+_NO_CLIP = "--clip shows the arm here, moving (pip install 'robot-runtime[clip]')."
 
 _CODES = """exit codes:
   0    the recording is whole
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="PAGE", type=Path, help="the page to write; FLIGHT.html if not given")
     parser.add_argument("--clip", action="store_true", help="render a moving picture of the arm into the page")
     add_common(parser, port=False)
-    parser.set_defaults(body=_body)
+    parser.set_defaults(does=_body)
     return run(parser, argv)
 
 

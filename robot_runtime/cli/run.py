@@ -134,7 +134,7 @@ def _parser() -> Parser:
     twin.add_argument("--fault", action="append", default=[], metavar="SPEC", help="a fault of it; see robot-twin")
     add("--json", action="store_true", help="one JSON object a line; the last one is the verdict")
     add("--debug", action="store_true", help="show where in the program an error arose")
-    parser.set_defaults(body=_body)
+    parser.set_defaults(does=_body)
     return parser
 
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _EXAMPLES,
     )
     add_common(parser, baud="bit/s to look at, or 'all' (default)")
-    parser.set_defaults(body=_body, baud="all")
+    parser.set_defaults(does=_body, baud="all")
     return run(parser, argv)
 
 

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def add(name: str, text: str, body: Callable[[argparse.Namespace, Screen], ExitCode]) -> Parser:
         sub: Parser = commands.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
-        sub.set_defaults(body=body)
+        sub.set_defaults(does=body)
         add_common(sub)
         return sub
 

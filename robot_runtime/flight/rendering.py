@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import mujoco
 import numpy as np
@@ -37,8 +38,8 @@ class Studio:
 
     def __init__(self, mjcf: str, joints: list[str], size: tuple[int, int]) -> None:
         """Find something to render with."""
-        if not hasattr(mujoco, "Renderer"):
-            raise _CannotRenderError("no clip: mujoco-core cannot render; 'pip install mujoco' does")
+        if find_spec("OpenGL") is None:  # `mujoco-core` alone: its own words are long, and advise something else
+            raise _CannotRenderError("no clip: nothing to render with; pip install 'robot-runtime[clip]'")
         try:
             self._model = _lit(mjcf)
         except ValueError as error:

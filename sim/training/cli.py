@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from rich.console import Console
 from models.errors import ExportError
 from robot_runtime.arm import ArmError
 from robot_runtime.bus import BusError
-from robot_runtime.policy.errors import PolicyError
+from robot_runtime.cli.common import Parser, Screen, run
 from robot_runtime.spec import load_arm
 from sim.tasks import TASKS, make_task
 from sim.tasks.arm_task import ArmTask
@@ -31,6 +30,13 @@ from sim.training.video import NoVideoError, record
 from sim.worlds.walker2d import FAMILY
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_CODES = (
+    (ExportError, FAILED),
+    (ArmError, FAILED),
+    (BusError, FAILED),
+    (NoVideoError, USAGE),
+    (ValueError, USAGE),
+)
 _TRIAL_SEED = 2_000_000
 _SEED, _EPISODES, _TARGETS = 1, 1000, 50
 """By default."""
@@ -53,12 +59,11 @@ exit codes:
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="robot-train",
         description="Train a policy in simulation and freeze it as an ONNX that robot-run takes as it is.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--task", choices=TASKS, help="what to learn")
@@ -76,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--targets", type=_count, metavar="N", help="of the flight with --gap (default: 50)")
     add("--video", type=Path, metavar="GIF", help="with --evaluate: a short film")
     add("--json", action="store_true", help="print the result as one line of JSON")
-    add("--debug", action="store_true", help="show the traceback of an error")
+    add("--debug", action="store_true", help="show where in the program an error arose")
+    parser.set_defaults(does=_body)
     return parser
 
 
@@ -96,16 +102,12 @@ def _seed(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(argv)
-    try:
-        _check(options)
-        return _evaluate(options) if options.evaluate else _train(options)
-    except (ExportError, ArmError, BusError) as error:
-        return _complain(options, error, FAILED)
-    except (PolicyError, NoVideoError, ValueError, OSError) as error:
-        return _complain(options, error, USAGE)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return run(_parser(), argv, _CODES)
+
+
+def _body(options: argparse.Namespace, screen: Screen) -> int:
+    _check(options)
+    return _evaluate(options, screen) if options.evaluate else _train(options, screen)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -122,7 +124,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--arm is of {', '.join(DEFAULT_ARM)}; {options.task} has a --body")
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace, screen: Screen) -> int:
     run, folder = _run(options)
     # With --json the result is alone on standard output.
     console = Console(stderr=options.json)
@@ -136,14 +138,12 @@ def _train(options: argparse.Namespace) -> int:
         "seconds": round(trained.seconds, 1),
         "simulation": asdict(trained.result),
     }
-    if options.json:
-        print(json.dumps(facts))
-    else:
-        print(f"{trained.steps:,} steps in {trained.seconds:.0f} s")
-        _tell(facts["simulation"], f"{trained.result.episodes} new episodes")
-        print(f"policy: {facts['policy'] or 'none (no arm flies this task)'}")
-        if not trained.complete:
-            print(f"interrupted; go on with: robot-train --resume {trained.folder}")
+    screen.line(facts)
+    screen.say(f"{trained.steps:,} steps in {trained.seconds:.0f} s")
+    _tell(screen, facts["simulation"], f"{trained.result.episodes} new episodes")
+    screen.say(f"policy: {facts['policy'] or 'none (no arm flies this task)'}")
+    if not trained.complete:
+        screen.say(f"interrupted; go on with: robot-train --resume {trained.folder}")
     return FINE if trained.complete else INTERRUPTED
 
 
@@ -174,7 +174,7 @@ def _run(options: argparse.Namespace) -> tuple[Run, Path]:
     return Run(options.task, arm, body, options.randomise, steps, seed, settings), folder
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace, screen: Screen) -> int:
     contract = contract_of(options.evaluate)
     learnt = contract.provenance.get("task")
     if options.task is not None and learnt not in (None, options.task):
@@ -195,34 +195,24 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.video is not None:
         one = make_task(str(name), [seed], arm=arm, randomise=options.randomise, trial=True)
         record(one, onnx_policy(options.evaluate, one), options.video, episodes=5)
-    if options.json:
-        print(json.dumps(facts))
-    else:
-        _tell(facts["simulation"], f"{episodes} episodes in the physics of its training")
-        if "twin" in facts:
-            _tell(facts["twin"], f"{targets} targets in one flight on the twin, gap {options.gap}")
+    screen.line(facts)
+    _tell(screen, facts["simulation"], f"{episodes} episodes in the physics of its training")
+    if "twin" in facts:
+        _tell(screen, facts["twin"], f"{targets} targets in one flight on the twin, gap {options.gap}")
     return FINE
 
 
-def _tell(result: dict[str, Any], what: str) -> None:
-    print(what)
+def _tell(screen: Screen, result: dict[str, Any], what: str) -> None:
+    screen.say(what)
     for key, value in result.items():
         if isinstance(value, dict) and "mean" not in value:
-            print(f"  {key:13} {', '.join(f'{reason} {100 * part:.1f} %' for reason, part in value.items())}")
+            screen.say(f"  {key:13} {', '.join(f'{reason} {100 * part:.1f} %' for reason, part in value.items())}")
         elif isinstance(value, dict):
-            print(f"  {key:13} {value['mean']:.4g}   95 %: {value['low']:.4g} to {value['high']:.4g}")
+            screen.say(f"  {key:13} {value['mean']:.4g}   95 %: {value['low']:.4g} to {value['high']:.4g}")
         elif isinstance(value, float):
-            print(f"  {key:13} {value:.4g}")
+            screen.say(f"  {key:13} {value:.4g}")
         elif isinstance(value, tuple) and value:
-            print(f"  {key:13} {'; '.join(value)}")
-
-
-def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
-    if options.debug:
-        raise error
-    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-    print(f"robot-train: {text}", file=sys.stderr)
-    return code
+            screen.say(f"  {key:13} {'; '.join(value)}")
 
 
 if __name__ == "__main__":

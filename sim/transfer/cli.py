@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from robot_runtime.cli.common import Parser, Screen, run
 from sim.training.checkpoint import CheckpointError
 from sim.transfer.display import StudyDisplay
 from sim.transfer.films import film_all
@@ -24,6 +24,7 @@ from sim.transfer.runner import Outcome, Pool, run_cells
 from sim.transfer.study import SHIPPED, Study, StudyError, load_study
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+_CODES = tuple((error, USAGE) for error in (StudyError, CheckpointError, NetworksFileError, NoRayError))
 PAGE = "index.html"
 
 _EXAMPLES = """\
@@ -40,20 +41,19 @@ exit codes:
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="robot-transfer",
         description="Run a matrix of transfer strategies x targets x seeds, and draw the answer.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
-    run = commands.add_parser("run", help="run a study, or go on with it")
-    run.add_argument("study", metavar="STUDY", help=f"a study that ships ({shipped}), or a TOML file")
-    run.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default: studies/NAME)")
-    run.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core)")
-    run.add_argument(
+    go = commands.add_parser("run", help="run a study, or go on with it")
+    go.add_argument("study", metavar="STUDY", help=f"a study that ships ({shipped}), or a TOML file")
+    go.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default: studies/NAME)")
+    go.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core)")
+    go.add_argument(
         "--ray",
         nargs="?",
         const="",
@@ -62,29 +62,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     draw = commands.add_parser("page", help="draw what a study has found so far")
     draw.add_argument("folder", type=Path, metavar="DIR", help="of the study")
-    for command in (run, draw):
+    for command, body in ((go, _run), (draw, _page)):
         command.add_argument("--no-films", action="store_true", help="do not render the policies")
         command.add_argument("--json", action="store_true", help="print the outcome as one line of JSON")
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.add_argument("--debug", action="store_true", help="show where in the program an error arose")
+        command.set_defaults(does=body)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(argv)
-    try:
-        return _run(options) if options.command == "run" else _page(options)
-    except (StudyError, CheckpointError, NetworksFileError, NoRayError, OSError) as error:
-        if options.debug:
-            raise
-        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-        print(f"robot-transfer: {text}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return run(_parser(), argv, _CODES)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, screen: Screen) -> int:
     study = load_study(options.study)
     folder: Path = options.out or Path("studies") / study.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
         pool.close()
     (folder / STUDY).write_text(text, encoding="utf-8")
     drawn = _draw(study, folder, films=not options.no_films and not outcome.interrupted)
-    return _tell(options, folder, outcome, drawn)
+    return _tell(screen, folder, outcome, drawn)
 
 
 def _pool(options: argparse.Namespace) -> Pool:
@@ -116,12 +107,13 @@ def _pool(options: argparse.Namespace) -> Pool:
     return LocalPool(workers)
 
 
-def _page(options: argparse.Namespace) -> int:
+def _page(options: argparse.Namespace, screen: Screen) -> int:
     if not (options.folder / STUDY).is_file():
         raise StudyError(f"{options.folder} holds no {STUDY}: no study has been run there")
     study = load_study(str(options.folder / STUDY))
     drawn = _draw(study, options.folder, films=not options.no_films)
-    print(json.dumps(drawn) if options.json else _told(drawn))
+    screen.line(drawn)
+    screen.say(_told(drawn))
     return FINE
 
 
@@ -134,16 +126,14 @@ def _draw(study: Study, folder: Path, *, films: bool) -> dict[str, Any]:
     return {"page": str(folder / PAGE), "runs": len(results), "of": len(study.cells()), "no_films": why}
 
 
-def _tell(options: argparse.Namespace, folder: Path, outcome: Outcome, drawn: dict[str, Any]) -> int:
-    if options.json:
-        facts = {"finished": outcome.finished, "failed": outcome.failed, "left": outcome.left}
-        print(json.dumps({"folder": str(folder), **facts, "interrupted": outcome.interrupted, **drawn}))
-    else:
-        print(_told(drawn))
+def _tell(screen: Screen, folder: Path, outcome: Outcome, drawn: dict[str, Any]) -> int:
+    facts = {"finished": outcome.finished, "failed": outcome.failed, "left": outcome.left}
+    screen.line({"folder": str(folder), **facts, "interrupted": outcome.interrupted, **drawn})
+    screen.say(_told(drawn))
     for name, why in outcome.failed.items():
-        print(f"robot-transfer: {name}: {why}", file=sys.stderr)
+        screen.aside(f"failed: {name}: {why}")
     if outcome.interrupted:
-        print("robot-transfer: interrupted; the same command goes on", file=sys.stderr)
+        screen.aside("interrupted; the same command goes on")
         return INTERRUPTED
     return FAILED if outcome.failed or outcome.left else FINE
 

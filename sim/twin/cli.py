@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from sim.twin.adapter import AdapterTiming
 from sim.twin.arm_file import TwinArm
@@ -22,7 +23,7 @@ from sim.twin.server import TwinServer
 from sim.twin.servo_data import load_servo
 from sim.twin.twin import Twin
 
-STOPPED, FAILED, BAD_INPUT = 0, 1, 2
+STOPPED, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _EXAMPLES = """\
 examples:
@@ -40,14 +41,20 @@ exit codes:
   0  stopped in order
   1  the port could not be opened, or --link is another twin's
   2  bad usage, or a file or value that cannot be used
+  130  interrupted before it served
 
 faults (each with the keys it takes; servo= is an ID or the name of a joint; at= and for= in s of twin time,
 for=S is how long it lasts by default, else it lasts for good):
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}\n{self.format_usage().strip()}")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
         prog="robot-twin",
         description="Serve an arm that is not there: emulated servos behind a pseudo-terminal, physics behind them.",
         epilog=_EXAMPLES + fault_help(),
@@ -99,15 +106,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        options = _parser().parse_args(arguments)
         twin = _twin(options)
     except (ValueError, OSError) as error:
-        return _complain(options, error, BAD_INPUT)
+        return _complain(arguments, error, BAD_INPUT)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     try:
         server = TwinServer(twin, link=options.link, on_port=lambda port: _announce(options, twin, port))
     except OSError as error:
-        return _complain(options, error, FAILED)
+        return _complain(arguments, error, FAILED)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     if options.stop_at_eof:
@@ -177,10 +187,13 @@ def _announce(options: argparse.Namespace, twin: Twin, port: str) -> None:
     print(shown, flush=True)
 
 
-def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
-    if options.debug:
+def _complain(arguments: Sequence[str], error: Exception, code: int) -> int:
+    if "--debug" in arguments:
         raise error
-    print(f"robot-twin: {error}", file=sys.stderr)
+    if "--json" in arguments:
+        print(json.dumps({"error": {"type": type(error).__name__, "message": str(error), "exit_code": code}}))
+    else:
+        print(f"robot-twin: {error}", file=sys.stderr)
     return code
 
 

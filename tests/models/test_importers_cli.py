@@ -102,7 +102,7 @@ def test_refused(rsl_rl: Path, capsys: pytest.CaptureFixture[str], as_json: bool
     if as_json:
         assert json.loads(said.out)["error"]["exit_code"] == REFUSED
     else:
-        assert said.err.startswith("robot-import: ")
+        assert said.err.startswith("error: ")
     assert "--activation" in (said.out if as_json else said.err)
 
 
@@ -152,7 +152,7 @@ def test_without_torch_it_says_what_to_install(folder: Path) -> None:
     given = [sys.executable, "-c", code, *options(folder, "model.pt")]
     done = subprocess.run(given, capture_output=True, text=True, check=False)
     assert done.returncode == USAGE
-    assert "pip install robot-runtime[lab]" in done.stderr
+    assert "pip install 'robot-runtime[lab]'" in done.stderr
 
 
 WAVE = Path(__file__).parents[2] / "models" / "policies" / "wave-koch-v1.1.onnx"

@@ -34,7 +34,7 @@ def ends(error: BaseException, *argv: str) -> int:
     parser = command("robot-try", "Tries.", "  robot-try")
     add_common(parser)
     add_yes(parser)
-    parser.set_defaults(body=body)
+    parser.set_defaults(does=body)
     return run(parser, argv)
 
 
@@ -84,7 +84,7 @@ def test_numbers_with_commas_may_begin_with_a_minus() -> None:
 
     parser = command("robot-try", "Tries.", "  robot-try")
     parser.add_argument("--target")
-    parser.set_defaults(body=body)
+    parser.set_defaults(does=body)
     assert run(parser, ["--target", "-0.1,0.2"]) == run(parser, ["--target=-.1"]) == ExitCode.FINE
     assert seen == ["-0.1,0.2", "-.1"]
 
@@ -102,6 +102,13 @@ def test_a_mistake_of_the_program_is_not_dressed_up() -> None:
 def test_a_port_error_names_the_port(capsys: pytest.CaptureFixture[str]) -> None:
     ends(PortInUseError(errno.EBUSY, "in use by cat (process 7)", "/dev/ttyUSB0"))
     assert capsys.readouterr().err == "error: /dev/ttyUSB0: in use by cat (process 7)\n"
+
+
+def test_ctrl_c_that_an_import_made_an_error_of(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ImportError("initialization failed")
+    error.__cause__ = KeyboardInterrupt()
+    assert ends(error) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_with_json_an_error_is_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,7 +237,7 @@ def body(args, screen):
     return ExitCode.FINE
 parser = command("robot-try", "Tries.", "  robot-try")
 add_common(parser)
-parser.set_defaults(body=body)
+parser.set_defaults(does=body)
 sys.exit(run(parser, None))
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robot_runtime.flight import rendering
 from robot_runtime.flight.animated_png import animated_png
 from robot_runtime.flight.clip import ClipError, film
 from robot_runtime.spec import load_arm
@@ -109,3 +110,9 @@ def test_no_graphics_and_no_model_are_said(monkeypatch: pytest.MonkeyPatch, tmp_
     arm = load_arm("xl330-pendulum")
     with pytest.raises(ClipError, match="no clip: .*(graphics|render)"):
         film(arm.mjcf, arm.joint_names, np.zeros((1, 1)), 0.1)
+
+
+def test_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "find_spec", lambda _: None)
+    with pytest.raises(RuntimeError, match=r"no clip: .*pip install 'robot-runtime\[clip\]'"):
+        rendering.Studio(str(load_arm("xl330-pendulum").mjcf), ["pendulum"], (8, 8))

@@ -143,5 +143,5 @@ def test_bad_usage_is_told_without_a_traceback(tmp_path: Path, capsys: pytest.Ca
     assert main(["page", str(tmp_path)]) == 2
     assert main(["run", "smoke", "--out", str(tmp_path / "x"), "--workers", "0"]) == 2
     said = capsys.readouterr().err
-    assert said.count("robot-transfer: ") == 3
+    assert said.count("error: ") == 3
     assert "Traceback" not in said

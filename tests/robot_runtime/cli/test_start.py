@@ -1,0 +1,82 @@
+"""Ctrl-C while a command is still being imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from robot_runtime.cli import start
+
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
+BEFORE = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('imported', flush=True); main = lambda: 7"
+AFTER = "def main():\n    import os, signal\n    os.kill(os.getpid(), signal.SIGINT)\n    print('not so')"
+BEHIND = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); main = lambda: 7"
+
+
+def started(
+    folder: Path, code: str, *options: str, sigint: str = "default_int_handler"
+) -> subprocess.CompletedProcess[str]:
+    (folder / "slow_command.py").write_text(code)
+    program = f"import sys, signal; signal.signal(signal.SIGINT, signal.{sigint}); sys.path.insert(0, {str(folder)!r})"
+    program += "; from robot_runtime.cli.start import start; sys.exit(start('slow_command'))"
+    command = [sys.executable, "-c", program, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_ctrl_c_during_the_imports_is_a_quiet_end(tmp_path: Path) -> None:
+    done = started(tmp_path, BEFORE)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_machines_are_told_as_of_any_error(tmp_path: Path) -> None:
+    done = started(tmp_path, BEFORE, "--json")
+    told = {"type": "KeyboardInterrupt", "message": "interrupted", "exit_code": 130}
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (130, {"error": told}, "")
+
+
+def test_the_command_itself_hears_it_as_ever(tmp_path: Path) -> None:
+    done = started(tmp_path, AFTER)
+    assert "KeyboardInterrupt" in done.stderr
+    assert done.stdout == ""
+
+
+def test_what_is_done_cannot_be_interrupted(tmp_path: Path) -> None:
+    done = started(tmp_path, BEHIND)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_who_was_told_not_to_hear_it_does_not(tmp_path: Path) -> None:
+    done = started(tmp_path, BEFORE, sigint="SIG_IGN")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "imported\n", "")
+
+
+def test_what_is_not_installed_is_told_with_what_to_do(tmp_path: Path) -> None:
+    done = started(tmp_path, "import no_such_package")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: no_such_package is not installed; ")
+    assert json.loads(started(tmp_path, "import no_such_package", "--json").stdout)["error"]["exit_code"] == 2
+
+
+SCRIPTS = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["scripts"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_command_begins_there_and_tells_machines_of_errors_in_one_line(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, _, function = SCRIPTS[name].partition(":")
+    assert module == start.__name__
+    (begins,) = getattr(start, function).args
+    if begins.startswith("sim.tr"):
+        pytest.importorskip("torch")
+    assert import_module(begins).main(["--no-such-option", "--json"]) == 2
+    said = capsys.readouterr()
+    assert said.err == ""
+    (line,) = said.out.splitlines()
+    assert json.loads(line)["error"]["exit_code"] == 2
