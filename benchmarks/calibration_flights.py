@@ -71,8 +71,11 @@ def fly(
     twin = Twin(TwinArm.load(str(spec.path)), gap=gap, pose="home", seed=seed)
     port = LockstepPort(twin)
     arm = Arm.open(spec, port)
+    weight = twin.drives.model.opt.gravity.copy()
+    twin.drives.model.opt.gravity[:] = 0.0  # until torque is on: it starts at home as after a soft start
     arm.prepare()
     arm.torque_on()
+    twin.drives.model.opt.gravity[:] = weight
     maps = ResidualMaps(spec, calibration, period) if calibration else None
     pilot = PolicyPilot(load_policy(policy, spec), arm, period, maps)
     envelope = Envelope(spec, arm.kinematics, period)

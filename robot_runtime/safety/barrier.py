@@ -14,6 +14,11 @@ the acceleration limit. Inside the limits this stops a joint before its stop wit
 back at a crawl. Compared with viability by the model alone it needs no exact arm: an error of the model's
 acceleration by e moves the speed by e / k at most, and the observer takes most of e out. d and v are those of the
 moment when the command takes effect, at the worst of several delays (see observer.py).
+
+What pushes a joint towards a stop is taken off what it can afford. What holds it back (dry friction up to three times
+the nominal, a payload) has shown that the joint does not accelerate as the model says: most of it is given back as
+torque of that joint (`leeway`), or a joint that sticks would never be freed. It may let go the next moment, so what is
+given back is so little that the speed gained until the observer knows stays below v_safe.
 """
 
 from __future__ import annotations
@@ -54,6 +59,17 @@ turns round."""
 SURE_FRICTION = 0.5
 """Of the nominal dry friction: gears were seen from half to three times of it."""
 
+SHOWN_SHARE = 0.8
+"""Of what holds a joint back, as all observers agree, that may be pushed against besides: less than all of it, so that
+what the joint truly does stays below its acceleration limit."""
+
+NOTICED = 0.05
+"""s until it shows that what held a joint back has let go: as speed at once, in what observers say of it within 75 ms.
+At 0.1 a joint with three times the nominal friction creeps; the tests say how little of the margins it takes."""
+
+FREE = 1.0
+"""rad/s from which on a joint gets nothing more, less and less until there: it sticks no longer."""
+
 _RENEWED = 4
 """Cycles between two looks at the inertia, which changes by little in them; gravity and Coriolis torques are always
 new."""
@@ -66,6 +82,8 @@ _DAMPING = 10.0  # 1/s: a joint that is told nothing usable is braked at this ra
 class _Bounds:
     """What one joint may do, the same both ways."""
 
+    lower: float  # rad
+    upper: float  # rad
     limit: float  # rad/s²
     fastest: float  # rad/s
     brake: float  # rad/s², planned with
@@ -85,6 +103,8 @@ class Barrier:
         self.q_low, self.q_high, self.v_low, self.v_high = zeros, zeros, zeros, zeros
         """rad, rad/s: between what the observers believe."""
         self._push_low, self._push_high = zeros, zeros  # rad/s² that come from no command
+        self.pushes: list[list[float]] = []
+        """The same, one list an observer."""
         self.speed_low, self.speed_high = zeros[:], zeros[:]
         """rad/s that leave time to brake."""
         self.low, self.high = zeros[:], zeros[:]
@@ -96,6 +116,7 @@ class Barrier:
         self.q_low, self.q_high = list(map(min, *places)), list(map(max, *places))
         self.v_low, self.v_high = list(map(min, *speeds)), list(map(max, *speeds))
         self._push_low, self._push_high = list(map(min, *extras)), list(map(max, *extras))
+        self.pushes = extras
 
     def stopping_places(self) -> tuple[list[float], list[float]]:
         """Between where the joints stand, at the worst, when they are stopped now (rad)."""
@@ -104,6 +125,16 @@ class Barrier:
             lowest.append(low + down * (b.reaction - 0.5 * down / b.brake) if down < 0.0 else low)
             highest.append(high + up * (b.reaction + 0.5 * up / b.brake) if up > 0.0 else high)
         return lowest, highest
+
+    def spare(self, index: list[int]) -> tuple[list[float], list[float]]:
+        """rad/s by which these joints may become faster, downwards and upwards; nothing for those that run freely."""
+        down, up = [], []
+        for i in index:
+            low, high = self.v_low[i], self.v_high[i]
+            slow = max(1.0 - max(-low, high) / FREE, 0.0)
+            down.append(slow * max(low - self.speed_low[i], 0.0))
+            up.append(slow * max(self.speed_high[i] - high, 0.0))
+        return down, up
 
     def close_in(self, low: list[float], high: list[float], gain: float) -> None:
         """The speeds and accelerations that keep every joint inside low..high (rad), into `speed_*`, `low`, `high`.
@@ -114,8 +145,8 @@ class Barrier:
             self.speed_high[i], most = _afford(high[i] - self.q_high[i], self.v_high[i], self._push_high[i], gain, b)
             speed, least = _afford(self.q_low[i] - low[i], -self.v_low[i], -self._push_low[i], gain, b)
             self.speed_low[i] = -speed
-            if most < -least:  # between two stops that are both too near, neither wins
-                most = 0.5 * (most - least)
+            if most < -least:  # between two stops that are both too near
+                most = _settle(-least, most, own_low=low[i] == b.lower, own_high=high[i] == b.upper)
                 least = -most
             self.low[i], self.high[i] = -least, most
 
@@ -124,7 +155,19 @@ def _bounds(joint: JointSpec) -> _Bounds:
     servo_brakes = joint.mode == "velocity"
     speed, braking, reaction, apart = VELOCITY_MODE if servo_brakes else (SPEED_SHARE, BRAKING_SHARE, REACTION, 0.0)
     limit = joint.limits.acceleration
-    return _Bounds(limit, speed * joint.limits.velocity, braking * limit, reaction, apart)
+    return _Bounds(
+        joint.limits.lower, joint.limits.upper, limit, speed * joint.limits.velocity, braking * limit, reaction, apart
+    )
+
+
+def _settle(least: float, most: float, *, own_low: bool, own_high: bool) -> float:
+    """The acceleration (rad/s²) between a stop that wants at least this and one that wants at most that.
+
+    The joint's own stop wins over what is in the arm's way, from which a distance is kept besides; else neither does.
+    """
+    if own_low == own_high:
+        return 0.5 * (least + most)
+    return least if own_low else most
 
 
 def _afford(distance: float, speed: float, push: float, gain: float, b: _Bounds) -> tuple[float, float]:
@@ -195,6 +238,17 @@ class Torques:
         """What these torques (N·m) make (rad/s²)."""
         made: list[float] = np.dot(self._inverse, list(map(sub, torque, self.bias))).tolist()
         return made
+
+    def leeway(self, barrier: Barrier) -> tuple[list[float], list[float]]:
+        """N·m downwards and upwards that joints may push with against what, as all observers agree, holds them."""
+        pushes = np.array([[pushes[i] for pushes in barrier.pushes] for i in self._index])
+        seen = np.dot(self._inertia, pushes).tolist()
+        ease = np.diagonal(self._inverse).tolist()  # rad/s² of one N·m
+        leeway = []
+        for spare, way in zip(barrier.spare(self._index), (1.0, -1.0), strict=True):
+            held = [SHOWN_SHARE * max(min(way * push for push in pushes), 0.0) for pushes in seen]
+            leeway.append([min(t, s / (NOTICED * e)) for t, s, e in zip(held, spare, ease, strict=True)])
+        return leeway[0], leeway[1]
 
     def torques(self, acceleration: list[float]) -> list[float]:
         """What makes these accelerations."""

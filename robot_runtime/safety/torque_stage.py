@@ -80,7 +80,7 @@ class TorqueStage:
         kept = between(made, low, high)
         reasons = None
         if kept != made:
-            torque = within(torques.torques(kept), limit)
+            torque = within(self._given_back(torques.torques(kept), slow, made, kept), limit)
             brakes = [
                 (a > most and most < limit) or (a < least and least > -limit)
                 for a, least, most, limit in zip(made, low, high, self._acceleration, strict=True)
@@ -108,6 +108,16 @@ class TorqueStage:
                 if slow[k] != powered[k]:
                     bits |= _JERK
                 cycle.why[i] |= bits
+
+    def _given_back(
+        self, torque: list[float], wanted: list[float], made: list[float], kept: list[float]
+    ) -> list[float]:
+        """Of what keeping the bounds took from joints: what they may push with against what holds them back."""
+        down, up = self._torques.leeway(self._barrier)
+        return [
+            t if m == k else max(min(w, t + most), t) if m > k else min(max(w, t - least), t)
+            for t, w, m, k, least, most in zip(torque, wanted, made, kept, down, up, strict=True)
+        ]
 
     def _instead(self, asked: list[float], v: list[float], cycle: Cycle) -> list[float]:
         """Torques of joints of which nothing usable is known or wanted: those carry gravity, these brake as well."""

@@ -176,8 +176,12 @@ def fly(
     stops: bool = False,
     spec: ArmSpec | None = None,
     policy: Want | None = None,
+    happens: Callable[[int, TwinArm], None] | None = None,
 ) -> Worst:
-    """Fly an adversary; the twin has neither mechanical stops nor contacts (unless `stops`), so nothing else helps."""
+    """Fly an adversary; the twin has neither mechanical stops nor contacts (unless `stops`), so nothing else helps.
+
+    `happens`: what befalls the twin, looked at before every cycle.
+    """
     rig = start(name, gap=gap, pose=pose, spec=spec)
     arm, spec = rig.arm, rig.arm.spec
     weight = rig.drives.model.opt.gravity.copy()
@@ -205,6 +209,8 @@ def fly(
     due = rig.port.now()
     for k in range(cycles):
         due += period
+        if happens:
+            happens(k, rig)
         arm.read(due)
         if arm.state.alert.any():
             worst.ended = k  # a servo has switched itself off: the flight would be stopped here
