@@ -29,6 +29,10 @@ DELAY = 0.005
 """s by which segments may disagree about the delay."""
 SLOPE = (0.5, 2.0)
 """Times the physics' slope of command over torque that the torque map's may have: positive, and no surprise."""
+UNTOLD = 2.5
+"""Standard deviations of the prior by which a fit may leave the data files in a direction that the data do not tell.
+There the prior should hold it. Masses, a payload and an offset can make up for each other in every pose of an arm: then
+rollouts are as good, and the tip is millimetres off."""
 AUTHORITY = 0.3
 """Share of a command's limit that a residual may have; the map clips it itself."""
 
@@ -39,6 +43,8 @@ ADVICE: Mapping[str, str] = {
     "command": "record more motion of that joint, in both directions; look for play in its gears or a slipping horn",
     "delay": "the bus was irregular: find lost replies or a busy host (robot-scan, docs/realtime.md); record again",
     "bounds": "a figure ended where none can be: wrong servo model, gear or gains in arm.toml, or another arm's log",
+    "untold": "numbers that make up for each other ran away together: record longer (--level full), with nothing at"
+    " the tip; check masses and arm file",
     "slope": "the torque map bends the wrong way: record more motion of that joint, then fit again",
     "residual": "",
 }
@@ -74,6 +80,7 @@ def judge(
     rows.append(Row("delay", "between segments", delay_spread, DELAY, delay_spread <= DELAY, "s"))
     stuck = ", ".join(fitted.at_bound)
     rows.append(Row("bounds", "training", len(fitted.at_bound), 0, not stuck, stuck or "no number on a bound"))
+    rows.append(_untold_row(fitted))
     if slopes:
         low, high = min(s[0] for s in slopes.values()), max(s[1] for s in slopes.values())
         fine = low >= SLOPE[0] and high <= SLOPE[1]
@@ -109,6 +116,16 @@ def _rollout_row(split: str, joints: Sequence[str], rollouts: Rollouts) -> Row:
     if near and ratio > ROLLOUT:
         note += f"; under {GOOD * 1e3:g} mrad there is nothing to gain"
     return Row("rollouts", split, ratio, ROLLOUT, bool(ratio <= ROLLOUT or near), note)
+
+
+def _untold_row(fitted: Fitted) -> Row:
+    """How far the fit went where the data tell nothing, in the direction where it went farthest."""
+    told = "the data tell everything"
+    far = 0.0
+    for direction in fitted.combinations:
+        if not direction.seen and abs(direction.weights @ fitted.z) >= far:
+            far, told = abs(float(direction.weights @ fitted.z)), direction.text(fitted.physics.labels)
+    return Row("untold", "training", far, UNTOLD, far <= UNTOLD, f"prior standard deviations along {told}")
 
 
 def _map_row(split: str, joints: Sequence[str], choice: Choice, name: str, bound: float) -> Row:

@@ -20,6 +20,10 @@ QUIET = 0.1
 """Duty below which a supply stands near its open voltage."""
 UNLOADED = 90.0
 """Percentile of the voltage that stands for no load where nobody logged the duty."""
+BENT = 9
+"""Samples in a row through which a cubic is laid: motion bends no more in 40 ms, what is left is the encoder's."""
+SMOOTH = (0.1, 1.0)
+"""rad/s between which a joint passes many steps of its encoder and yet is smooth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +43,7 @@ class Windows:
     cluster: npt.NDArray[np.intp]  # W: windows of one stretch of one log, for intervals
     log: npt.NDArray[np.intp]  # W: which log
     begin: Floats  # W, s on that log's clock
+    noise: Floats  # W x n, rad rms, of measured angles about smooth motion: the encoder's steps and their flicker
 
     def __len__(self) -> int:
         """Windows."""
@@ -60,6 +65,7 @@ class Windows:
             self.cluster[rows],
             self.log[rows],
             self.begin[rows],
+            self.noise[rows],
         )
 
 
@@ -103,7 +109,7 @@ def cut(
     margin = int(np.ceil(MARGIN / step))
     fine = (np.arange(-margin, samples * every + margin + 1)) * step
     coarse = np.arange(samples + 1) * every * step
-    parts: dict[str, list[npt.NDArray[np.generic]]] = {k: [] for k in ("q", "dq", "w", "c", "on", "v", "p", "d")}
+    parts: dict[str, list[npt.NDArray[np.generic]]] = {k: [] for k in ("q", "dq", "w", "c", "on", "v", "p", "d", "n")}
     cluster, source, begin = [], [], []
     clusters = 0
     for number, (log, end) in enumerate(zip(logs, ends, strict=True)):
@@ -112,7 +118,7 @@ def cut(
             continue
         starts = log.time[0] + lead + np.arange(count) * (stride or length)
         signals = _Signals(log)
-        volts, gains = open_volts(log), position_gains(log)
+        volts, gains, noise = open_volts(log), position_gains(log), encoder_noise(log)
         for start in starts:
             q, dq, weight = signals.measured(start + coarse)
             parts["q"].append(q)
@@ -123,6 +129,7 @@ def cut(
             parts["v"].append(volts)
             parts["p"].append(gains[0])
             parts["d"].append(gains[1])
+            parts["n"].append(noise)
             cluster.append(clusters + int((start - log.time[0]) / stretch))
             source.append(number)
             begin.append(start)
@@ -133,7 +140,7 @@ def cut(
     usable = a["w"][:, 0].all(axis=1)  # a window needs its first sample
     found = Windows(
         step, every, margin, a["q"], a["dq"], a["w"], a["c"], a["on"], a["v"], (a["p"], a["d"]),
-        np.array(cluster), np.array(source), np.array(begin),
+        np.array(cluster), np.array(source), np.array(begin), a["n"],
     )  # fmt: skip
     return found.take(np.flatnonzero(usable))
 
@@ -189,6 +196,25 @@ def open_volts(log: Log) -> Floats:
             found[i] = np.median(log.volts[quiet, i])
         elif good.any():
             found[i] = np.percentile(log.volts[good, i], UNLOADED)
+    return found
+
+
+def encoder_noise(log: Log) -> Floats:
+    """How far each joint's measured angles lie from smooth motion, rad rms; 0 where too little moved to tell."""
+    found = np.zeros(len(log.joints))
+    at = np.linspace(-1.0, 1.0, BENT)[:, None] ** np.arange(4)
+    left_over = np.eye(BENT) - at @ np.linalg.pinv(at)
+    period = float(np.median(np.diff(log.time)))
+    for i in range(len(log.joints)):
+        q = log.q[log.valid[:, i], i]
+        if len(q) < BENT:
+            continue
+        near = np.lib.stride_tricks.sliding_window_view(q, BENT)
+        speed = np.abs(near[:, -1] - near[:, 0]) / ((BENT - 1) * period)
+        smooth = (speed > SMOOTH[0]) & (speed < SMOOTH[1])
+        if smooth.sum() > 50:
+            squares = ((near[smooth] @ left_over) ** 2).sum(axis=1) / (BENT - 4)
+            found[i] = np.sqrt(np.median(squares))
     return found
 
 

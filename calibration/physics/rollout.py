@@ -20,6 +20,8 @@ from sim.worlds.arm import ArmWorld, arm_world, payload_inertia
 
 Floats = npt.NDArray[np.float64]
 
+FLICKER_SEED = 1
+"""Every row of z sees the same flicker of the encoders: differences are the numbers' alone."""
 MOST_SIMULATIONS = 6000
 """In one batch; more come one batch after the other, so that memory stays small."""
 
@@ -75,6 +77,8 @@ def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int)
     first = windows.margin - lag
     base, part = np.floor(first).astype(np.intp), (first - np.floor(first))[:, None]
     table, on = windows.commanded, windows.on
+    flicker = np.sqrt(np.maximum(windows.noise**2 - rig.laws.rounding, 0.0))
+    random = np.random.default_rng(FLICKER_SEED)
 
     def commanded(k: int) -> Floats:
         row = base + k
@@ -84,7 +88,10 @@ def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int)
     before = commanded(0)
     for k in range((samples - 1) * windows.every):
         after = commanded(k + 1)
-        torque = servos.torque((after - before) / windows.step, on[which, windows.margin + k], q - offset, dq)
+        seen = q - offset
+        if servos.kicks:
+            seen += (flicker * random.standard_normal(flicker.shape))[which]
+        torque = servos.torque((after - before) / windows.step, on[which, windows.margin + k], seen, dq)
         before = after
         applied[:] = torque
         np.abs(torque, out=torque)

@@ -102,6 +102,20 @@ def test_what_duty_cannot_tell_apart_is_said(pendulum: tuple[Rig, Windows, Fitte
     assert np.sqrt(ratio @ logs @ ratio) < 0.6 * np.sqrt(logs[1, 1])
 
 
+def test_stretches_that_disagree_are_believed_less(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    """A horn that sits elsewhere in every two seconds: the offset is hardly known, and the prior holds it."""
+    rig, windows, found = pendulum
+    assert found.doubt < 3.0
+    start = {kind: value for kind, value in found.numbers().items() if kind != "offset"}
+    moved = np.random.default_rng(0).normal(0.0, 0.03, windows.cluster.max() + 1)
+    slipped = replace(windows, q=windows.q + moved[windows.cluster, None, None])
+    believed = fit(rig, slipped, ("offset",), start=start, threads=1)
+    low, high = believed.interval["pendulum.offset"]
+    assert believed.doubt > 3.0
+    assert low < 0.03 - moved.mean() < high
+    assert (high - low) / 2 > 1.5 * moved.std() / np.sqrt(len(moved))
+
+
 def test_windows_without_motion_say_nothing_but_the_prior(pendulum: tuple[Rig, Windows, Fitted]) -> None:
     rig, windows, _ = pendulum
     still = replace(

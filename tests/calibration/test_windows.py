@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from calibration.logs.log import Log, make_log
-from calibration.logs.windows import cut, open_volts, slopes
+from calibration.logs.windows import cut, encoder_noise, open_volts, slopes
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig, rollout
+from robot_runtime.spec import load_arm
+
+TICK = 2 * np.pi / 4096
 
 
 def swing(seconds: float = 3.0, period: float = 0.005) -> Log:
@@ -41,3 +49,30 @@ def test_open_volts_are_read_at_small_duty() -> None:
     duty = np.where(np.arange(len(log)) % 2, 0.0, 0.8)[:, None]
     loaded = make_log("", ["a"], ["pwm"], log.time, log.q, log.q, duty=duty, volts=7.4 - duty)
     np.testing.assert_allclose(open_volts(loaded), [7.4])
+
+
+def read(flicker: float) -> Log:
+    """What an encoder of 4096 ticks shows of a swing; `flicker`: ticks rms."""
+    log = swing(20.0)
+    shown = np.rint(log.q / TICK + flicker * np.random.default_rng(0).standard_normal(log.q.shape)) * TICK
+    return make_log("", ["shoulder_lift"], ["position"], log.time, shown, log.q)
+
+
+@pytest.mark.parametrize("flicker", [0.0, 0.2, 0.5])
+def test_flicker_is_told_from_rounding(flicker: float) -> None:
+    left = (encoder_noise(read(flicker)) / TICK) ** 2 - 1 / 12
+    assert np.sqrt(max(left[0], 0.0)) == pytest.approx(flicker, abs=0.1)
+
+
+@pytest.mark.parametrize(("joint", "ticks"), [("shoulder_lift", 1.0), ("wrist_roll", 0.0)])
+def test_flicker_shakes_a_joint_loose_through_its_d_gain_only(joint: str, ticks: float) -> None:
+    """The shoulder has a D gain and the wrist none; both hang in their friction, a little below their goal."""
+    rig = Rig.of(load_arm("koch-v1.1"), (joint,), 0.001)
+    still = np.zeros((1000, 1))
+    hung = make_log("", [joint], ["position"], np.arange(1000) * 0.005, still, still + 0.01)
+    calm = cut([hung], 0.5, step=0.001, every=10)
+    shaken = replace(calm, noise=np.full_like(calm.noise, 0.35 * TICK))
+    physics, nothing = Physics(rig.world, ()), np.zeros(0)
+    before, after = (rollout(rig, physics, nothing, windows, threads=1)[0].max() for windows in (calm, shaken))
+    assert after - before >= ticks * TICK
+    assert (after == before) == (ticks == 0.0)

@@ -1,0 +1,115 @@
+"""What acceptance must not be blind to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import mujoco
+import numpy as np
+import pytest
+
+from calibration.acceptance import UNTOLD, Rollouts, accepted, advice, judge
+from calibration.logs.log import Floats
+from calibration.logs.windows import Windows, cut
+from calibration.maps.stage import weights
+from calibration.physics.fit import Fitted, Problem, error_scale, uncertainty
+from calibration.physics.identify import heavier, mean_error
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig, rollout
+from robot_runtime.calibrated.file import Row
+from robot_runtime.spec import load_arm
+from tests.calibration.recordings import record
+
+GAP = """
+name = "play"
+command_delay = 0.010
+[all]
+backlash = 0.002
+[supply]
+internal_resistance = 0.1
+"""
+JOINTS = ("joint2", "joint3", "joint4")
+KINDS = ("torque_constant", "coulomb", "offset", "link_mass", "payload")
+KNOWN = {"delay": np.array([0.013]), "supply_resistance": np.array([0.1])}
+
+
+@pytest.fixture(scope="module")
+def arm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rig, Windows]:
+    gap = tmp_path_factory.mktemp("gap") / "gap.toml"
+    gap.write_text(GAP)
+    rig = Rig.of(load_arm("open-manipulator-x"), JOINTS)
+    log, _ = record("open-manipulator-x", str(gap), JOINTS, 10.0)
+    return rig, cut([log.select(rig.world.names)], 0.5, lead=0.5)
+
+
+@pytest.fixture(scope="module")
+def true(arm: tuple[Rig, Windows]) -> Fitted:
+    """The arm's own numbers, with what the windows say of them."""
+    rig, windows = arm
+    physics = Physics(rig.world, KINDS, KNOWN)
+    z = np.zeros(len(physics))
+    problem = Problem(rig, physics, windows, np.full(len(JOINTS), 0.01), threads=1)
+    problem = Problem(rig, physics, windows, error_scale(problem.errors(z)[0], windows.weight[:, 1:]), threads=1)
+    known = uncertainty(problem, z)
+    return Fitted(physics, z, known.covariance, problem.scale, known.condition, 0, (0.0, 0.0), ())
+
+
+def runaway(found: Fitted) -> Fitted:
+    """What a fit once came to, where a payload could weigh less than nothing."""
+    ran = {"payload": -0.0162, "joint2.link_mass": 1.108, "joint3.link_mass": 0.757, "joint4.link_mass": 1.303}
+    ran |= {"joint4.offset": 0.036, "joint2.offset": 0.0015, "joint3.offset": -0.0006}
+    ran |= {"joint2.torque_constant": 2.367 * 1.0287, "joint3.torque_constant": 2.367 * 1.0207}
+    return replace(found, z=found.physics.z(np.array([ran.get(k, v) for k, v in found.values.items()])))
+
+
+def errors(arm: tuple[Rig, Windows], found: Fitted) -> Floats:
+    rig, windows = arm
+    q, _ = rollout(rig, found.physics, found.z, windows, threads=1)
+    return mean_error((q[0] - windows.q)[:, 1:])
+
+
+def holding(rig: Rig, numbers: Mapping[str, Floats], poses: Floats) -> Floats:
+    """N·m to ask of the arm for it to stand there, if the numbers are right."""
+    weight = weights(heavier(rig, numbers).world.model, poses + numbers["offset"])
+    return np.asarray(weight * rig.laws.constant / numbers["torque_constant"])
+
+
+def tips(rig: Rig, numbers: Mapping[str, Floats], poses: Floats) -> Floats:
+    model, found = rig.world.model, []
+    data = mujoco.MjData(model)
+    for q in poses + numbers["offset"]:
+        data.qpos[:] = q
+        mujoco.mj_kinematics(model, data)
+        found.append(data.site_xpos[rig.world.tip].copy())
+    return np.array(found)
+
+
+def verdict(arm: tuple[Rig, Windows], found: Fitted) -> tuple[Row, ...]:
+    nominal = np.full(len(JOINTS), 0.03)  # of a simulator as it comes, on an arm with a gap
+    return judge("held out", JOINTS, Rollouts(nominal, errors(arm, found)), found, 0.0, {}, {})
+
+
+def test_the_arms_own_numbers_are_accepted(arm: tuple[Rig, Windows], true: Fitted) -> None:
+    assert accepted(verdict(arm, true))
+
+
+def test_numbers_that_make_up_for_each_other_are_refused(arm: tuple[Rig, Windows], true: Fitted) -> None:
+    """No pose gives them away: the arm is held as it must be wherever it stands, and half a second is simulated to a
+    few milliradians. Only the tip is not where they say.
+    """
+    rig, _ = arm
+    bad = runaway(true)
+    low, high = (np.array([getattr(j.limits, end) for j in rig.world.joints]) for end in ("lower", "upper"))
+    poses = np.random.default_rng(0).uniform(low, high, (200, len(JOINTS)))
+    held, wrong = (holding(rig, found.numbers(), poses) for found in (true, bad))
+    assert (np.abs(wrong - held).max(axis=0) < 0.05 * np.sqrt((held**2).mean(axis=0))).all()
+    assert (errors(arm, bad) < 0.007).all()
+    away = tips(rig, bad.numbers(), poses) - tips(rig, true.numbers(), poses)
+    assert np.linalg.norm(away, axis=1).mean() > 0.004
+    rows = verdict(arm, bad)
+    (failed,) = [row for row in rows if not row.passed]
+    assert failed.name == "untold"
+    assert failed.value > UNTOLD
+    (line,) = advice(rows)
+    assert "joint3.link_mass" in line
