@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rsl_rl.algorithms import PPO
 from rsl_rl.models import MLPModel
 from rsl_rl.storage import RolloutStorage
 from torch import nn
@@ -21,6 +20,7 @@ from torch import nn
 from sim.tasks import Task
 from sim.training.actor import Frozen, networks
 from sim.training.lens import Lens
+from sim.training.ppo import LeanPPO
 from sim.training.settings import Settings
 from sim.training.vec_env import TaskVecEnv
 
@@ -58,7 +58,7 @@ class Learner:
         self.env = TaskVecEnv(task, self.lens)
         self._observations = self.env.get_observations()
         actor, critic = networks(self._observations, task.action_size, settings)
-        self.ppo = PPO(
+        self.ppo = LeanPPO(
             actor,
             critic,
             RolloutStorage("rl", task.count, settings.horizon, self._observations, [task.action_size]),

@@ -46,15 +46,14 @@ SETTINGS = {
     "hold": replace(_ARM, steps=600_000, hidden=(64, 64), quiet_from=0.3, quiet_by=0.8),
     "walker2d": Settings(
         steps=1_000_000,
-        simulations=64,
-        horizon=64,
-        epochs=10,
-        minibatches=8,
+        simulations=128,
+        epochs=5,
+        horizon=16,
+        schedule="linear",  # "adaptive" came down to its least rate within each update: 2285 in place of 3585, one seed
         gamma=0.99,
         reward_scale=0.1,
         initial_std=0.5,
         final_std=0.2,
-        desired_kl=0.01,
     ),
 }
 """By task."""
