@@ -122,11 +122,13 @@ def compare(reference: Start, candidate: Start, module: nn.Module, size: int) ->
     for episode in _episodes(size, steps):
         with _one_thread():
             expected, got = _fly(reference, episode), _fly(candidate, episode)
+            if (nothing := np.isnan(expected).any(axis=1)).any():
+                raise _nothing(episode, int(np.argmax(nothing)))
             error = _error(got, expected)
             fine = error.max(axis=1) <= TOLERANCE
             if not fine.all():
                 allowed = TOLERANCE + _ROUNDING_MARGIN * _rounding(single, exact, episode)
-                beyond = error.max(axis=1) > allowed
+                beyond = (error.max(axis=1) > allowed) | np.isnan(got).any(axis=1)
                 if beyond.any():
                     raise _difference(episode, expected, got, int(np.argmax(beyond)))
         count, coarse = count + len(episode), coarse + int((~fine).sum())
@@ -170,11 +172,10 @@ def _fly(start: Start, episode: Array) -> Doubles:
 
 
 def _error(got: Doubles, expected: Doubles) -> Doubles:
-    """|difference| / (1 + |y|); equal infinities and two nans differ by nothing."""
+    """|difference| / (1 + |y|); equal infinities differ by nothing, NaN from everything, NaN too: it proves nothing."""
     with np.errstate(invalid="ignore"):
         error = np.abs(got - expected) / (1.0 + np.abs(expected))
-    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
-    return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
+    return np.where(got == expected, 0.0, np.where(np.isnan(error), np.inf, error))
 
 
 def _rounding(single: Start, exact: Start, episode: Array) -> Doubles:
@@ -187,7 +188,16 @@ def _rounding(single: Start, exact: Start, episode: Array) -> Doubles:
     return np.asarray(np.maximum.accumulate(largest))
 
 
-def _difference(episode: Array, expected: Doubles, got: Doubles, at: int) -> ParityError:
-    shown = np.array2string(episode[at], precision=9, threshold=16)
-    text = f"for the input {shown} the ONNX gives {got[at].tolist()} and it should be {expected[at].tolist()}"
+def _nothing(episode: Array, at: int) -> ParityError:
+    text = f"for the input {_shown(episode[at])} the network itself says NaN, which nothing can equal; train it again"
     return ParityError(f"{text} (step {at + 1} of {len(episode)})", episode[: at + 1])
+
+
+def _difference(episode: Array, expected: Doubles, got: Doubles, at: int) -> ParityError:
+    gives = f"the ONNX gives {got[at].tolist()} and it should be {expected[at].tolist()}"
+    text = f"for the input {_shown(episode[at])} {gives}"
+    return ParityError(f"{text} (step {at + 1} of {len(episode)})", episode[: at + 1])
+
+
+def _shown(observation: Array) -> str:
+    return np.array2string(observation, precision=9, threshold=16)

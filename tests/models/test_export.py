@@ -157,6 +157,23 @@ def test_a_wrong_onnx_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("where", ["both", "onnx", "far-out"])
+def test_two_nans_are_not_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    module, wrong = actor(torch.nn.ELU), actor(torch.nn.ELU)
+    if where == "far-out":  # a difference of infinities, for inputs of a million
+        huge, minus = torch.full((2, N), 1e33), torch.tensor([[1.0, -1.0]] * 4)
+        module = wrong = perceptron([(huge, torch.zeros(2)), (minus, torch.zeros(4))], torch.nn.ReLU)
+    else:
+        with torch.no_grad():
+            wrong[1][-1].bias[2] = torch.nan
+    to_onnx = models.export._to_onnx
+    monkeypatch.setattr("models.export._to_onnx", lambda _, size: to_onnx(wrong, size))
+    said = "the ONNX gives .*nan" if where == "onnx" else "the network itself says NaN"
+    with pytest.raises(ExportParityError, match=said):
+        export_policy(module if where != "both" else wrong, contract(), tmp_path / "a.onnx", provenance={})
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_error_that_shows_at_huge_inputs_only_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     to_onnx = models.export._to_onnx
     clipped = torch.nn.Sequential(torch.nn.Hardtanh(-1e4, 1e4), actor(torch.nn.ELU))
