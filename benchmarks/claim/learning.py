@@ -17,12 +17,10 @@ from sim.training.evaluate import onnx_policy
 from sim.training.settings import SETTINGS, Settings
 from sim.training.train import LAST
 from sim.transfer.evaluate import episodes
-from sim.transfer.frozen import Watch
-from sim.transfer.learner import TransferLearner
-from sim.transfer.networks import Networks, Saved
-from sim.transfer.noise import Noise
+from sim.transfer.networks import Saved
 from sim.transfer.study import Cell
 from sim.transfer.targets import make_target
+from sim.transfer.training import Training
 
 TASK = "reach"
 SOURCE = {"arm": ARM}
@@ -101,24 +99,13 @@ def learn(
         base="base",
     )
     began = time.process_time()
-    learner = TransferLearner(task, cell)
-    networks = Networks(learner.ppo.actor, learner.ppo.critic)
-    for part in cell.strategies:
-        part.start(networks, base)
-        part.free(networks, 0.0)
-    shaken = None if noise is None else Noise(*noise)
-    if shaken is not None:
-        shaken.apply(networks, 0.0)
-    learner.optimise()
-    watch = Watch(networks)
-    if shaken is not None:
-        watch.forget("actor.distribution.log_std_param")
-    while learner.steps < cell.steps:
-        learner.round()
-        if shaken is not None:
-            shaken.apply(networks, min(learner.steps / cell.steps, 1.0))
-    cpu = time.process_time() - began
-    frozen = watch.finish()
+    training = Training(cell, task, base)
+    while not training.over:
+        training.free()
+        training.learner.round()
+    training.free()
+    cpu, learner = time.process_time() - began, training.learner
+    frozen = training.watch.finish()
     export_policy(learner.frozen(), task.contract, out, provenance={}, arm=task.world.spec)
     return Learnt(round(learner.steps * task.period, 2), round(cpu, 1), frozen)
 

@@ -18,12 +18,11 @@ import torch
 from sim.training.checkpoint import CheckpointError
 from sim.transfer.evaluate import Evaluation, field, published
 from sim.transfer.files import FORMAT, read_checkpoint, same_run, write_checkpoint, write_json
-from sim.transfer.frozen import FrozenChangedError, Watch
-from sim.transfer.learner import TransferLearner
-from sim.transfer.networks import Networks, Saved, load_networks
-from sim.transfer.noise import Noise
+from sim.transfer.frozen import FrozenChangedError
+from sim.transfer.networks import load_networks
 from sim.transfer.study import Cell
 from sim.transfer.targets import make_target
+from sim.transfer.training import Training
 from sim.transfer.twin_trial import on_twin
 
 RESULT, NETWORKS, CHECKPOINT, PROGRESS, LOCK = "result.json", "networks.npz", "checkpoint.pt", "progress.json", "lock"
@@ -67,63 +66,37 @@ class _Run:
 
     def __init__(self, cell: Cell, folder: Path, root: Path, stopped: Callable[[], bool]) -> None:
         self.cell, self.folder, self._stopped = cell, folder, stopped
-        self._strategies, self._noise = cell.strategies, None if cell.noise is None else Noise(*cell.noise)
         self._base = None if cell.base is None else load_networks(root / cell.base / NETWORKS)
         state = read_checkpoint(folder / CHECKPOINT)
         if state is not None and not same_run(state["definition"], cell.definition):
             raise CheckpointError(f"{folder} holds another run; give another --out, or move it away")
-        self.learner, self.networks = self._begin(0 if state is None else int(state["learner"]["steps"]))
-        self.watch = Watch(self.networks)
+        self.training = self._begin(0 if state is None else int(state["learner"]["steps"]))
+        self.learner, self.networks = self.training.learner, self.training.networks
         self.curve: list[list[float]] = []  # steps, mean return, share of successes, processor seconds
         self.seconds = 0.0  # of the processor, for training
         if state is not None:
-            self.learner.restore(state["learner"])
+            self.training.restore(state["learner"])
             self.curve, self.seconds = state["curve"], float(state["seconds"])
-            self._free(compare=False)
         self._told = self._saved = time.monotonic()
-
-    @property
-    def done(self) -> float:
-        """Share of the training."""
-        return min(self.learner.steps / self.cell.steps, 1.0) if self.cell.steps else 1.0
 
     def finish(self) -> None:
         """Train what is left, try the policy, write the result."""
-        while self.learner.steps < self.cell.steps:
-            self._free()
+        while not self.training.over:
+            self.training.free()
             began = time.process_time()
             told = self.learner.round()
             self.seconds += time.process_time() - began
             self.curve.append([told.steps, told.mean_return, told.success, self.seconds])
             self._keep()
-        self._free()
+        self.training.free()
         self.networks.save(self.folder / NETWORKS)
         write_json(self.folder / RESULT, self._result())
 
-    def _begin(self, begun: int) -> tuple[TransferLearner, Networks]:
-        """Networks as the strategy starts them; the same again whenever the run goes on."""
+    def _begin(self, begun: int) -> Training:
         cell = self.cell
         # A run that goes on meets new episodes, not those that it began with.
         seeds = np.random.SeedSequence([cell.seed, begun]).generate_state(cell.settings.simulations).tolist()
-        task = make_target(cell.task, cell.table, seeds, source=cell.source)
-        learner = TransferLearner(task, cell)
-        networks = Networks(learner.ppo.actor, learner.ppo.critic)
-        for strategy in self._strategies:
-            strategy.start(networks, self._base or _NOTHING)
-            strategy.free(networks, 0.0)
-        if self._noise is not None:
-            self._noise.apply(networks, 0.0)
-        learner.optimise()
-        return learner, networks
-
-    def _free(self, *, compare: bool = True) -> None:
-        """What may learn now, and with how much noise."""
-        for strategy in self._strategies:
-            strategy.free(self.networks, self.done)
-        self.watch.thawed(compare=compare)
-        if self._noise is not None:
-            self.watch.forget("actor.distribution.log_std_param")
-            self._noise.apply(self.networks, self.done)
+        return Training(cell, make_target(cell.task, cell.table, seeds, source=cell.source), self._base)
 
     def _keep(self) -> None:
         now = time.monotonic()
@@ -150,7 +123,7 @@ class _Run:
         cell, learner, networks = self.cell, self.learner, self.networks
         began = time.process_time()
         frozen, std = learner.frozen(), networks.log_std.detach().exp()
-        checked = self.watch.finish()
+        checked = self.training.watch.finish()
         trials: dict[str, Evaluation] = {
             "published": published(self._task(), frozen, std, _EVALUATION + cell.seed, self._look),
             "field": field(self._task(), frozen, self._look),
@@ -193,9 +166,6 @@ class _Run:
             if not all(torch.equal(before(obs), after(obs)) for obs in (seen, {"policy": random})):
                 raise FrozenChangedError(f"{self.cell.id}: without its maps the actor is not the base policy")
         return True
-
-
-_NOTHING = Saved({}, {}, 0)
 
 
 def _thinned(curve: list[list[float]]) -> dict[str, list[float]]:
