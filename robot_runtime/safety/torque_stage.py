@@ -15,6 +15,10 @@ from robot_runtime.spec import ArmSpec
 
 TORQUE_MODES = ("current", "pwm")
 
+OFTEN = 0.0125
+"""s between two cycles up to which joints may push against what holds them back; slower loops notice too late that it
+has let go."""
+
 _POWERED = 1.0  # V: below this the servo's voltage is not known yet, and the nominal one stands in
 
 _POSITION, _VELOCITY, _ACCELERATION = Why.POSITION.value, Why.VELOCITY.value, Why.ACCELERATION.value
@@ -80,7 +84,10 @@ class TorqueStage:
         kept = between(made, low, high)
         reasons = None
         if kept != made:
-            torque = within(self._given_back(torques.torques(kept), slow, made, kept), limit)
+            torque = torques.torques(kept)
+            if cycle.period <= OFTEN:
+                torque = self._given_back(torque, slow, made, kept)
+            torque = within(torque, limit)
             brakes = [
                 (a > most and most < limit) or (a < least and least > -limit)
                 for a, least, most, limit in zip(made, low, high, self._acceleration, strict=True)
