@@ -25,6 +25,8 @@ horizon = 8
 hidden = [16, 16]
 epochs = 2
 minibatches = 2
+schedule = "adaptive"
+desired_kl = 0.01
 
 [source]
 steps = 128
