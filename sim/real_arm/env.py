@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robot_runtime.bus import Bus, Port, SerialPort
+from robot_runtime.calibrated.errors import UnfitMapError
 from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.maps import require_runnable
 from robot_runtime.flying import Request
 from robot_runtime.operator_inputs import Operator
 from robot_runtime.port_or_twin import port_or_twin
@@ -74,7 +76,7 @@ class RealArm(gymnasium.Env[Observation, Observation]):
         Raises:
             ValueError: no such task or clock, or options that exclude each other.
             ArmSpecError: no such arm, or its files cannot be used.
-            ArmCalError: the calibration cannot be read.
+            ArmCalError: the calibration cannot be read or run, or was refined for one policy alone.
         """
         self.clock = clock or ("virtual" if port is None else "real")
         if self.clock not in ("virtual", "real"):
@@ -88,7 +90,7 @@ class RealArm(gymnasium.Env[Observation, Observation]):
         self.spec_of_arm = self.task.world.spec
         self._orders = Orders(bus_rate(self.task.contract.rate, rate), hold_for=hold_for, box=workspace)
         self._port_name, self._gap, self._faults, self._estop = port, gap, tuple(faults), estop
-        self._calibration = None if calibration is None else Calibration.read(Path(calibration))
+        self._calibration = None if calibration is None else _usable(Path(calibration), self._orders.period)
         size = self.task.contract.observation_size
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.task.action_size,), np.float32)
@@ -210,3 +212,15 @@ class RealArm(gymnasium.Env[Observation, Observation]):
         for request, number in ((Request.SIGTERM, signal.SIGTERM), (Request.SIGHUP, signal.SIGHUP)):
             if self._flight.requests & request:
                 raise SystemExit(128 + number)
+
+
+def _usable(path: Path, period: float) -> Calibration:
+    """The calibration in this file, for a learner on a bus of this period (s)."""
+    found = Calibration.read(path)
+    if found.refined is not None:
+        raise UnfitMapError(
+            f"{path}: refined for the policy {found.refined.policy[:12]} alone, and what steps this arm may be any: "
+            "give the calibration that robot-calibrate fit wrote"
+        )
+    require_runnable(found, period)
+    return found

@@ -19,7 +19,8 @@ from gymnasium.utils.env_checker import check_env
 import sim.tasks
 from robot_runtime.arm import Arm
 from robot_runtime.bus import Bus
-from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.errors import UnfitMapError
+from robot_runtime.calibrated.file import Calibration, Refined
 from robot_runtime.calibrated.maps import ResidualMaps
 from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.flying import Inputs, Phase
@@ -164,8 +165,6 @@ def test_actions_do_what_those_of_a_frozen_policy_do(tmp_path: Path, task: str, 
         Orders(1 / PERIOD),
         show_cycle=look,
     )
-    if maps is not None:
-        maps.follow(loop.command, pilot.by_goal)
     loop.begin()
     while len(seen) < steps:
         assert loop.cycle()
@@ -178,6 +177,13 @@ def test_another_arms_calibration_is_refused(tmp_path: Path) -> None:
     with closing(env), pytest.raises(PreflightFailedError, match="calibration"):
         env.reset()
     assert not torque_is_on(twin_of(env))
+
+
+def test_a_calibration_that_was_refined_for_a_policy_is_refused_for_a_learner(tmp_path: Path) -> None:
+    refined = Refined("a" * 64, "reach", 1000, 1, 300, (0.5, 0.9), (0.01, 0.005))
+    replace(healthy(load_arm("koch-v1.1")), refined=refined).write(tmp_path / "arm.cal")
+    with pytest.raises(UnfitMapError, match="refined for the policy aaaaaaaaaaaa alone.*robot-calibrate fit wrote"):
+        real_arm("reach", "koch-v1.1", calibration=tmp_path / "arm.cal")
 
 
 def test_gymnasium_finds_nothing_wrong() -> None:
