@@ -22,24 +22,29 @@ SWING = 0.15  # rad
 PERIOD = 3.0  # s
 
 
-def contract_of(spec: ArmSpec) -> Contract:
+def about_home(spec: ArmSpec, *swing: float) -> Action:
+    """An output of 1 means so far from home (rad, for all joints or each); a spring draws joints that take torques."""
     joints = tuple(name for name in spec.joint_names if name != "gripper")
     home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
     by_torque = any(j.mode in ("current", "pwm") for j in spec.joints if j.name in joints)
+    return Action(
+        "position",
+        joints,
+        scale=swing,
+        offset=tuple(home[name] for name in joints),
+        stiffness=(4.0,) if by_torque else None,
+        damping=(0.2,) if by_torque else None,
+    )
+
+
+def contract_of(spec: ArmSpec, action: Action, period: float = PERIOD) -> Contract:
     return Contract(
         observation=(
-            Term("joint_position", len(joints), joints),
-            Term("joint_velocity", len(joints), joints),
-            Term("phase", 2, period=PERIOD),
+            Term("joint_position", len(action.joints), action.joints),
+            Term("joint_velocity", len(action.joints), action.joints),
+            Term("phase", 2, period=period),
         ),
-        action=Action(
-            "position",
-            joints,
-            scale=(SWING,),
-            offset=tuple(home[name] for name in joints),
-            stiffness=(4.0,) if by_torque else None,
-            damping=(0.2,) if by_torque else None,
-        ),
+        action=action,
         rate=50.0,
         arm=spec.name,
         mjcf_digest=spec.mjcf_digest,
@@ -47,8 +52,7 @@ def contract_of(spec: ArmSpec) -> Contract:
     )
 
 
-def make_wave(spec: ArmSpec, path: Path) -> None:
-    contract = contract_of(spec)
+def make_wave(contract: Contract, path: Path) -> None:
     weights = np.zeros((contract.observation_size, contract.action_size), np.float32)
     weights[-2] = 1.0  # the sine of the phase
     graph = helper.make_graph(
@@ -68,7 +72,8 @@ def main() -> None:
     parser.add_argument("--arm", default="koch-v1.1")
     parser.add_argument("--out", type=Path, default=Path("wave.onnx"))
     args = parser.parse_args()
-    make_wave(load_arm(args.arm), args.out)
+    spec = load_arm(args.arm)
+    make_wave(contract_of(spec, about_home(spec, SWING)), args.out)
     print(args.out)
 
 

@@ -9,56 +9,33 @@ from typing import Any
 
 import numpy as np
 
+from examples.make_wave import about_home, contract_of, make_wave
 from robot_runtime.bus import Bus
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.flight.recorder import FlightRecorder, NullRecorder
 from robot_runtime.flying import Inputs, InputSource, Phase
 from robot_runtime.loop import Loop
-from robot_runtime.policy import Action, Contract, Term, contract_to_json
+from robot_runtime.policy import Contract
 from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.session import Orders, fly, layout_of
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm
 from robot_runtime.verdict import Verdict
 from sim.twin import LockstepPort, Twin
-from tests.robot_runtime.policy.networks import linear
 
 PERIOD = 1.5  # s, of the swing
-
-
 SIZE = 0.15  # rad
 
 
 def swing_contract(spec: ArmSpec, first: float = SIZE) -> Contract:
     """Every joint but a gripper swings about home, the first by `first` (rad); torque joints by a spring."""
-    joints = tuple(j.name for j in spec.joints if j.name != "gripper")
-    home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
-    torque = any(j.mode in ("current", "pwm") for j in spec.joints if j.name in joints)
-    return Contract(
-        observation=(
-            Term("joint_position", len(joints), joints),
-            Term("joint_velocity", len(joints), joints),
-            Term("phase", 2, period=PERIOD),
-        ),
-        action=Action(
-            "position",
-            joints,
-            scale=(first, *[SIZE] * (len(joints) - 1)),
-            offset=tuple(home[name] for name in joints),
-            stiffness=(4.0,) if torque else None,
-            damping=(0.2,) if torque else None,
-        ),
-        rate=50.0,
-        arm=spec.name,
-        mjcf_digest=spec.mjcf_digest,
-    )
+    others = [name for name in spec.joint_names if name != "gripper"][1:]
+    return contract_of(spec, about_home(spec, first, *[SIZE] * len(others)), PERIOD)
 
 
 def swing(folder: Path, spec: ArmSpec, first: float = SIZE) -> Policy:
-    contract = swing_contract(spec, first)
-    weights = np.zeros((contract.observation_size, contract.action_size))
-    weights[-2] = 1.0  # the sine of the phase
-    path = linear(folder / "swing.onnx", weights, metadata={"contract": contract_to_json(contract)})
+    path = folder / "swing.onnx"
+    make_wave(swing_contract(spec, first), path)
     return load_policy(path, spec)
 
 
