@@ -29,10 +29,11 @@ DELAY = 0.005
 """s by which segments may disagree about the delay."""
 SLOPE = (0.5, 2.0)
 """Times the physics' slope of command over torque that the torque map's may have: positive, and no surprise."""
-UNTOLD = 2.5
-"""Standard deviations of the prior by which a fit may leave the data files in a direction that the data do not tell.
-There the prior should hold it. Masses, a payload and an offset can make up for each other in every pose of an arm: then
+UNTOLD = 2.0
+"""Standard deviations of the prior by which masses, payload and offsets may leave the data files in a direction that
+the data do not tell. There the prior should hold them: they can make up for each other in every pose of an arm; then
 rollouts are as good, and the tip is millimetres off."""
+WEIGHING = ("link_mass", "payload", "offset")
 AUTHORITY = 0.3
 """Share of a command's limit that a residual may have; the map clips it itself."""
 
@@ -119,12 +120,14 @@ def _rollout_row(split: str, joints: Sequence[str], rollouts: Rollouts) -> Row:
 
 
 def _untold_row(fitted: Fitted) -> Row:
-    """How far the fit went where the data tell nothing, in the direction where it went farthest."""
+    """How far what weighs went where the data tell nothing, in the direction where it went farthest."""
     told = "the data tell everything"
     far = 0.0
+    weighs = np.array([entry.kind.name in WEIGHING for entry in fitted.physics.entries])
     for direction in fitted.combinations:
-        if not direction.seen and abs(direction.weights @ fitted.z) >= far:
-            far, told = abs(float(direction.weights @ fitted.z)), direction.text(fitted.physics.labels)
+        went = abs(float(direction.weights @ fitted.z)) * float(np.linalg.norm(direction.weights[weighs]))
+        if not direction.seen and went >= far:
+            far, told = went, direction.text(fitted.physics.labels)
     return Row("untold", "training", far, UNTOLD, far <= UNTOLD, f"prior standard deviations along {told}")
 
 

@@ -261,32 +261,30 @@ class Known:
 def uncertainty(problem: Problem, z: Floats) -> Known:
     """How well the data and the prior say what z is."""
     n, windows = len(z), problem.windows
-    residual = problem.residual(z)
-    jacobian = problem.jacobian(z, central=True)
+    residual = problem.residual(z)[:-n]
     weight = 1 / np.sqrt(1 + (residual / OUTLIER) ** 2)
-    weight[-n:] = 1.0
-    data = jacobian[:-n].T @ (weight[:-n] * jacobian[:-n])
+    rows = np.sqrt(weight) * problem.jacobian(z, central=True)[:-n]
+    data = rows.T @ rows
     information = data + problem.doubt * np.eye(n)
     bread = np.linalg.inv(information)
     groups, index = np.unique(windows.cluster, return_inverse=True)
     by_window = (len(windows), -1, n)
-    gradients = (weight[:-n] * residual[:-n] * jacobian[:-n]).reshape(by_window).sum(axis=1)
+    gradients = (np.sqrt(weight) * residual * rows).reshape(by_window).sum(axis=1)
     scores = np.zeros((len(groups), n))
     np.add.at(scores, index, gradients)
     scores -= scores.mean(axis=0)
     disagreement = scores.T @ scores * (len(groups) / max(len(groups) - 1, 1))
     # Stretches show how much the data disagree with themselves, but a few of them span few directions: what the errors'
     # size says of every direction is added, and so is the prior.
-    rows = (np.sqrt(weight[:-n]) * jacobian[:-n]).reshape(by_window)
     apart = np.empty_like(scores)
     for group, score in enumerate(scores):
-        own = rows[index == group].reshape(-1, n)
+        own = rows.reshape(by_window)[index == group].reshape(-1, n)
         apart[group] = np.linalg.solve(information - own.T @ own, score)
     apart -= apart.mean(axis=0)
     entries = problem.physics.entries
     floor = MODEL_ERROR * np.array([1.0 if e.kind.factor else UNIT for e in entries]) / [e.kind.spread for e in entries]
     jackknife = apart.T @ apart * ((len(groups) - 1) / len(groups))
     covariance = jackknife + problem.doubt * bread + np.diag(floor**2)
-    singular = np.linalg.svd(np.sqrt(weight[:-n]) * jacobian[:-n], compute_uv=False)
+    singular = np.linalg.svd(rows, compute_uv=False)
     doubt = float(np.trace(bread @ disagreement) / max(np.trace(bread @ data), 1e-12))
     return Known(covariance, float(singular[0] / max(singular[-1], 1e-12)), max(doubt, 1.0))
