@@ -25,17 +25,25 @@ CLOSE = 0.003
 """rad: a joint further than this from where it should be, and slower than the next, sticks."""
 STILL = 0.03
 """rad/s"""
+AT_ONCE = 0.7
+"""Of the friction in the servo's data file, what is overcome at once: gears may rub half as much, and a joint that gets
+all of it then swings about its target. The rest comes with the ramp."""
 RAMP = 0.05
 """Of the range of torques, which a joint that sticks gets more with every action."""
+HAND_OFF = 0.2
+"""rad: nearer than this to where it should be, a joint that sticks is left to the ramp ..."""
+WORD = 0.05
+"""... but for so much of the network's output. More would hold the ramp where it is: then the joint rests for good."""
 KEPT = 0.6
 """Of what a joint that does not stick got beyond weight and friction, in the next action."""
 APPROACH = 0.06
 """Of the way, a step of a position. The joint follows some 0.2 s late: at twice that it swings about the target."""
-HOMEWARDS = 0.3
-"""Of the way home, which the way of arms that take positions has in it."""
-LEAD = 0.35
-"""s that positions look ahead of a target that moves: a goal that goes `APPROACH` of the way in every step is late by
-that much."""
+HOMEWARDS, HOMEWARDS_BY_TORQUE = 0.3, 0.1
+"""Of the way home, which the way of arms that take positions has in it, and of those that take torques. Without it an
+arm folds up until it touches itself."""
+LEAD = 0.33
+"""s that positions look ahead of a target that moves, by its speed and acceleration: a goal that goes `APPROACH` of the
+way in every step is late by that much."""
 STEP = 0.5
 """Of the range of actions, what an output of 1 of the network changes."""
 STRAY = 0.05
@@ -68,6 +76,7 @@ class Lens(nn.Module):
         self.past = _past(task.contract, "target")
         self.to_tip = task.goal.quantity == "tip_position"
         self.by_torque = task.full_torque is not None
+        self.size = task.contract.observation_size
         motors = [joint.servo.motor for joint in task.world.joints]
         self.register_buffer("scale", torch.tensor(task.contract.action.scale))
         self.register_buffer("full", torch.tensor(task.full_torque if self.by_torque else [], dtype=torch.float32))
@@ -80,19 +89,19 @@ class Lens(nn.Module):
             return obs
         q, target = obs[:, self.angles], obs[:, self.targets]
         if self.past is not None and not self.by_torque:
-            columns, since = self.past
-            target = target + LEAD / since * (target - obs[:, columns])
-        way = self.body.way(q, target, 0.0 if self.by_torque else HOMEWARDS) if self.to_tip else target - q
+            target = _ahead(target, obs, *self.past)
+        homewards = HOMEWARDS_BY_TORQUE if self.by_torque else HOMEWARDS
+        way = self.body.way(q, target, homewards) if self.to_tip else target - q
         seen = (obs, way, (way / FINE).clamp(-1.0, 1.0))
         if not self.by_torque:
             return torch.cat((*seen, APPROACH * way / self.scale), 1)
         push = (way / LOOSE).clamp(-1.0, 1.0)
-        bare = self.body.weight(q) + self.dry * push
-        carried = bare / (1.0 - self.rub * push * bare.sign()) / self.full  # gears rub the more, the more passes them
+        bare = self.body.weight(q) + AT_ONCE * self.dry * push
+        rub = AT_ONCE * self.rub  # gears rub the more, the more passes them
+        carried = bare / (1.0 - rub * push * bare.sign()) / self.full
         last = obs[:, self.last]
         beyond = (last - carried) * (last != 0.0).any(1, keepdim=True)  # before the first action: nothing
-        sticks = (obs[:, self.speeds].abs() < STILL) & (way.abs() > CLOSE)
-        more = torch.where(sticks, beyond + RAMP * push, KEPT * beyond)
+        more = torch.where(self._sticks(obs, way), beyond + RAMP * push, KEPT * beyond)
         return torch.cat((*seen, carried, carried + more), 1)
 
     def action(self, seen: Tensor, said: Tensor) -> Tensor:
@@ -102,17 +111,36 @@ class Lens(nn.Module):
         count = said.shape[1]
         begin = seen[:, -count:]
         if self.by_torque:
-            return (begin + STEP * said).clamp(-1.0, 1.0)
+            way = seen[:, self.size : self.size + count]
+            left = self._sticks(seen, way) & (way.abs() < HAND_OFF)
+            return (begin + STEP * torch.where(left, said.clamp(-WORD, WORD), said)).clamp(-1.0, 1.0)
         left = (begin * self.scale).abs().amax(1, keepdim=True) / APPROACH  # rad: it is a step of the way
         return (begin + STRAY * (left / NEAR).clamp(max=1.0) * said).clamp(-1.0, 1.0)
 
+    def _sticks(self, obs: Tensor, way: Tensor) -> Tensor:
+        """Which joints rest beside where they should be."""
+        return (obs[:, self.speeds].abs() < STILL) & (way.abs() > CLOSE)
 
-def _past(contract: Contract, kind: str) -> tuple[slice, float] | None:
-    """Where the observation holds the oldest sample of this, and how old (s) it is; None: it holds no past of it."""
+
+def _ahead(target: Tensor, obs: Tensor, middle: slice, first: slice, apart: float) -> Tensor:
+    """Where a target that moves will be: on the parabola through where it is and where it was, twice."""
+    before, long_before = obs[:, middle], obs[:, first]
+    speed = (3.0 * target - 4.0 * before + long_before) / (2.0 * apart)
+    growth = (target - 2.0 * before + long_before) / apart**2
+    return target + LEAD * speed + 0.5 * LEAD**2 * growth
+
+
+def _past(contract: Contract, kind: str) -> tuple[slice, slice, float] | None:
+    """Where the observation holds two past samples of this, the older one last, and how far apart (s) they and now are.
+
+    None: it holds no past of it.
+    """
     start = 0
     for term in contract.observation:
-        if term.kind == kind and term.history > 1:
-            return slice(start, start + term.size), (term.history - 1) / contract.rate
+        if term.kind == kind and term.history > 2:
+            apart = (term.history - 1) // 2
+            middle, first = (start + (term.history - 1 - k * apart) * term.size for k in (1, 2))
+            return slice(middle, middle + term.size), slice(first, first + term.size), apart / contract.rate
         start += term.size * term.history
     return None
 

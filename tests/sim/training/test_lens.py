@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sim.tasks import make_task
-from sim.tasks.arm_task import ArmTask
-from sim.training.lens import LEAD, Lens
+from sim.tasks.arm_task import PAST, ArmTask
+from sim.training.lens import CLOSE, HAND_OFF, LEAD, Lens
 
 
 def arm_task(name: str, arm: str, count: int = 1) -> ArmTask:
@@ -52,6 +52,21 @@ def test_a_joint_that_sticks_gets_more_with_every_action() -> None:
         assert ((grown > 0.01) | (after.abs() == 1.0) | (way.abs() < 0.01)).all()
 
 
+def test_a_network_cannot_hold_a_joint_that_sticks_near_its_target() -> None:
+    task = arm_task("reach", "open-manipulator-x")
+    lens, observation = Lens(task), torch.from_numpy(task.observation.copy())
+    observation[:, lens.speeds] = 0.0
+    observation[:, lens.targets] = torch.from_numpy(task.chain.tip(task._qpos + 0.05)).float()
+    way = lens(observation)[:, lens.size :][:, :4]
+    assert ((way.abs() > CLOSE) & (way.abs() < HAND_OFF)).all()
+    actions = []
+    for _ in range(5):
+        actions.append(lens.action(lens(observation), -3.0 * way.sign()))
+        observation[:, lens.last] = actions[-1]
+    for before, after in pairwise(actions[1:]):
+        assert ((after - before) * way.sign() > 0.01).all()
+
+
 def test_a_network_that_errs_does_not_keep_a_goal_from_its_target() -> None:
     task = arm_task("reach", "koch-v1.1", 20)
     lens = Lens(task)
@@ -62,18 +77,19 @@ def test_a_network_that_errs_does_not_keep_a_goal_from_its_target() -> None:
     assert np.median(task.error) < 0.002
 
 
-def test_positions_look_ahead_of_a_target_that_moves() -> None:
+@pytest.mark.parametrize("growth", [(0.0, 0.0, 0.0), (0.2, 0.1, -0.3)])
+def test_positions_look_ahead_of_a_target_that_moves(growth: tuple[float, ...]) -> None:
     task = arm_task("track", "koch-v1.1", 20)
     lens, observation = Lens(task), torch.from_numpy(task.observation.copy())
-    assert lens.past is not None
-    columns, since = lens.past
-    speed = torch.tensor([0.05, -0.02, 0.03])
-    observation[:, columns] = observation[:, lens.targets] - since * speed
-    still = observation.clone()
-    still[:, lens.targets] += LEAD * speed
-    still[:, columns] = still[:, lens.targets]
-    ways = slice(task.observation.shape[1], None)
-    assert torch.allclose(lens(observation)[:, ways], lens(still)[:, ways], atol=1e-5)
+    still, speed, more = observation.clone(), torch.tensor([0.05, -0.02, 0.03]), 0.5 * torch.tensor(growth)
+    for sample in range(PAST):
+        ago = (PAST - 1 - sample) * task.period
+        columns = slice(observation.shape[1] - 3 * (PAST - sample), observation.shape[1] - 3 * (PAST - sample - 1))
+        observation[:, columns] += -ago * speed + ago**2 * more
+        still[:, columns] += LEAD * speed + LEAD**2 * more
+    still[:, lens.targets] += LEAD * speed + LEAD**2 * more
+    ways = slice(observation.shape[1], None)
+    torch.testing.assert_close(lens(observation)[:, ways], lens(still)[:, ways], atol=1e-3, rtol=1e-3)
 
 
 def test_a_walker_is_seen_as_it_is() -> None:
