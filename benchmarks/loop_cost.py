@@ -60,6 +60,11 @@ class Tape:
         self._next: Iterator[Any] | None = None
         self.spent = 0.0  # s inside the port
 
+    @property
+    def records(self) -> bool:
+        """Nothing comes from memory yet, and time is the twin's."""
+        return self._next is None
+
     def wind_back(self) -> None:
         """From now on the answers come from here, as cheaply as Python can."""
         self._next = answers = iter(self._answers)
@@ -179,7 +184,7 @@ def flight(spec: ArmSpec, tape: Tape, every_cycle: Callable[[Loop], None]) -> It
         folder = Path(name)
         learned, orders = policy(folder, spec, RATE), Orders(rate=RATE)
         with (
-            Recorder(folder / "flight.mcap", layout_of(spec, learned.contract), waits=True) as recorder,
+            Recorder(folder / "flight.mcap", layout_of(spec, learned.contract), waits=tape.records) as recorder,
             Operator(keys=False, watchers=(recorder_watcher(recorder),)) as operator,
         ):
             arm = Arm(spec, Bus(RecordingPort(tape, recorder)))
@@ -187,7 +192,6 @@ def flight(spec: ArmSpec, tape: Tape, every_cycle: Callable[[Loop], None]) -> It
             pilot = PolicyPilot(learned, arm, orders.period, maps)
             inputs = Together(operator, TargetSource(None))
             loop = make_loop(arm, pilot, Inputs(0), inputs, recorder, orders, show_cycle=every_cycle)
-            maps.follow(loop.command, pilot.by_goal)
             for key, array in (
                 ("observation", pilot.observation),
                 ("action", pilot.action),

@@ -133,7 +133,6 @@ def whole_flight(spec: ArmSpec, name: str, rate: float, seconds: float, late: La
             pilot = PolicyPilot(learned, arm, period, maps)
             inputs = Together(operator, TargetSource(None))
             loop = make_loop(arm, pilot, Inputs(0), inputs, recorder, Orders(rate=rate), show_cycle=count)
-            maps.follow(loop.command, pilot.by_goal)
             realtime.enter()
             port.spin = realtime.spin(period)
             fly_until(loop, lambda: loop.run_time >= seconds)

@@ -56,9 +56,9 @@ def costs(name: str, folder: Path) -> dict[str, Any]:
     kind = next(kind for kind in given.maps if kind != "observation")
     drive = MapNetwork(kind, given.maps[kind], PERIOD, now=NOW)
     found = {
-        "observation map": figures(lambda: sense._run(sense._binding)),
+        "observation map": figures(sense._run),
         "policy, 2 x 64": figures(learned.network.run),
-        f"{kind} map": figures(lambda: drive._run(drive._binding)),
+        f"{kind} map": figures(drive._run),
     }
     found["the three"] = {key: round(sum(part[key] for part in found.values()), 1) for key in ("least", "median")}
     made = bundle(learned.network.file.path, folder / "arm.cal", folder / "bundle.onnx", spec)

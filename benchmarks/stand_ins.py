@@ -17,9 +17,10 @@ from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, make_go
 from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
+from examples.make_wave import about_home
 from robot_runtime.calibrated.file import Calibration, MapFile, Row
 from robot_runtime.calibrated.identity import Identity
-from robot_runtime.policy import Action, Contract, Term, contract_to_json
+from robot_runtime.policy import Contract, Term, contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.spec import ArmSpec
 
@@ -55,25 +56,16 @@ def mlp(path: Path, sizes: tuple[int, ...], metadata: dict[str, str] | None = No
 
 def policy(folder: Path, spec: ArmSpec, rate: float, swing: float = 0.5) -> Policy:
     """It moves every joint but a gripper about home by up to `swing` (rad); torque joints by a spring."""
-    joints = tuple(j.name for j in spec.joints if j.name != "gripper")
-    home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
-    torque = any(j.mode in ("current", "pwm") for j in spec.joints if j.name in joints)
-    count = len(joints)
+    action = about_home(spec, swing)
+    count = len(action.joints)
     contract = Contract(
         observation=(
-            Term("joint_position", count, joints),
-            Term("joint_velocity", count, joints, scale=(0.1,)),
+            Term("joint_position", count, action.joints),
+            Term("joint_velocity", count, action.joints, scale=(0.1,)),
             Term("last_action", count),
             Term("phase", 2, period=2.0),
         ),
-        action=Action(
-            "position",
-            joints,
-            scale=(swing,),
-            offset=tuple(home[name] for name in joints),
-            stiffness=(4.0,) if torque else None,
-            damping=(0.2,) if torque else None,
-        ),
+        action=action,
         rate=rate,
         arm=spec.name,
         mjcf_digest=spec.mjcf_digest,

@@ -47,6 +47,9 @@ class Follow:
         self._arm = arm
         self._everyone = np.ones(len(arm.spec.joints), dtype=bool)
 
+    def follow(self, sent: Floats) -> None:
+        """What was sent last does not matter here."""
+
     def reset(self, state: JointState, now: float) -> None:
         """The soft start is over."""
 

@@ -44,6 +44,9 @@ class SourceFlag(IntFlag):
     NOT_FINITE = 1  # nothing usable was said
     FROZEN = 2  # the same output for long, while the input moved
     OUT_OF_DISTRIBUTION = 4  # the calibration does not know this place
+    OBSERVATION_MAP = 8  # the calibration's map made no number of numbers
+    TORQUE_MAP = 16
+    GOAL_MAP = 32
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +83,12 @@ class Source(Protocol):
 
     period: float
     """s, how often it acts: a whole multiple of the bus period."""
+
+    def follow(self, sent: Floats) -> None:
+        """Said once, before the first cycle: `sent` is a live array of what was sent last, in the unit of each joint's
+        mode; nan before the first.
+        """
+        ...
 
     def reset(self, state: JointState, now: float) -> None:
         """Begin anew, from this state."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import nan
 
 import numpy as np
 
@@ -102,8 +103,9 @@ class Loop:
         """That no more targets come ends nothing."""
         self._sent = np.full_like(self.command, np.nan) if readonly else self.command
         """For the monitor: what nobody sent, nobody needs to follow."""
-        self._row = recorder.row
+        self._target_stamp = recorder.row["target_stamp"]
         self._told = 0
+        source.follow(self.command)
         self._bind()
 
     def fly(self) -> None:
@@ -185,11 +187,9 @@ class Loop:
             return True
 
     def _cycle(self) -> bool:
-        arm, pacer, now, row, inputs = self.arm, self.pacer, self._now, self._row, self.inputs
+        arm, pacer, now, inputs = self.arm, self.pacer, self._now, self.inputs
         pacer.wait()
-        begin = now()
-        row["begin"][0], row["due"][0], row["lateness"][0] = begin, pacer.due, pacer.lateness
-        row["cycle"][0], row["skipped"][0] = pacer.cycle, pacer.skipped
+        begin = pacer.began
         self._sample(begin)
         try:
             missing = arm.read(max(pacer.due + _READ_SHARE * self.period, begin + self._reading))
@@ -217,9 +217,7 @@ class Loop:
                 return self._lost(error)
         written = now()
 
-        row["read"][0], row["acted"][0], row["limited"][0], row["written"][0] = read, acted, limited, written
-        row["acts"][0] = acts
-        self._record(missing)
+        self._record(read, acted, limited, written, missing, acts=acts)
         times = self.times
         times["read"].add(read - begin)
         times["act"].add(acted - read)
@@ -322,9 +320,7 @@ class Loop:
         """The port is gone: nothing more can be said to the arm; its servos stop by themselves."""
         now = self._now()
         self.stop = self.monitor.port_gone(error, now)
-        for name in ("read", "acted", "limited", "written"):
-            self._row[name][0] = np.nan
-        self._record((1 << len(self.command)) - 1)
+        self._record(nan, nan, nan, nan, (1 << len(self.command)) - 1, acts=False)
         return False
 
     # -- telling -------------------------------------------------------------------------------------------------------
@@ -342,11 +338,27 @@ class Loop:
         bind("hold", self.arm.hold_angle)
         bind("interventions", self.envelope.interventions)
 
-    def _record(self, missing: int) -> None:
-        row = self._row
-        row["phase"][0], row["stop"][0], row["missing"][0] = self.phase, self.stop, missing
-        row["request"][0], row["source_flags"][0] = self.inputs.request, self._flags
-        row["target_stamp"][0] = self.inputs.target_stamp
+    def _record(self, read: float, acted: float, limited: float, written: float, missing: int, *, acts: bool) -> None:
+        """When each step was done (s), who did not answer, and whether the source acted."""
+        pacer, inputs = self.pacer, self.inputs
+        self.recorder.timing(
+            pacer.due,
+            pacer.began,
+            read,
+            acted,
+            limited,
+            written,
+            pacer.lateness,
+            pacer.cycle,
+            inputs.request,
+            missing,
+            self._flags,
+            pacer.skipped,
+            self.phase,
+            self.stop,
+            acts,
+        )
+        self._target_stamp[0] = inputs.target_stamp
         if len(self.monitor.seen) > self._told:
             self._tell_faults()
         self.recorder.put()

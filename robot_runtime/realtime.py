@@ -248,6 +248,7 @@ class Pacer:
         self.start = port.now() if start is None else start
         self.cycle = 0  # the one that is running
         self.due = self.start  # when it should have begun
+        self.began = self.start  # when it did
         self.lateness = 0.0  # s that it began later
         self.slack = 0.0  # s that were left when the one before it was done; negative: it took too long
         self.skipped = 0  # cycles between the two that never ran
@@ -260,7 +261,8 @@ class Pacer:
         due = self.start + cycle * period
         self.slack = due - port.now()
         port.sleep_until(due)
-        late = port.now() - due
+        self.began = began = port.now()
+        late = began - due
         skipped = 0
         if late >= period:
             skipped = int(late / period)
@@ -274,7 +276,8 @@ class Pacer:
 class Histogram:
     """How long something took, as counts in bins whose edges grow by 4.4 %: adding one more costs no memory."""
 
-    _LOWEST, _OCTAVES, _PER_OCTAVE = 1e-7, 27, 16  # s; up to 13 s
+    _LOWEST, _OCTAVES, _PER_OCTAVE = 1e-7, 27, 16
+    _HIGHEST = _LOWEST * 2**_OCTAVES  # 13 s
 
     def __init__(self) -> None:
         """Empty."""
@@ -285,9 +288,12 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """One more; what is negative counts as next to nothing, but `least` remembers it."""
-        i = 0
-        if seconds > self._LOWEST:
-            i = int(min(math.log2(seconds / self._LOWEST) * self._PER_OCTAVE, len(self._counts) - 1))
+        if seconds <= self._LOWEST:
+            i = 0
+        elif seconds < self._HIGHEST:
+            i = int(math.log2(seconds / self._LOWEST) * self._PER_OCTAVE)
+        else:
+            i = -1
         self._counts[i] += 1
         self.count += 1
         self.least = min(self.least, seconds)

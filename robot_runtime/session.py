@@ -31,7 +31,7 @@ from robot_runtime.safety.monitor import Monitor, Settings
 from robot_runtime.safety.preflight import Check, Recording, passed, preflight
 from robot_runtime.safety.stopping import HOLD_FOR, Stopping
 from robot_runtime.spec import ArmSpec
-from robot_runtime.verdict import Verdict, verdict
+from robot_runtime.verdict import Verdict, refused, verdict
 
 if TYPE_CHECKING:
     from robot_runtime.calibrated.file import Calibration
@@ -160,19 +160,14 @@ def fly(
     )
     try:
         if not show_checks(checks) or arm is None:
-            failed = [check for check in checks if check.ok is False]
-            if not failed:
-                return Verdict(Ending.COMPLETED, "nothing stands against a flight; only the checks were asked for")
-            first, names = failed[0], ", ".join(dict.fromkeys(check.name for check in failed))
-            why = f"{first.name}: {first.found}" if len(failed) == 1 else f"{len(failed)} checks failed: {names}"
-            return Verdict(Ending.PREFLIGHT, f"not started: {why}")
+            only_asked = "nothing stands against a flight; only the checks were asked for"
+            return refused(checks) or Verdict(Ending.COMPLETED, only_asked)
         maps = maps_of(calibration, spec, orders)
         pilot = PolicyPilot(policy, arm, orders.period, maps)
         loop = make_loop(
             arm, pilot, Inputs(target_size(policy.contract)), input_source, recorder, orders, show_cycle=show_cycle
         )
         if maps is not None:
-            maps.follow(loop.command, pilot.by_goal)
             for check in checks:
                 if check.ok is None and check.name.startswith("calibration"):
                     recorder.event(f"{check.name}: {check.found}; wanted: {check.wanted}", Level.WARNING, "calibration")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from robot_runtime.flight.ring import RecorderStatus
 from robot_runtime.loop import Loop
 from robot_runtime.safety.fault_kind import Ending, Fault, worst
 from robot_runtime.safety.faults import TORQUE_STAYS
+from robot_runtime.safety.preflight_table import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,16 @@ class Verdict:
             ],
             **self.figures,
         }
+
+
+def refused(checks: Sequence[Check]) -> Verdict | None:
+    """That the preflight stands against a flight, and why; None: it does not."""
+    failed = [check for check in checks if check.ok is False]
+    if not failed:
+        return None
+    first, names = failed[0], ", ".join(dict.fromkeys(check.name for check in failed))
+    why = f"{first.name}: {first.found}" if len(failed) == 1 else f"{len(failed)} checks failed: {names}"
+    return Verdict(Ending.PREFLIGHT, f"not started: {why}")
 
 
 def verdict(loop: Loop) -> Verdict:

@@ -100,6 +100,9 @@ class ExcitationSource:
         number = min(self._number, len(self._segments) - 1)
         return number, self._segments[number]
 
+    def follow(self, sent: Floats) -> None:
+        """What was sent does not matter."""
+
     def reset(self, state: JointState, now: float) -> None:  # noqa: ARG002 (the reference knows where it begins)
         """The arm stands at the start pose."""
         self.at = self._number = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from math import isfinite
 from types import TracebackType
 from typing import Self
 
@@ -77,7 +78,9 @@ class Arm:
         self._hold = Hold(spec, self._duty)
         self._goal = GoalScale.of(spec)
         self._goals = GroupWrite([(j.servo_id, goal_register(j)) for j in spec.joints])
+        self._goal_rows = self._goal.scale.tolist(), self._goal.offset.tolist()
         self._low, self._high = self._goal.low.copy(), self._goal.high.copy()
+        self._by_force = ~self._goal.is_position
         self._last_traffic = bus.port.now()
         self._values = np.zeros(count)
         self._held_before = np.zeros(count, dtype=bool)
@@ -182,14 +185,13 @@ class Arm:
         Raises:
             PortVanishedError: the port is gone.
         """
-        silence = self.bus.port.now() - self._last_traffic
-        if silence > self.spec.bus.watchdog and self._sensing.torque_expected and self.plan.health.watchdog is None:
+        if self.plan.health.watchdog is None and self._sensing.torque_expected:
             self._ask_watchdogs()
         full = self._prepared and self._reads % HEALTH_EVERY == 0
         read = self.plan.full if full else self.plan.motion[self._reads & 1]
         self._reads += 1
         missing = self.bus.read_group(read.group, deadline)
-        self._last_traffic = self.bus.port.now()
+        self._last_traffic = read.group.received_at
         return self._sensing.take(missing, read)
 
     def write(self, command: JointCommand) -> None:
@@ -217,7 +219,7 @@ class Arm:
         self.send(values)
 
     def send(self, values: NDArray[np.float64]) -> None:
-        """Send one value to every joint, for callers who hold joints by themselves (`hold_into`); changes `values`.
+        """Send one value to every joint, for callers who hold joints by themselves (`hold_into`); may change `values`.
 
         Clipped as `write` clips, except that a joint may stay where `capture_hold` found it outside its limits.
 
@@ -227,15 +229,16 @@ class Arm:
         """
         if self._duty.any_pwm:
             self._duty.clip(values, self.state)
-        np.multiply(values, self._goal.scale, out=values)
-        np.add(values, self._goal.offset, out=values)
-        if not np.isfinite(values).all():
-            bad = [j.name for j, v in zip(self.spec.joints, values, strict=True) if not np.isfinite(v)]
-            raise CommandError(f"command for {', '.join(bad)} is not finite; nothing was sent")
-        np.rint(values, out=values)
-        values.clip(self._low, self._high, out=values)
-        self.bus.write_group(self._goals, values.astype(np.int64).tolist())
-        self._last_traffic = self.bus.port.now()
+        ticks = []
+        for value, scale, offset, low, high in zip(
+            values.tolist(), *self._goal_rows, self._low.tolist(), self._high.tolist(), strict=True
+        ):
+            tick = value * scale + offset
+            if not isfinite(tick):
+                bad = [j.name for j, v in zip(self.spec.joints, values, strict=True) if not isfinite(v)]
+                raise CommandError(f"command for {', '.join(bad)} is not finite; nothing was sent")
+            ticks.append(int(low if tick < low else high if tick > high else round(tick)))
+        self.bus.write_group(self._goals, ticks)
 
     @property
     def hold_angle(self) -> NDArray[np.float64]:
@@ -254,7 +257,7 @@ class Arm:
 
     def hold_into(self, values: NDArray[np.float64], joints: NDArray[np.bool_]) -> None:
         """Write into `values` what keeps these joints at `hold_angle`, in the unit of each joint's mode."""
-        if self._goal.is_position[joints].all():  # servos that position themselves need no gravity from here
+        if 1 not in (joints & self._by_force).tobytes():  # servos that position themselves need no gravity from here
             self._hold.fill_positions(values, joints)
             return
         self.kinematics.gravity(self.state.q, self.gravity)
@@ -275,6 +278,8 @@ class Arm:
 
     def _ask_watchdogs(self) -> None:
         """After a silence as long as the servo watchdog, where the health read does not carry its register."""
+        if self.bus.port.now() - self._last_traffic <= self.spec.bus.watchdog:
+            return
         for i, servo in enumerate(self.servos):
             with contextlib.suppress(ServoError):  # one that does not answer shows in the read that follows
                 if self.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog")) < 0:

@@ -39,6 +39,7 @@ class Hold:
         self._lower = np.array([j.limits.lower for j in joints])
         self._upper = np.array([j.limits.upper for j in joints])
         self._low, self._high = self._lower.copy(), self._upper.copy()
+        self._inside = np.zeros(len(joints))
         self._limit = np.array([j.limits.torque for j in joints])
         self._stiffness = self._limit / _FULL_TORQUE_ERROR
         self._damping = self._stiffness * _DAMPING_TIME
@@ -57,7 +58,9 @@ class Hold:
 
     def fill_positions(self, values: Floats, held: Flags) -> None:
         """As `fill`, for joints that their servos position."""
-        np.copyto(values, self.angle.clip(self._low, self._high), where=held)
+        np.maximum(self.angle, self._low, out=self._inside)
+        np.minimum(self._inside, self._high, out=self._inside)
+        np.copyto(values, self._inside, where=held)
 
     def fill(self, values: Floats, held: Flags, state: JointState, gravity: NDArray[np.float64], now: float) -> None:
         """Write the commands of the held joints into `values`, in the unit of each joint's mode."""

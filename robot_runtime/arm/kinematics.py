@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robot_runtime.arm.state import run_of
 from robot_runtime.spec import ArmSpec, ArmSpecError
 
 Angles = Sequence[float] | NDArray[np.float64]
@@ -93,7 +94,7 @@ class Kinematics:
         # arithmetic, and so does an index array where a slice would do.
         joint_ids = [self._id(mujoco.mjtObj.mjOBJ_JOINT, name, spec, "joint") for name in spec.joint_names]
         self._joints = np.array(joint_ids)
-        self._qpos = _run_of(np.array([model.jnt_qposadr[j] for j in joint_ids]))
+        self._qpos = run_of([int(model.jnt_qposadr[j]) for j in joint_ids])
         self._dof = np.array([model.jnt_dofadr[j] for j in joint_ids])
         roots = {int(model.body_rootid[model.jnt_bodyid[j]]) for j in joint_ids}
         if len(roots) != 1:
@@ -114,6 +115,12 @@ class Kinematics:
         self._fold[self._dof, np.arange(len(joint_ids))] = 1.0
         for coupling in self._couplings:
             self._fold[coupling.dof, coupling.leader] = coupling.slope(0.0)
+        alike = np.array_equal(model.jnt_qposadr, model.jnt_dofadr) and model.nq == model.nv
+        self._straight = alike and all(coupling.is_straight for coupling in self._couplings)
+        self._still = np.array(model.qpos0)  # all angles of the model are then these, and `_fold` times the joints'
+        self._still[self._qpos] = 0.0
+        for coupling in self._couplings:
+            self._still[coupling.qpos] = coupling.position(0.0)
         self.pairs: tuple[Pair, ...] = tuple(self._pair(*geoms) for geoms in self._pairs)
 
     def gravity(self, q: Angles, out: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -289,6 +296,10 @@ class Kinematics:
         mujoco.mj_kinematics(self._model, self._data)
 
     def _set(self, angles: NDArray[np.float64], q: Angles) -> None:
+        if self._straight:
+            np.dot(self._fold, q, out=angles)
+            np.add(angles, self._still, out=angles)
+            return
         angles[self._qpos] = q
         for coupling in self._couplings:
             leader = float(q[coupling.leader])
@@ -321,12 +332,6 @@ class Kinematics:
             mujoco.mj_id2name(self._model, mujoco.mjtObj.mjOBJ_GEOM, geom)
             or mujoco.mj_id2name(self._model, mujoco.mjtObj.mjOBJ_BODY, body)
         )
-
-
-def _run_of(addresses: NDArray[np.int_]) -> slice | NDArray[np.int_]:
-    """The same addresses, as a slice if they are in a row."""
-    first, count = int(addresses[0]), len(addresses)
-    return slice(first, first + count) if np.array_equal(addresses, first + np.arange(count)) else addresses
 
 
 def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, ...]:

@@ -11,8 +11,9 @@ never as a transaction of its own:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from numpy.typing import NDArray
@@ -41,16 +42,23 @@ _OFFSETS = {name: sum(n for _, _, n in _MAPPED[:i]) for i, (name, _, _) in enume
 
 @dataclass(frozen=True, slots=True)
 class MotionFields:
-    """Live views of the motion registers in a group's frame."""
+    """Live views of the motion registers in a group's frame, and all of them as plain numbers."""
 
     current: NDArray[Any]
     velocity: NDArray[Any]
     position: NDArray[Any]
+    ticks: Callable[[], tuple[int, ...]]
+    """Current, velocity, position of the first servo, then of the next."""
 
     @classmethod
     def of(cls, group: GroupRead, offset: int) -> MotionFields:
         """Views when motion starts `offset` bytes into the data."""
-        return cls(group.field(offset, "<i2"), group.field(offset + 2, "<i4"), group.field(offset + 6, "<i4"))
+        return cls(
+            group.field(offset, "<i2"),
+            group.field(offset + 2, "<i4"),
+            group.field(offset + 6, "<i4"),
+            group.reader(offset, "hii"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,8 @@ class HealthFields:
     torque_enable: NDArray[Any] | None
     watchdog: NDArray[Any] | None
     realtime_tick: NDArray[Any] | None
+    servos: Callable[[], Iterator[Any]]
+    """The same as plain numbers, servo by servo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,7 @@ def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Seque
         torque_enable=None,
         watchdog=None,
         realtime_tick=full.field(0, "<u2"),
+        servos=_by_servo(full.reader(0, "H22xHB"), (1, 2, None, None, None, 0)),
     )
     planned = PlannedRead(full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), has_health=True)
     why = "these servos have no common indirect block"
@@ -121,7 +132,19 @@ def _indirect(ids: Sequence[int], block: Indirect, *, fast: bool) -> tuple[Group
         torque_enable=full.field(_OFFSETS["torque_enable"], "u1"),
         watchdog=full.field(_OFFSETS["watchdog"], "u1"),
         realtime_tick=None,
+        servos=_by_servo(full.reader(_OFFSETS["voltage"], "HBBBB"), (0, 1, 2, 3, 4, None)),
     )
+
+
+def _by_servo(read: Callable[[], tuple[int, ...]], places: tuple[int | None, ...]) -> Callable[[], Iterator[Any]]:
+    """Quantities of one servo after another. `places`: where each is among the numbers of a servo; None: nowhere."""
+    width = sum(place is not None for place in places)
+
+    def servos() -> Iterator[Any]:
+        values = read()
+        return zip(*(repeat(None) if k is None else values[k::width] for k in places), strict=False)
+
+    return servos
 
 
 def _sources() -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,19 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
+def run_of(index: list[int]) -> Any:
+    """The same places in an array, as a slice where they are in a row: that takes a quarter of the time."""
+    first = index[0] if index else 0
+    row = range(first, first + len(index))
+    return slice(row.start, row.stop) if index == list(row) else np.array(index)
+
+
 @dataclass(slots=True, eq=False)
 class JointState:
-    """State of all joints in the order of the arm's spec. A servo that did not answer keeps its last values."""
+    """State of all joints in the order of the arm's spec. A servo that did not answer keeps its last values.
+
+    What is read together lies together in memory, in the order below, so that it is written and recorded in one piece.
+    """
 
     count: int
     q: Floats = field(init=False)  # rad
@@ -27,20 +38,32 @@ class JointState:
     watchdog_tripped: Flags = field(init=False)  # the servo stopped by itself: it heard nothing for too long
     voltage: Floats = field(init=False)  # V
     temperature: Floats = field(init=False)  # °C
+    health_stamp: Floats = field(init=False)  # s, monotonic, when voltage to torque_on were last read
     hardware_error: NDArray[np.int64] = field(init=False)  # bits of Hardware Error Status; -1 where the read lacks it
     torque_on: Flags = field(init=False)  # as the servo says, or as last commanded where the read lacks it
-    health_stamp: Floats = field(init=False)  # s, monotonic, when voltage to torque_on were last read
+
+    motion: Floats = field(init=False)
+    """q, dq, tau and stamp as one array."""
+    troubles: Flags = field(init=False)
+    """alert, jumped, restarted and watchdog_tripped as one array."""
 
     def __post_init__(self) -> None:
         """Allocate."""
         n = self.count
-        for name in ("q", "dq", "tau", "voltage", "temperature"):
-            setattr(self, name, np.zeros(n))
-        for name in ("stamp", "health_stamp"):
-            setattr(self, name, np.full(n, -np.inf))
-        for name in ("fresh", "alert", "jumped", "restarted", "watchdog_tripped", "torque_on"):
-            setattr(self, name, np.zeros(n, dtype=bool))
-        self.hardware_error = np.full(n, -1, dtype=np.int64)
+        numbers = 4 * n * np.dtype(np.float64).itemsize
+        moving = np.zeros(numbers + 5 * n, dtype=np.uint8)
+        self.motion = moving[:numbers].view(np.float64).reshape(4, n)
+        self.q, self.dq, self.tau, self.stamp = self.motion
+        self.stamp[:] = -np.inf
+        flags = moving[numbers:].view(np.bool_).reshape(5, n)
+        self.fresh, self.alert, self.jumped, self.restarted, self.watchdog_tripped = flags
+        self.troubles = flags[1:]
+        health = np.zeros(numbers + n, dtype=np.uint8)
+        self.voltage, self.temperature, self.health_stamp, _ = health[:numbers].view(np.float64).reshape(4, n)
+        self.health_stamp[:] = -np.inf
+        self.hardware_error = health[:numbers].view(np.int64).reshape(4, n)[3]
+        self.hardware_error[:] = -1
+        self.torque_on = health[numbers:].view(np.bool_)
 
 
 @dataclass(slots=True, eq=False)

@@ -100,10 +100,11 @@ class Bus:
         What came is in the group, stamped with `received_at`; a missing servo keeps its last data. With a `deadline`
         (monotonic s), missing servos are asked again as long as that fits before it.
         """
-        patience = -1.0 if deadline is None else max(deadline - self.port.now(), 0.0)
-        if not self._lock.acquire(timeout=patience):
-            self.statistics.incomplete += 1  # somebody else's slow transaction took the whole cycle
-            return (1 << len(group.ids)) - 1
+        if not self._lock.acquire(blocking=False):
+            patience = -1.0 if deadline is None else max(deadline - self.port.now(), 0.0)
+            if not self._lock.acquire(timeout=patience):
+                self.statistics.incomplete += 1  # somebody else's slow transaction took the whole cycle
+                return (1 << len(group.ids)) - 1
         try:
             self.statistics.reads += 1
             missing = self._read_in_order(group, deadline) if self._orders else self._read_once(group, deadline)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,15 @@ class GroupRead:
     def field(self, offset: int, dtype: str) -> NDArray[Any]:
         """Live view of one field, `offset` bytes into the data, one value a servo (unaligned, little-endian)."""
         return np.ndarray((len(self.ids),), np.dtype(dtype), self.frame, self._data_start + offset, (self._stride,))
+
+    def reader(self, offset: int, kinds: str) -> Callable[[], tuple[int, ...]]:
+        """Reads registers that lie in a row, `offset` bytes into the data: the first servo's, then the next one's.
+
+        `kinds`: of `struct`, a letter a register.
+        """
+        body = struct.calcsize("<" + kinds)
+        layout = (kinds + f"{self._stride - body}x") * (len(self.ids) - 1) + kinds
+        return partial(struct.Struct("<" + layout).unpack_from, self.frame, self._data_start + offset)
 
     def data(self, index: int) -> bytes:
         """The last good data of one servo."""

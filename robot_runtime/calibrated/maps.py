@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from robot_runtime.arm.duty import Duty
-from robot_runtime.arm.state import Flags, Floats, JointState
+from robot_runtime.arm.state import Flags, Floats, JointState, run_of
 from robot_runtime.calibrated.errors import UnfitMapError
-from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.calibrated.guard import Guard
 from robot_runtime.calibrated.network import MapNetwork
 from robot_runtime.calibrated.supply import Supply
@@ -66,7 +66,6 @@ class ResidualMaps:
         self._by_duty, self._any_duty = self._by_goal.copy(), False
         self._torques: Floats = np.zeros(len(spec.joints))
         self._sent: Floats = np.zeros(len(spec.joints))
-        self._flags = 0
 
     def follow(self, sent: Floats, directly: Flags) -> None:
         """`sent`: a live array of what was sent last, in the unit of each joint's mode; `directly`: joints that follow
@@ -79,26 +78,29 @@ class ResidualMaps:
 
     def reset(self, state: JointState, now: float) -> None:  # noqa: ARG002
         """The next state and the next torque are as it had always been."""
-        self._flags = 0
         self._supply.reset(state)
         for part in (self._sense, self._torque, self._goal):
             if part is not None:
                 part.fresh = True
 
     def observe(self, state: JointState, now: float, q: Floats, dq: Floats) -> int:
-        """What the simulator would have sensed; and whether the maps know this place (command maps: a cycle later)."""
-        flags, self._flags = self._flags, 0
+        """What the simulator would have sensed; and whether the map knows this place, and what it says is numbers."""
+        flags = 0
         self._nominal.observe(state, now, q, dq)
-        if self._sense is not None and self._sense.map(state, self._sent, q, dq):
-            flags = self._outside
+        if self._sense is not None:
+            if self._sense.map(state, self._sent, q, dq):
+                flags = self._outside
+            if not self._sense.sound():
+                flags |= int(SourceFlag.OBSERVATION_MAP)
         self._q[:], self._dq[:] = q, dq
         return flags
 
-    def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> None:
+    def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> int:
         """Turn torques of these joints into commands, and goals of the joints that follow goals into those to send.
 
-        `joints`: the same array in every cycle.
+        `joints`: the same array in every cycle. Returns what `observe` does, of these maps.
         """
+        flags = 0
         self._supply.look(state, self._sent)
         if self._torque is not None or self._goal is not None:
             self._weight.at(self._q)
@@ -112,10 +114,17 @@ class ResidualMaps:
             self._any_rest = bool(self._rest.any())
         if self._any_rest:
             self._nominal.command(torque, self._rest, state, now, values)
-        if self._torque is not None and self._torque.map((torque, self._dq), self._mapped, values):
-            self._flags = self._outside
-        if self._goal is not None and self._goal.map((values, self._q, self._dq), self._by_goal, values):
-            self._flags = self._outside
+        if self._torque is not None:
+            if self._torque.map((torque, self._dq), self._mapped, values):
+                flags = self._outside
+            if not self._torque.sound():
+                flags |= int(SourceFlag.TORQUE_MAP)
+        if self._goal is not None:
+            if self._goal.map((values, self._q, self._dq), self._by_goal, values):
+                flags |= self._outside
+            if not self._goal.sound():
+                flags |= int(SourceFlag.GOAL_MAP)
+        return flags
 
     def summary(self) -> dict[str, Any]:
         """By kind of map: how often the arm was outside of what it knows."""
@@ -128,10 +137,9 @@ class _Sense:
 
     def __init__(self, spec: ArmSpec, calibration: Calibration, period: float) -> None:
         file = calibration.maps["observation"]
-        _require(file.taps, "observation")
         self._index = _index(spec, file.joints, "observation")
-        self._network = MapNetwork("observation", file, period, ages=("command",))
-        self.guard = Guard(file.joints, file.bound)
+        self._network = _network("observation", file, period)
+        self.guard, self.sound = Guard(file.joints, file.bound), self._network.sound
         self._q_row, self._dq_row, self._sent_row = self._network.row.reshape(3, -1)
         self._q, self._dq = self._network.mapped.reshape(2, -1)
         self.fresh = True
@@ -158,10 +166,9 @@ class _Drive:
     ) -> None:
         """`now`: live arrays of all joints, see NOW."""
         file = calibration.maps[kind]
-        _require(file.taps, kind)
         self._index = index = _index(spec, file.joints, kind)
-        self._network = MapNetwork(kind, file, period, now=NOW)
-        self.guard = Guard(file.joints, file.bound)
+        self._network = _network(kind, file, period)
+        self.guard, self.sound = Guard(file.joints, file.bound), self._network.sound
         self._rows = tuple(self._network.row.reshape(len(file.taps), -1))
         self._now = tuple(zip(self._network.now.reshape(len(NOW), -1), now, strict=True))
         self.covered: Flags = np.zeros(len(spec.joints), dtype=bool)
@@ -194,11 +201,24 @@ class _Drive:
         return self.guard.look(network.novelty)
 
 
-def _require(taps: Any, kind: str) -> None:
-    if tuple(taps) != QUANTITIES[kind]:
+def require_runnable(calibration: Calibration, period: float) -> None:
+    """Refuse, before anything is opened, maps that no arm can be flown with on a bus of this period (s).
+
+    Raises:
+        UnfitMapError: what a map is, or looks at, is not what its file says or this software knows.
+    """
+    for kind, file in calibration.maps.items():
+        _network(kind, file, period)
+
+
+def _network(kind: str, file: MapFile, period: float) -> MapNetwork:
+    if tuple(file.taps) != QUANTITIES[kind]:
         raise UnfitMapError(
-            f"the {kind} map looks at {', '.join(taps)}; this software knows {', '.join(QUANTITIES[kind])}"
+            f"the {kind} map looks at {', '.join(file.taps)}; this software knows {', '.join(QUANTITIES[kind])}"
         )
+    if kind == "observation":
+        return MapNetwork(kind, file, period, ages=("command",))
+    return MapNetwork(kind, file, period, now=NOW)
 
 
 def _index(spec: ArmSpec, joints: tuple[str, ...], kind: str) -> Any:
@@ -206,5 +226,4 @@ def _index(spec: ArmSpec, joints: tuple[str, ...], kind: str) -> Any:
     if unknown := [name for name in joints if name not in spec.joint_names]:
         raise UnfitMapError(f"the {kind} map names {', '.join(unknown)}; the arm has {', '.join(spec.joint_names)}")
     index = [spec.joint_names.index(name) for name in joints]
-    run = list(range(index[0], index[0] + len(index)))
-    return slice(index[0], index[0] + len(index)) if index == run else np.array(index)
+    return run_of(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from robot_runtime.calibrated.errors import UnfitMapError
 from robot_runtime.calibrated.file import MapFile
-from robot_runtime.policy.network import ORT_ERRORS, session_options
+from robot_runtime.policy.network import ORT_ERRORS, runner, session_options
 
 Singles = NDArray[np.float32]
 
@@ -83,7 +84,11 @@ class MapNetwork:
     def run(self) -> None:
         """From the history to `mapped` and `novelty`."""
         self._past.take(self._taps, out=self._history, mode="clip")
-        self._run(self._binding)
+        self._run()
+
+    def sound(self) -> bool:
+        """Whether `mapped` is all numbers, or what went in was not: then it is not this map's doing."""
+        return math.isfinite(sum(self.mapped.tolist())) or not np.isfinite(self._given).all()
 
     def _cycles(self, quantity: str, seconds: float, period: float) -> int:
         cycles = seconds / period
@@ -107,8 +112,8 @@ class MapNetwork:
             self._binding.bind_input("history", "cpu", 0, np.float32, given.shape, given.ctypes.data)
             for name, array in (("mapped", self.mapped), ("novelty", self.novelty)):
                 self._binding.bind_output(name, "cpu", 0, np.float32, (1, array.size), array.ctypes.data)
-            self._run = session.run_with_iobinding
+            self._run = runner(session, self._binding)
             for _ in range(_WARM_UP):
-                self._run(self._binding)
+                self._run()
         except (*ORT_ERRORS, ValueError) as error:
             raise UnfitMapError(f"the {self._kind} map is not a network that can be run: {error}") from error

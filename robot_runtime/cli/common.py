@@ -102,6 +102,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         """As argparse, with examples and exit codes kept as they are written."""
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        settings["description"] = textwrap.fill(settings.get("description") or "", 100)
         super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
@@ -122,7 +123,6 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 def command(prog: str, description: str, examples: str) -> Parser:
     """The parser of one command."""
-    description = textwrap.fill(description, 100)
     return Parser(prog=prog, description=description, epilog=f"examples:\n{examples}\n\n{EXIT_CODES}")
 
 

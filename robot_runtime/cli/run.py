@@ -34,7 +34,7 @@ from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.monitor import requested
 from robot_runtime.safety.preflight import Check, Recording, as_data, passed
 from robot_runtime.safety.stopping import HOLD_FOR
-from robot_runtime.session import Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
+from robot_runtime.session import BUS_RATE, Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
 from robot_runtime.spec import ArmSpec, load_arm
 from robot_runtime.verdict import Verdict
 
@@ -42,13 +42,14 @@ if TYPE_CHECKING:
     from robot_runtime.calibrated.file import Calibration
     from robot_runtime.loop import Loop
 
-_EXAMPLES = """  robot-run --policy reach.onnx                        on the twin of the arm that it was made for
-  robot-run --policy reach.onnx --port /dev/ttyUSB0    on a real arm
-  robot-run --policy reach.onnx --target 0.2,0.05,0.15 --duration 20
-  robot-run --policy reach.onnx --target -             targets as JSON lines on standard input
-  robot-run --policy reach.onnx --explain              what its numbers mean, and who says so; nothing moves
-  robot-run --policy reach.onnx --preflight-only       all checks; nothing moves
-  robot-run --policy reach.onnx --readonly             torque off: move the arm by hand, see what it would do"""
+_EXAMPLES = """  P=models/policies/reach-open-manipulator-x.onnx      one that ships: it wants to know where to
+  robot-run --policy $P --target 0.2,0.1,0.15          on the twin of the arm that it was made for
+  robot-run --policy $P --target 0.2,0.1,0.15 --port /dev/ttyUSB0      on a real arm
+  robot-run --policy $P --target examples/targets/three_points.csv     points at their times
+  robot-run --policy $P --target -                     targets as JSON lines on standard input
+  robot-run --policy $P --explain                      what its numbers mean, and who says so; nothing moves
+  robot-run --policy $P --target 0.2,0.1,0.15 --preflight-only         all checks; nothing moves
+  robot-run --policy $P --target 0.2,0.1,0.15 --readonly   torque off: move the arm by hand, see what it would do"""
 
 _ENDINGS = """exit codes:
   0    completed: it ran as long as it was asked to, and nothing was wrong
@@ -62,10 +63,8 @@ _ENDINGS = """exit codes:
   13   a joint did not move as it was told
   14   the policy, or what it was fed with
   15   the computer could not keep its time
-  16   the flight could not be recorded"""
-
-_BYTES_A_CYCLE = 700
-"""In the recording: 461 bytes a cycle were seen for six joints, and half as much again to spare."""
+  16   the flight could not be recorded
+  130  interrupted before anything could move"""
 
 _TARGET_SILENCE = 1.0  # s
 
@@ -88,51 +87,82 @@ def _parser() -> Parser:
     parser.epilog = f"examples:\n{_EXAMPLES}\n\n{_ENDINGS}"
     add = parser.add_argument
     add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as its trainer exported it")
-    add("--contract", type=Path, metavar="TOML", help="what its numbers mean, where it does not say so itself")
+    add(
+        "--contract",
+        type=Path,
+        metavar="TOML",
+        help="what the policy's numbers mean, where it does not say so itself (default: beside it, the TOML of its "
+        "name, or policy.toml)",
+    )
     add("--calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate found of this very arm")
     add("--force", action="store_true", help="fly with a calibration of another arm or policy, or one not accepted")
-    add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the policy names")
-    add("--port", help="serial port, such as /dev/ttyUSB0; without it the twin is started")
+    add("--arm", metavar="NAME|PATH", help="the arm: one that ships, or an arm.toml (default: as the policy says)")
+    add("--port", help="serial port, such as /dev/ttyUSB0; without it the arm's twin is started")
     add(
         "--rate",
         type=_positive,
         metavar="HZ",
-        help="of the bus, a multiple of the policy's (default: 200 or more)",
+        help="cycles of the bus a second, a multiple of the policy's rate (default: its first multiple from "
+        f"{BUS_RATE:.0f} on)",
     )
-    add("--duration", type=_positive, metavar="S", help="of the policy's part; by default until you stop it")
+    add("--duration", type=_positive, metavar="S", help="s that the policy flies (default: until you stop it)")
     add(
         "--target",
         metavar="X,Y,..|FILE|-",
-        help="what to reach: numbers, a .csv or .jsonl file, or - (stdin)",
+        help="what to reach, m from the arm's base or rad, as the policy was trained: numbers with commas, "
+        "a .csv or .jsonl file, or - for JSON lines on standard input; left out for policies that want none",
     )
     add(
         "--target-silence",
         type=_positive,
         metavar="S",
-        help=f"with --target -: end after so long without (default: {_TARGET_SILENCE:g})",
+        help=f"with --target -: end after so many s without a new one (default: {_TARGET_SILENCE:g})",
     )
     recording = parser.add_mutually_exclusive_group()
     recording.add_argument(
         "--record", type=Path, metavar="DIR", default=Path("flights"), help="where to record (default: flights)"
     )
     recording.add_argument("--no-record", action="store_true", help="record nothing")
-    add("--workspace", type=_floats(6), metavar="X0,Y0,Z0,X1,Y1,Z1", help="a box (m, base frame) that the tip stays in")
-    add("--hold-for", type=_positive, metavar="S", default=HOLD_FOR, help="s that a held arm waits before it lowers")
+    add(
+        "--workspace",
+        type=_floats(6),
+        metavar="X0,Y0,Z0,X1,Y1,Z1",
+        help="a box that the tip stays in: two corners, m from the arm's base (default: wherever the arm reaches)",
+    )
+    add(
+        "--hold-for",
+        type=_positive,
+        metavar="S",
+        default=HOLD_FOR,
+        help=f"s that an arm that was stopped waits for somebody before it lowers itself (default: {HOLD_FOR:g})",
+    )
     add(
         "--estop",
         type=estop,
         metavar="FD|PATH",
-        help="an emergency stop: a descriptor or a file, such as a GPIO's value",
+        help="an emergency stop: the number or path of a pipe or device (any byte, or its end, stops), or a file that "
+        "says 1 while the arm may move, such as a GPIO's value",
     )
-    add("--cores", type=_cores, metavar="N,..", help="run on these processor cores")
+    add("--cores", type=_cores, metavar="N,..", help="run on these processor cores alone (default: any)")
     add("--readonly", action="store_true", help="torque stays off; everything else happens")
     short = parser.add_mutually_exclusive_group()
-    short.add_argument("--preflight-only", action="store_true", help="stop behind the checks")
+    short.add_argument("--preflight-only", action="store_true", help="make all checks, and stop; nothing moves")
     short.add_argument("--explain", action="store_true", help="say what was understood of the policy, and stop")
     twin = parser.add_argument_group("without --port")
-    twin.add_argument("--gap", metavar="NAME", help="how the twin differs from its data: mild, harsh, random:N, a file")
-    twin.add_argument("--fault", action="append", default=[], metavar="SPEC", help="a fault of it; see robot-twin")
-    add("--json", action="store_true", help="one JSON object a line; the last one is the verdict")
+    twin.add_argument(
+        "--gap",
+        metavar="NAME|FILE",
+        help="how the twin differs from its data: mild, harsh, random:N, a gap.toml (default: not at all)",
+    )
+    twin.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="let something go wrong, such as servo-dead:servo=12,at=5; more than once if you like; robot-twin --help "
+        "lists what can",
+    )
+    add("--json", action="store_true", help="one JSON object a line; the last one is the verdict, or the error")
     add("--debug", action="store_true", help="show where in the program an error arose")
     parser.set_defaults(does=_body)
     return parser
@@ -154,6 +184,10 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
     if args.port and (args.gap or args.fault):
         raise UsageError("--gap and --fault are for the twin: leave --port out")
     require_flyable(policy.contract, spec, orders.period)
+    if calibration is not None:
+        from robot_runtime.calibrated.maps import require_runnable  # noqa: PLC0415 (a flight without starts sooner)
+
+        require_runnable(calibration, orders.period)
     with ExitStack() as stack:
         if not args.port:
             screen.aside(f"no --port: flying the twin of {spec.name}")
@@ -322,7 +356,7 @@ def _room(args: argparse.Namespace, orders: Orders) -> Recording | None:
     if args.no_record:
         return None
     minutes = orders.duration / 60 if orders.duration else _ROOM
-    return Recording(args.record, _BYTES_A_CYCLE * orders.rate * 60, minutes)
+    return Recording.at(args.record, orders.rate, minutes)
 
 
 def _tell(verdict: Verdict, recorder: NullRecorder, screen: Screen) -> None:

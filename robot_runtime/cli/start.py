@@ -30,16 +30,24 @@ def start(module: str) -> int:
         return ExitCode.USAGE
     if heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    code: int = main()
+    try:
+        code: int = main()
+    except KeyboardInterrupt:  # before the command could take care of it
+        _tell()
+        return _INTERRUPTED
     if heard:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     return code
 
 
 def _leave(*_: object) -> None:
+    _tell()
+    os._exit(_INTERRUPTED)
+
+
+def _tell() -> None:
     as_json = "--json" in sys.argv
     os.write(1 if as_json else 2, _TOLD if as_json else b"interrupted\n")
-    os._exit(_INTERRUPTED)
 
 
 run = partial(start, "robot_runtime.cli.run")

@@ -8,9 +8,11 @@ by the names of the joints.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -110,6 +112,8 @@ TOPICS: Mapping[str, tuple[Quantity, ...]] = {
 _ROS = {"f8": "float64", "f4": "float32", "i8": "int64", "u8": "uint64", "u4": "uint32", "u2": "uint16"}
 _ROS |= {"u1": "uint8", "?": "bool"}
 
+_STRUCT = {"f8": "d", "f4": "f", "i8": "q", "u8": "Q", "u4": "I", "u2": "H", "u1": "B", "?": "?"}
+
 
 @dataclass(frozen=True, slots=True)
 class CycleLayout:
@@ -163,6 +167,11 @@ class CycleLayout:
     def views(self, row: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The quantities of one row by name: live arrays, scalars as arrays of one."""
         return {q.name: row[q.name][0] for quantities in TOPICS.values() for q in quantities if q.name in self.names}
+
+    def packer(self, topic: str, row: memoryview) -> Callable[..., None]:
+        """Writes all quantities of a topic into the bytes of a row, in the order of TOPICS; each must be one number."""
+        codes = "".join(_STRUCT[q.kind] for q in TOPICS[topic])
+        return partial(struct.Struct("<" + codes).pack_into, row, self.topics[topic].start)
 
     @property
     def names(self) -> tuple[str, ...]:

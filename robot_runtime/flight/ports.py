@@ -6,7 +6,7 @@ import errno
 import json
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -39,28 +39,37 @@ class RecordingPort:
         self.port = port
         """The port that is recorded; what is asked of it directly is not in the recording."""
 
-        self._now = port.now
         self._read_into = port.read_into
         self._write = port.write
         self._recorder = recorder
         self._pieces = 0
-        self._clear()
+        self._calls = bytearray()
+        self._clock: list[float] = []
+        self._things: list[bytes] = []
+        self._note_call, self._note_thing = self._calls.append, self._things.append
+        self.now = self._watched_clock(port.now)
+        """Monotonic time in seconds."""
         epoch = time.time_ns() - round(port.now() * 1e9)
         recorder.metadata("clock", {"epoch_ns": str(epoch)})
         recorder.before_put(self.flush)
         opened = {"name": self.name, "baudrate": self.baudrate, "adapter_latency": self.adapter_latency}
         self._note(Call.OPEN, json.dumps(opened).encode())
 
-    def now(self) -> float:
-        """Monotonic time in seconds."""
-        value = self._now()
-        self._calls.append(_NOW)
-        self._clock.append(value)
-        return value
+    def _watched_clock(self, read: Callable[[], float]) -> Callable[[], float]:
+        """A clock whose readings are noted. It is read a dozen times a cycle: nothing is looked up for that."""
+        note_call, note_reading = self._calls.append, self._clock.append
+
+        def now() -> float:
+            value = read()
+            note_call(_NOW)
+            note_reading(value)
+            return value
+
+        return now
 
     def sleep_until(self, time: float) -> None:
         """Wait until `now()` reaches `time`; return at once if it has passed."""
-        self._calls.append(_SLEEP)
+        self._note_call(_SLEEP)
         self.port.sleep_until(time)
         if len(self._calls) > _MANY:
             self.flush()
@@ -71,8 +80,8 @@ class RecordingPort:
             self._write(data)
         except OSError as error:
             self._raised(Call.WRITE, error)
-        self._calls.append(_WRITE)
-        self._things.append(bytes(data))
+        self._note_call(_WRITE)
+        self._note_thing(bytes(data))
 
     def read_into(self, buffer: memoryview, deadline: float) -> int:
         """Wait until at least one byte is there, put what is there into `buffer`, return how many; 0: deadline passed.
@@ -83,8 +92,8 @@ class RecordingPort:
             count = self._read_into(buffer, deadline)
         except OSError as error:
             self._raised(Call.READ, error)
-        self._calls.append(_READ)
-        self._things.append(buffer[:count].tobytes())
+        self._note_call(_READ)
+        self._note_thing(buffer[:count].tobytes())
         return count
 
     def discard_input(self) -> int:
@@ -119,12 +128,8 @@ class RecordingPort:
         if self._calls:
             self._recorder.raw(pack(self._pieces, self._calls, self._clock, self._things))
             self._pieces += 1
-            self._clear()
-
-    def _clear(self) -> None:
-        self._calls = bytearray()
-        self._clock: list[float] = []
-        self._things: list[bytes] = []
+            for gathered in (self._calls, self._clock, self._things):
+                gathered.clear()
 
     def _note(self, call: Call, thing: bytes) -> None:
         self._calls.append(call)

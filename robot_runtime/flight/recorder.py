@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,9 @@ class FlightRecorder(Protocol):
 
     row: dict[str, NDArray[Any]]
     """Live views of this cycle's quantities by name (see `layout.TOPICS`); scalars are arrays of one."""
+
+    timing: Callable[..., None]
+    """Writes this cycle's timing, all quantities of that topic in their order."""
 
     def bind(self, name: str, source: NDArray[Any]) -> None:
         """From now on `put` copies this quantity from `source`, an array that lives on."""
@@ -106,7 +110,9 @@ class NullRecorder:
         self._data = np.zeros(1, layout.dtype)
         self._bytes = self._data.view(np.uint8).data
         self.row = layout.views(self._data)
-        self._bound: list[tuple[slice, memoryview]] = []
+        self.timing = layout.packer("timing", self._bytes)
+        self._bound: list[_Copy] = []
+        self._copies: list[tuple[slice, memoryview]] = []
         self._first: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
@@ -132,8 +138,8 @@ class NullRecorder:
             return
         if source.dtype != view.dtype or source.shape != view.shape or not source.flags.c_contiguous:
             raise ValueError(f"'{name}' is {source.dtype}{source.shape}, recorded is {view.dtype}{view.shape}")
-        start = self.layout.offset(name)
-        self._bound.append((slice(start, start + view.nbytes), source.data.cast("B")))
+        self._bound.append(_Copy.of(self.layout.offset(name), source))
+        self._copies = [copy.prepared for copy in _joined(self._bound)]
 
     def before_put(self, call: Callable[[], None]) -> None:
         """`put` calls this first."""
@@ -142,7 +148,7 @@ class NullRecorder:
     def put(self) -> None:
         """Record this cycle."""
         row = self._bytes
-        for where, source in self._bound:
+        for where, source in self._copies:
             row[where] = source
         if self._first is not None:
             self._first()
@@ -170,6 +176,46 @@ class NullRecorder:
     def close(self) -> RecorderStatus:
         """Nothing to end."""
         return RecorderStatus.FINE
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """Bytes of an array that go into the row."""
+
+    start: int  # in the row
+    size: int
+    memory: NDArray[Any]
+    place: int  # of the first byte in that array's memory
+
+    @classmethod
+    def of(cls, start: int, source: NDArray[Any]) -> Self:
+        """A whole array."""
+        memory = source
+        while isinstance(memory.base, np.ndarray) and memory.base.flags.c_contiguous:
+            memory = memory.base
+        return cls(start, source.nbytes, memory, source.ctypes.data - memory.ctypes.data)
+
+    def goes_on_with(self, other: _Copy) -> bool:
+        """Whether the other one's bytes lie behind these on both sides: then one copy does for both."""
+        behind = other.start - self.start == self.size == other.place - self.place
+        return behind and other.memory is self.memory
+
+    @property
+    def prepared(self) -> tuple[slice, memoryview]:
+        """Where to, and what."""
+        source = self.memory.reshape(-1).view(np.uint8).data[self.place : self.place + self.size]
+        return slice(self.start, self.start + self.size), source
+
+
+def _joined(copies: Sequence[_Copy]) -> list[_Copy]:
+    """The same in as few copies as possible."""
+    joined: list[_Copy] = []
+    for copy in sorted(copies, key=lambda copy: copy.start):
+        if joined and joined[-1].goes_on_with(copy):
+            joined[-1] = replace(joined[-1], size=joined[-1].size + copy.size)
+        else:
+            joined.append(copy)
+    return joined
 
 
 class Recorder(NullRecorder):

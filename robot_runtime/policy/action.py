@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm.scaling import POSITION_MODES
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arm.state import Flags, Floats, run_of
 from robot_runtime.policy.contract import Action
 from robot_runtime.policy.errors import ModeError
 from robot_runtime.safety.servo_stages import WINDUP
@@ -89,7 +89,7 @@ class Actuation:
         count = len(action.joints)
         joints = [spec.joints[spec.joint_names.index(name)] for name in action.joints]
         self._action = action
-        self._index = np.array([spec.joint_names.index(name) for name in action.joints])
+        self._index = run_of([spec.joint_names.index(name) for name in action.joints])
         self.by_torque: Flags = np.zeros(len(spec.joints), dtype=bool)
         self.by_torque[self._index] = (ways == Route.TORQUE) | (ways == Route.SPRING)
         self.directly: Flags = np.zeros(len(spec.joints), dtype=bool)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from robot_runtime.policy.errors import ContradictionError
+from robot_runtime.policy.errors import ContractError, ContradictionError
 
 VERSION = 1
 """Of the JSON form; a reader refuses a newer one."""
@@ -117,6 +117,28 @@ class Contract:
     def action_size(self) -> int:
         """Numbers that come out."""
         return len(self.action.joints)
+
+    def columns(self, i: int, ago: int = 0) -> slice:
+        """Where the observation holds its term `i`, as it was `ago` actions ago."""
+        before, term = self.observation[:i], self.observation[i]
+        sample = term.history - 1 - ago  # the oldest comes first
+        if self.stacked:
+            start = sample * sum(t.size for t in self.observation) + sum(t.size for t in before)
+        else:
+            start = sum(t.size * t.history for t in before) + sample * term.size
+        return slice(start, start + term.size)
+
+    def where(self, kind: str, ago: int = 0) -> slice:
+        """Where the observation holds this as it is, neither scaled nor shifted nor clipped, `ago` actions ago.
+
+        Raises:
+            ContractError: nowhere.
+        """
+        for i, term in enumerate(self.observation):
+            as_it_is = set(term.scale) == {1.0} and not any(term.offset) and term.clip is None
+            if term.kind == kind and as_it_is and term.history > ago:
+                return self.columns(i, ago)
+        raise ContractError(f"the observation holds no {kind} as it is{f', {ago} actions ago' if ago else ''}")
 
     def __post_init__(self) -> None:
         """Check that it makes sense in itself."""

@@ -21,6 +21,12 @@ class Maps(Protocol):
     carries: Flags
     """Joints whose torque it can turn into a command of their mode."""
 
+    def follow(self, sent: Floats, directly: Flags) -> None:
+        """Said once, before the first cycle. `sent`: a live array of what was sent last, in the unit of each joint's
+        mode; `directly`: joints that follow the policy's own goals or duties.
+        """
+        ...
+
     def reset(self, state: JointState, now: float) -> None:
         """Forget what came before this state."""
         ...
@@ -32,9 +38,9 @@ class Maps(Protocol):
         """
         ...
 
-    def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> None:
+    def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> int:
         """Turn the torques (N·m) of these joints into commands of their modes, into `values`; others' values stay,
-        except position goals, which a calibration may correct.
+        except position goals, which a calibration may correct. Returns bits of SourceFlag.
 
         Called once every bus cycle, before the envelope.
         """
@@ -49,6 +55,9 @@ class NominalMaps:
         self._duty = Duty(spec)
         self.carries: Flags = np.array([j.mode in ("current", "pwm") for j in spec.joints])
 
+    def follow(self, sent: Floats, directly: Flags) -> None:
+        """What was sent does not matter."""
+
     def reset(self, state: JointState, now: float) -> None:
         """Nothing is remembered."""
 
@@ -58,8 +67,9 @@ class NominalMaps:
         dq[:] = state.dq
         return 0
 
-    def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> None:  # noqa: ARG002
+    def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> int:  # noqa: ARG002
         """Torque as it is, or the duty that makes it at the present speed and voltage."""
         np.copyto(values, torque, where=joints)
         if self._duty.any_pwm:
             np.copyto(values, self._duty.of_torque(torque, state), where=joints & self._duty.is_pwm)
+        return 0

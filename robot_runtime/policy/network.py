@@ -7,8 +7,9 @@ action is the output named `actions`, `continuous_actions` or `action`, else the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,19 @@ def session_options() -> ort.SessionOptions:
     return options
 
 
+def runner(session: ort.InferenceSession, binding: ort.IOBinding) -> Callable[[], None]:
+    """`session.run_with_iobinding(binding)`, to be called for ever.
+
+    What onnxruntime's Python does around that (questions about graphics cards, options made anew) costs as much as a
+    small network; so its own inner call is made, where this version has it.
+    """
+    inner: Any = getattr(session, "_sess", None)
+    bound = getattr(binding, "_iobinding", None)
+    if bound is None or not hasattr(inner, "run_with_iobinding"):
+        return partial(session.run_with_iobinding, binding)
+    return partial(inner.run_with_iobinding, bound, ort.RunOptions())
+
+
 class OnnxFile:
     """An ONNX file, opened: what it declares and what its exporter wrote into it. Nothing is run yet."""
 
@@ -129,7 +143,7 @@ class Network:
         self._out = self._output(self.output, action_size).reshape(-1)
         self.observation: NDArray[np.float32] = self._as_float32(self._in)
         self.action: NDArray[np.float32] = self._as_float32(self._out)
-        self._run = self._session.run_with_iobinding
+        self._run = runner(self._session, self._binding)
         self._warm_up()
 
     @property
@@ -141,7 +155,7 @@ class Network:
         """From `observation` to `action`; states go on."""
         if self._in.dtype != np.float32:
             self._in[:] = self.observation
-        self._run(self._binding)
+        self._run()
         for before, after in self._carried:
             before[:] = after
         if self._clock is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm import Arm, JointState
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arm.state import Flags, Floats, run_of
 from robot_runtime.flying import SourceFlag
 from robot_runtime.policy.action import Actuation, routes
 from robot_runtime.policy.contract import JOINT_KINDS, Contract
@@ -63,6 +65,10 @@ class PolicyPilot:
         self._acted = False
         self._flags = 0
 
+    def follow(self, sent: Floats) -> None:
+        """`sent`: a live array of what was sent last, in the unit of each joint's mode."""
+        self._maps.follow(sent, self.by_goal)
+
     def reset(self, state: JointState, now: float) -> None:
         """A new episode from this state: recurrent states, history, phases and goals begin anew."""
         self._maps.reset(state, now)
@@ -89,14 +95,14 @@ class PolicyPilot:
             self._arm.hold_into(values, self._held)
         self._actuation.fill(self._q, self._dq, self.intent)
         np.copyto(values, self.intent, where=self._directly)
-        self._maps.command(self.intent, self.by_torque, state, now, values)
+        strange |= self._maps.command(self.intent, self.by_torque, state, now, values)
         return self._flags | strange
 
     def _act(self, state: JointState, target: Floats, now: float) -> int:
         """Observe and run the network."""
         self._observation.build(self._q, self._dq, state.tau, target, now, self.observation)
         self._network.run()
-        if not (np.isfinite(self.observation).all() and np.isfinite(self.action).all()):
+        if not (_all_numbers(self.observation) and _all_numbers(self.action)):
             return int(SourceFlag.NOT_FINITE)
         self._observation.last_action[:] = self.action
         self._actuation.act(self.action, self._q)
@@ -104,11 +110,16 @@ class PolicyPilot:
         return int(SourceFlag.FROZEN) if self._stuck.look(self.action, self._q, now) else 0
 
 
+def _all_numbers(values: NDArray[np.float32]) -> bool:
+    """Whether none is NaN or infinite: their doubles cannot add up to more than a double holds."""
+    return isfinite(sum(values.tolist()))
+
+
 class _Stuck:
     """Whether the output stays the same although what the policy sees of the arm has changed."""
 
     def __init__(self, seen: list[int]) -> None:
-        self._seen = np.array(seen, dtype=np.intp)
+        self._seen = run_of(seen)
         self._q: Floats = np.zeros(len(seen))
         self.reset()
 

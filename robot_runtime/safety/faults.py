@@ -244,6 +244,17 @@ POLICY_NOT_FINITE = FaultKind(
     "look at the observations in the recording: what came before it?",
     ("policy-not-finite",),
 )
+MAP_NOT_FINITE = FaultKind(
+    "map-not-finite",
+    "a command, or a view of the arm, that means nothing",
+    "NaN or infinity in what a calibration's map makes of numbers",
+    Stop.BRAKE_HOLD,
+    _NOW,
+    Ending.POLICY,
+    "fly without --calibration, or calibrate again",
+    ("map-not-finite",),
+    ("test_a_map_that_says_no_number_is_named_and_the_policy_is_not",),
+)
 POLICY_FROZEN = FaultKind(
     "policy-frozen",
     "the arm acts on no feedback",

@@ -38,6 +38,13 @@ REQUESTS = {
 }
 """Request -> what it is a fault of, and who asked, in words."""
 
+_MAPS = {
+    SourceFlag.OBSERVATION_MAP: "observation",
+    SourceFlag.TORQUE_MAP: "torque",
+    SourceFlag.GOAL_MAP: "goal",
+}
+_ANY_MAP = int(SourceFlag.OBSERVATION_MAP | SourceFlag.TORQUE_MAP | SourceFlag.GOAL_MAP)
+
 _SPEED, _FOLLOW, _PUSH = 0, 1, 4
 """Rows of what is compared with a limit every cycle; between them both ends of the range."""
 
@@ -112,18 +119,16 @@ class Monitor:
         began after it was due. `skipped`: whole cycles before it that were not run. `command`: the values that were
         sent last, in the unit of each joint's mode; nan before the first.
         """
-        count = np.count_nonzero
         elapsed = min(now - self._then, 1.0) if self._then > -math.inf else self._period
         self._then = now
         if missing or self._any_missed:
             self._look_for_losses(state, missing, elapsed, now)
         self._look_at_motion(state, command, now)
-        np.not_equal(state.health_stamp, self._health_seen, out=self._new)
-        if count(self._new):
+        if state.health_stamp.tobytes() != self._health_seen.tobytes():
             self._look_at_health(state, now)
-        if count(state.alert) or count(state.jumped) or count(state.restarted) or count(state.watchdog_tripped):
+        if 1 in state.troubles.tobytes():
             self._look_at_flags(state, now)
-        if count(state.torque_on) < state.count and self.settings.torque:
+        if 0 in state.torque_on.tobytes() and self.settings.torque:
             self._look_at_torque(state, now)
         if self._any_unheard:
             self._look_for_return(state)
@@ -212,6 +217,7 @@ class Monitor:
     def _look_at_health(self, state: JointState, now: float) -> None:
         """Judge the joints whose health has just been read."""
         new, health = self._new, self._health
+        np.not_equal(state.health_stamp, self._health_seen, out=new)
         np.copyto(self._health_seen, state.health_stamp)
         hot, over, under = health.rows
         np.copyto(hot, state.temperature)
@@ -314,7 +320,10 @@ class Monitor:
         self._requests |= requests
 
     def _look_at_source(self, flags: int, now: float) -> None:
-        if flags & SourceFlag.NOT_FINITE:
+        if flags & _ANY_MAP:  # whatever else is no number then comes of it
+            name = next(name for flag, name in _MAPS.items() if flags & flag)
+            self._report(faults.MAP_NOT_FINITE, now, f"the calibration's {name} map said NaN or infinity")
+        elif flags & SourceFlag.NOT_FINITE:
             self._report(faults.POLICY_NOT_FINITE, now, "the policy said NaN or infinity")
         if flags & SourceFlag.FROZEN:
             self._report(faults.POLICY_FROZEN, now, "the policy says the very same, whatever it sees")

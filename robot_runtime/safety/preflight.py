@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from robot_runtime.arm import Arm, ArmError, ServoSettingError, WrongServoError
 from robot_runtime.bus import BusError, MissingServosError, Port, PortError, WrongBaudError
@@ -26,6 +27,9 @@ from robot_runtime.spec import ArmSpec, ArmSpecError
 
 __all__ = ["Check", "Recording", "as_data", "inspect", "passed", "preflight", "table"]
 
+BYTES_A_CYCLE = 800
+"""In a recording: up to 544 were seen, of five joints that a policy flies; half as much again to spare."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -34,6 +38,11 @@ class Recording:
     folder: Path  # where it goes; may not exist yet
     bytes_per_minute: float
     minutes: float  # that there must be room for
+
+    @classmethod
+    def at(cls, folder: Path, rate: float, minutes: float) -> Self:
+        """Of so many cycles a second."""
+        return cls(folder, BYTES_A_CYCLE * rate * 60, minutes)
 
     @property
     def bytes(self) -> float:
@@ -196,14 +205,14 @@ def room(recording: Recording) -> Check:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        advice = "name another folder with --record"
+        advice = "record into another folder"
         return Check(name, ok=False, found=f"{folder}: {error.strerror}", wanted=want, advice=advice)
     most, need = resource.getrlimit(resource.RLIMIT_FSIZE)[0], recording.bytes - RESERVE
     if most != resource.RLIM_INFINITY and most < need:
         found, advice = f"files may be no larger than {_size(most)}", "lift that limit with 'ulimit -f unlimited'"
         return Check(name, ok=False, found=found, wanted=f"{_size(need)} for {long}", advice=advice)
     ok = free >= recording.bytes
-    advice = "" if ok else "make room, or name another folder with --record"
+    advice = "" if ok else "make room, or record into another folder"
     return Check(name, ok=ok, found=f"{_size(free)} free in {folder}", wanted=want, advice=advice)
 
 

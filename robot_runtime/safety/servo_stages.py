@@ -27,6 +27,9 @@ SPEED_MODE_SHARE = 0.4
 _POSITION, _VELOCITY, _HEAT = Why.POSITION.value, Why.VELOCITY.value, Why.HEAT.value
 _WINDUP, _STALE, _SLOWLY = Why.WINDUP.value, Why.STALE.value, (Why.ACCELERATION | Why.JERK).value
 
+_SAG_TURN = SLOW // 2
+"""In another cycle than the look at temperatures and at the arm's inertia: together they would make one cycle long."""
+
 SPEED_LOOP = 0.1
 """s in which a servo's velocity loop takes over a new speed: it works on a register 20 to 40 ms old."""
 
@@ -71,7 +74,7 @@ class PositionStage:
     def limit(self, cycle: Cycle) -> None:
         """Limit what this cycle wants of these joints."""
         sag, goals, stopping, cool, obstacle = self._sag, self._goals, self._stopping, cycle.cool, cycle.obstacle
-        if cycle.number % SLOW == 0:
+        if self.tracks and cycle.number % SLOW == _SAG_TURN:
             sag.look(cycle.state.q, self._commands, self._speeds)
         for i, track in self.tracks.items():
             if cycle.emergency:

@@ -32,7 +32,7 @@ class Windows:
     def look(self) -> bool:
         """Whether anything is above its limit, or was: then `due` must be asked."""
         np.greater(self.values, self.limits, out=self.over)
-        return self._pending or bool(np.count_nonzero(self.over))
+        return self._pending or 1 in self.over.tobytes()
 
     def due(self, new: Flags, now: float) -> list[tuple[int, int]]:
         """Row and joint of what is above its limit (`over`) and has been for its window.

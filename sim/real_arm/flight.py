@@ -98,8 +98,6 @@ class Flight:
         recorder = NullRecorder(layout_of(spec, contract))
         loop = make_loop(arm, source, self._inputs, self._exchange, recorder, orders, show_cycle=self._after_cycle)
         source.envelope = loop.envelope
-        if maps is not None:
-            maps.follow(loop.command, source.by_goal)
         loop.fly()
         self._verdict = verdict(loop)
         self._tell_stop(loop)

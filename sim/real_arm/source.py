@@ -60,6 +60,10 @@ class LearnerSource:
         self._waiting = self._acted = self._late = False
         self._taken = -np.inf  # s, when the last action was taken
 
+    def follow(self, sent: Floats) -> None:
+        """`sent`: a live array of what was sent last, in the unit of each joint's mode."""
+        self._maps.follow(sent, self.by_goal)
+
     def reset(self, state: JointState, now: float) -> None:
         """A new episode from this state."""
         self._maps.reset(state, now)
@@ -87,7 +91,7 @@ class LearnerSource:
             action = self._exchange.take(wait=True)
         if action is not None:
             flags = self._act(action, now)
-        self._fill(state, now, values)
+        flags |= self._fill(state, now, values)
         np.copyto(self._wanted, values)
         return flags | strange
 
@@ -116,12 +120,12 @@ class LearnerSource:
         np.copyto(self._arm.hold_angle, self._wanted, where=self._is_position)
         self._late = True
 
-    def _fill(self, state: JointState, now: float, values: Floats) -> None:
+    def _fill(self, state: JointState, now: float, values: Floats) -> int:
         if self._late or not self._acted:
             self._arm.hold_into(values, self._everyone)
-            return
+            return 0
         if self._held.any():
             self._arm.hold_into(values, self._held)
         self._actuation.fill(self._q, self._dq, self._intent)
         np.copyto(values, self._intent, where=self._actuation.directly)
-        self._maps.command(self._intent, self._actuation.by_torque, state, now, values)
+        return self._maps.command(self._intent, self._actuation.by_torque, state, now, values)

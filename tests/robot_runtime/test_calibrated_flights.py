@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from robot_runtime.bus import Bus
 from robot_runtime.calibrated.file import Calibration
@@ -21,7 +22,7 @@ from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import load_arm
 from robot_runtime.verdict import Verdict
 from sim.twin import LockstepPort, Twin
-from tests.robot_runtime.calibrated.made import calibration, healthy, mapped, nervous, observation_map
+from tests.robot_runtime.calibrated.made import calibration, healthy, mapped, nervous, observation_map, saying_nan
 from tests.robot_runtime.flights import swing
 
 OFFSET = 0.05  # rad
@@ -51,7 +52,7 @@ def recorded(
     policy = swing(folder, spec)
     twin = Twin.load(str(spec.path), gap=gap)
     set_up_unboxed(Bus(LockstepPort(twin)), spec)
-    orders = Orders(200.0, duration=last, force=force)
+    orders = Orders(200.0, duration=last, force=force, hold_for=0.5)
     path = folder / f"{len(list(folder.iterdir()))}.mcap"
     with Recorder(path, layout_of(spec, policy.contract), waits=True) as recorder:
         attach_arm(recorder, spec)
@@ -106,6 +107,20 @@ def test_the_guard_ends_a_flight_that_leaves_the_data(tmp_path: Path) -> None:
     first = flight["read"][np.flatnonzero(flags)[0]]
     assert fault.time - first <= fault.kind.bound.at(0.005, 0.0) + 1e-9
     assert verdict.figures["calibration"]["observation"]["outside"] == flags.sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("open-manipulator-x", "observation"), ("open-manipulator-x", "torque"), ("koch-v1.1", "goal")]
+)
+def test_a_map_that_says_no_number_is_named_and_the_policy_is_not(tmp_path: Path, name: str, kind: str) -> None:
+    verdict, flight = recorded(tmp_path, name, saying_nan(healthy(load_arm(name)), kind))
+    assert verdict.ending is Ending.POLICY
+    assert [f.kind.name for f in verdict.faults] == ["map-not-finite"]
+    assert f"the calibration's {kind} map said NaN or infinity" in verdict.text
+    assert np.isfinite(flight["command"][:-1]).all()  # in the last cycle it lets go
+    (fault,) = verdict.faults
+    begin = flight["read"][np.flatnonzero(flight["source_flags"])[0]]
+    assert fault.time - begin <= fault.kind.bound.at(0.005, 0.0) + 1e-9
 
 
 def test_another_arms_calibration_does_not_fly(tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ INJECTIONS = (
     Injection("frozen-computer", ("late-cycle", "watchdog-tripped"), away=(0.5, 1), onset=0.5, phases=_FLYING),
     Injection("overrun", ("overrun",), away=(0.008, 600), phases=_RUN),
     Injection("policy-not-finite", ("policy-not-finite",), source=int(SourceFlag.NOT_FINITE), phases=_RUN),
+    Injection("map-not-finite", ("map-not-finite",), source=SourceFlag.GOAL_MAP | SourceFlag.NOT_FINITE, phases=_RUN),
     Injection("policy-frozen", ("policy-frozen",), source=int(SourceFlag.FROZEN), phases=_RUN),
     Injection("out-of-distribution", ("out-of-distribution",), source=int(SourceFlag.OUT_OF_DISTRIBUTION), phases=_RUN),
     Injection("software-failed", ("software-failed",), source=0, phases=_RUN),

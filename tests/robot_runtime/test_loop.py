@@ -13,6 +13,7 @@ from robot_runtime.arm.state import Floats
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.policy import Target, Term, contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
+from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.spec import load_arm
 from sim.twin import LockstepPort
@@ -217,3 +218,11 @@ def test_targets_that_end_before_the_policy_begins_leave_their_last_one(tmp_path
     )
     assert [f.kind.name for f in flown.verdict.faults] == ["operator-stop"]
     assert flown.verdict.seconds == pytest.approx(3.0, abs=0.02)
+
+
+def test_the_source_is_shown_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Floats] = []
+    monkeypatch.setattr(PolicyPilot, "follow", lambda _, sent: shown.append(sent))
+    flown = fly_twin(tmp_path, duration=0.1)
+    assert flown.loop is not None
+    assert [sent is flown.loop.command for sent in shown] == [True]

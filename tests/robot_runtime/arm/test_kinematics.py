@@ -103,3 +103,15 @@ def test_an_mjcf_without_the_joint_or_the_tip_is_named(tmp_path: Path) -> None:
     broken.write_text("<mujoco><worldbody><body><joint/></body></worldbody></mujoco>")
     with pytest.raises(ArmSpecError, match=r"arm\.xml"):
         Kinematics(replace(spec, mjcf=broken))
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+def test_straight_couplings_at_once_are_as_one_by_one(name: str) -> None:
+    spec = load_arm(name)
+    at_once, one_by_one = Kinematics(spec), Kinematics(spec)
+    assert at_once._straight
+    one_by_one._straight = False
+    q = np.array([0.3 * j.limits.lower + 0.7 * j.limits.upper for j in spec.joints])
+    for kinematics in (at_once, one_by_one):
+        kinematics.place(q)
+    assert np.abs(at_once._angles - one_by_one._angles).max() < 1e-15

@@ -147,3 +147,13 @@ def test_mutated_replies_never_yield_wrong_data(fast: bool) -> None:
 @pytest.mark.parametrize("fast", [True, False])
 def test_mutated_replies_never_yield_wrong_data_million(fast: bool) -> None:
     assert _fuzz(GroupRead(IDS, 126, 10, fast=fast), 1_000_000, seed=8) > 100_000
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_plain_numbers_are_those_of_the_fields(fast: bool) -> None:
+    group = GroupRead(IDS, 126, 10, fast=fast)
+    random.seed(3)
+    group.frame[:] = random.randbytes(len(group.frame))
+    fields = [group.field(offset, kind).tolist() for offset, kind in ((0, "<i2"), (2, "<i4"), (6, "<i4"))]
+    assert group.reader(0, "hii")() == tuple(value for servo in zip(*fields, strict=True) for value in servo)
+    assert group.reader(9, "B")() == tuple(group.field(9, "u1").tolist())

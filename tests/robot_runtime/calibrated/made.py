@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+import onnx
 import torch
 
 from calibration.maps.export import goal_file, observation_file, torque_file
@@ -131,3 +132,14 @@ def of_joint(identity: Identity, name: str, **changed: Any) -> Identity:
     """The same arm with one joint changed."""
     joints = tuple(replace(j, **changed) if j.name == name else j for j in identity.joints)
     return replace(identity, joints=joints)
+
+
+def saying_nan(given: Calibration, kind: str) -> Calibration:
+    """The same, but nothing that its map of this kind says is a number."""
+    model = onnx.load_from_string(given.maps[kind].onnx)
+    (last,) = [node for node in model.graph.node if "mapped" in node.output]
+    last.output[list(last.output).index("mapped")] = "sound"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.full(1, np.nan, np.float32), "nothing"))
+    model.graph.node.append(onnx.helper.make_node("Add", ["sound", "nothing"], ["mapped"]))
+    broken = replace(given.maps[kind], onnx=model.SerializeToString())
+    return replace(given, maps={**given.maps, kind: broken})

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,16 @@ def test_a_file_that_is_none_or_nothing_to_force_is_wrong_usage(desk: Desk, poli
     ended = desk.run(run.main, "--policy", policy, "--force")
     assert ended.code == 2
     assert "--calibration" in ended.err
+
+
+def test_a_map_that_cannot_be_run_is_refused_before_the_port_is_opened(desk: Desk, policy: str, tmp_path: Path) -> None:
+    whole = healthy(load_arm(ARM))
+    maps = {kind: replace(file, onnx=file.onnx.replace(b"Gemm", b"Gemn")) for kind, file in whole.maps.items()}
+    replace(whole, maps=maps).write(tmp_path / "arm.cal")
+    ended = desk.run(run.main, "--policy", policy, "--calibration", str(tmp_path / "arm.cal"))
+    assert ended.code == 2, ended.out  # there is no port: that would be 3
+    assert "is not a network that can be run" in ended.err
+    whole.write(tmp_path / "arm.cal")
+    ended = desk.run(run.main, "--policy", policy, "--calibration", str(tmp_path / "arm.cal"), "--rate", "500")
+    assert ended.code == 2
+    assert "use --rate 200 or a multiple" in ended.err

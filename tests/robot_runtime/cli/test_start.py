@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -40,10 +42,9 @@ def test_machines_are_told_as_of_any_error(tmp_path: Path) -> None:
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (130, {"error": told}, "")
 
 
-def test_the_command_itself_hears_it_as_ever(tmp_path: Path) -> None:
+def test_a_command_that_does_not_listen_is_ended_too(tmp_path: Path) -> None:
     done = started(tmp_path, AFTER)
-    assert "KeyboardInterrupt" in done.stderr
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_what_is_done_cannot_be_interrupted(tmp_path: Path) -> None:
@@ -80,3 +81,19 @@ def test_every_command_begins_there_and_tells_machines_of_errors_in_one_line(
     assert said.err == ""
     (line,) = said.out.splitlines()
     assert json.loads(line)["error"]["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    "module", ["robot_runtime.cli.run", "sim.training.cli", "sim.transfer.cli", "calibration.cli.calibrate"]
+)
+def test_examples_can_be_typed_and_every_option_is_explained(module: str) -> None:
+    """`robot-calibrate` without a subcommand has a parser of its own, for options of `record`."""
+    pytest.importorskip("torch")
+    whole = import_module(module)._parser()
+    subs = next((a for a in whole._actions if isinstance(a, argparse._SubParsersAction)), None)
+    for parser in (whole, *(subs.choices.values() if subs else ())):
+        assert [action.dest for action in parser._actions if not (action.help or action is subs)] == []
+        for line in parser.epilog.splitlines():
+            typed, _, _ = line.strip().partition("   ")
+            if typed.startswith(f"{whole.prog} ") and not typed.startswith("robot-calibrate --"):
+                whole.parse_args(shlex.split(typed.replace("[", "").replace("]", ""))[1:])

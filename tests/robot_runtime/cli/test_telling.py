@@ -11,7 +11,7 @@ from robot_runtime.cli.telling import show_checks, tell_verdict
 from robot_runtime.safety import faults
 from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.preflight import Check
-from robot_runtime.verdict import Verdict
+from robot_runtime.verdict import Verdict, refused
 
 CHECKS = [
     Check("voltage", ok=True, found="12.0 V"),
@@ -52,3 +52,10 @@ def test_a_verdict_with_its_outcome_its_targets_and_what_else_was_wrong(capsys: 
         "the tip ended 1.8 mm from its target",
         "also: no more targets",
     ]
+
+
+def test_why_a_flight_did_not_start() -> None:
+    hot, low = Check("heat", ok=False, found="71 °C", advice="wait"), Check("voltage", ok=False, found="9 V")
+    assert refused(CHECKS) is None
+    assert refused([*CHECKS, hot]) == Verdict(Ending.PREFLIGHT, "not started: heat: 71 °C")
+    assert refused([hot, low, low]) == Verdict(Ending.PREFLIGHT, "not started: 3 checks failed: heat, voltage")

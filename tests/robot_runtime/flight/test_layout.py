@@ -55,3 +55,13 @@ def test_views_are_live() -> None:
     assert row["cycle"][0, 0] == 3
     with pytest.raises(KeyError):
         views["nothing"]
+
+
+def test_a_topic_of_single_numbers_is_written_at_once() -> None:
+    row = np.zeros(1, SMALL.dtype)
+    write, views = SMALL.packer("timing", row.view(np.uint8).data), SMALL.views(row)
+    values = [3 + k if q.kind != "?" else k % 2 for k, q in enumerate(TOPICS["timing"])]
+    write(*values)
+    assert [views[q.name][0] for q in TOPICS["timing"]] == values
+    with pytest.raises(KeyError):
+        SMALL.packer("q", row.view(np.uint8).data)

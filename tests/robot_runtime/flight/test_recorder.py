@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robot_runtime.arm import JointState
 from robot_runtime.flight.errors import NoRoomError
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
@@ -282,3 +283,20 @@ def test_writing_that_fails_says_why(tmp_path: Path) -> None:
     (tmp_path / "full").symlink_to("/dev/full")
     with pytest.raises(OSError, match=os.strerror(errno.EEXIST)):
         Recorder(tmp_path / "full", SMALL)
+
+
+def test_what_lies_in_a_row_on_both_sides_is_copied_at_once() -> None:
+    state, apart = JointState(len(SMALL.joints)), np.full(len(SMALL.joints), 7.0)
+    recorder = NullRecorder(SMALL)
+    names = ("stamp", "q", "fresh", "watchdog_tripped", "alert", "jumped", "restarted", "tau", "dq")
+    for name in names:
+        recorder.bind(name, getattr(state, name))
+    assert len(recorder._copies) == 1
+    recorder.bind("command", apart)
+    state.motion[:] = np.arange(state.motion.size).reshape(state.motion.shape)
+    state.troubles[2, 1] = state.fresh[0] = True
+    recorder.put()
+    for name in names:
+        assert np.array_equal(recorder.row[name], getattr(state, name)), name
+    assert np.array_equal(recorder.row["command"], apart)
+    assert not recorder.row["hold"].any()

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from robot_runtime.policy import ContractError, PolicyFileError
-from robot_runtime.policy.network import Network, OnnxFile
+from robot_runtime.policy.network import Network, OnnxFile, runner
 from tests.robot_runtime.policy.networks import linear, mlp, save
 
 DOUBLE = 2.0 * np.eye(3)
@@ -180,3 +180,15 @@ def test_what_is_no_onnx_is_called_that(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(PolicyFileError, match="not an ONNX network") as caught:
         OnnxFile(tmp_path / "p.onnx")
     assert "ONNXRuntimeError" not in str(caught.value)
+
+
+def test_an_onnxruntime_without_its_inner_call_is_run_by_its_public_one() -> None:
+    asked: list[object] = []
+
+    class Session:
+        def run_with_iobinding(self, binding: object) -> None:
+            asked.append(binding)
+
+    binding = object()
+    runner(Session(), binding)()
+    assert asked == [binding]

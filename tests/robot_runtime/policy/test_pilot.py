@@ -166,8 +166,9 @@ class Shifted(NominalMaps):
         dq[:] = 2 * state.dq
         return SourceFlag.OUT_OF_DISTRIBUTION
 
-    def command(self, torque: Any, joints: Any, state: Any, now: float, values: Any) -> None:
+    def command(self, torque: Any, joints: Any, state: Any, now: float, values: Any) -> int:
         np.copyto(values, 2 * torque, where=joints)
+        return 0
 
 
 def test_maps_stand_on_both_sides(tmp_path: Path) -> None:

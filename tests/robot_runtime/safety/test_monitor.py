@@ -326,7 +326,13 @@ def test_the_worst_wins_and_nothing_recovers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "kind"), [(SourceFlag.NOT_FINITE, "policy-not-finite"), (SourceFlag.FROZEN, "policy-frozen")]
+    ("flag", "kind"),
+    [
+        (SourceFlag.NOT_FINITE, "policy-not-finite"),
+        (SourceFlag.FROZEN, "policy-frozen"),
+        (SourceFlag.OBSERVATION_MAP, "map-not-finite"),
+        (SourceFlag.TORQUE_MAP | SourceFlag.NOT_FINITE, "map-not-finite"),
+    ],
 )
 def test_a_policy_that_says_nothing_usable(flag: SourceFlag, kind: str) -> None:
     watched = Watched(start("xl330-pendulum"))

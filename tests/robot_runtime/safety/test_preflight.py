@@ -22,6 +22,7 @@ from robot_runtime.policy.contract import Action, Contract, Term
 from robot_runtime.realtime import Fact
 from robot_runtime.safety.clearance import Box
 from robot_runtime.safety.preflight import (
+    BYTES_A_CYCLE,
     Check,
     Recording,
     as_data,
@@ -427,7 +428,11 @@ def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.undo()
     check = room(Recording(tmp_path, 1e15, 10))
     assert check.ok is False
-    assert "--record" in check.advice
+    assert "another folder" in check.advice
+
+
+def test_a_recording_needs_room_for_its_cycles(tmp_path: Path) -> None:
+    assert Recording.at(tmp_path, 200.0, 10.0).bytes - RESERVE == BYTES_A_CYCLE * 200 * 600
 
 
 def test_a_file_may_be_as_large_as_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
