@@ -3,7 +3,8 @@
 For programs that run a network and nothing else. Inputs: `observation`, the policy's, whose entries of joint angles
 and speeds (the newest, where there is a history) are replaced by what the observation map says; `sense_history` and
 `drive_history`, what the two maps take (`robot_runtime.calibrated.maps` says in which order), whose newest torque or
-goal, angle and speed are replaced too; the policy's own states. Outputs: the policy's, `q_dq` (as the simulator would
+goal, angle and speed are replaced too; the policy's own states; `goal` (rad), where goals add up: the `wanted` of the
+step before, and where the joints stand in the first one. Outputs: the policy's, `q_dq` (as the simulator would
 sense), `wanted` (N·m or rad before the map), `command`, and both novelties. The policy's names begin with `policy/`.
 Entries of tip, torques and target are as given.
 """
@@ -30,6 +31,7 @@ from robot_runtime.policy.contract import Action, Contract
 from robot_runtime.policy.errors import PolicyFileError
 from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.policy.network import OnnxFile
+from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import ArmSpec
 
 Floats = npt.NDArray[np.float64]
@@ -38,6 +40,7 @@ POLICY, SENSE, DRIVE = "policy/", "sense/", "drive/"
 """What the names of the three parts begin with in the bundle."""
 
 METADATA_KEY = "bundle"
+_ADDS_UP = "position_delta"
 
 
 class BundleError(CalibrationError):
@@ -46,7 +49,7 @@ class BundleError(CalibrationError):
     Example scenarios:
         - The calibration has no observation map, or no map for the joints that the policy drives.
         - The calibration was refined for another policy.
-        - The action adds up from step to step (position_delta, velocity), which needs a memory.
+        - The action is a velocity or a duty, or adds up and is carried by torque.
     """
 
 
@@ -84,7 +87,7 @@ def bundle(
             f"{policy.digest[:12]}; give the calibration that robot-calibrate fit wrote, or refine that one for it"
         )
     own = onnx.load(str(policy_path))
-    model, replaced = _merged(own, policy, sense, drive, kind)
+    model, replaced = _merged(own, policy, spec, sense, drive, kind)
     facts = {"policy": policy.digest, "calibration": calibration.digest, "kind": kind, "replaced": replaced}
     facts |= {"sense": list(sense.joints), "drive": list(drive.joints)}
     told = {p.key: p.value for p in own.metadata_props} | {METADATA_KEY: json.dumps(facts)}
@@ -112,7 +115,7 @@ def _kind(contract: Contract, spec: ArmSpec) -> str:
     """Which map drives the policy's joints."""
     action = contract.action
     modes = {spec.joints[spec.joint_names.index(name)].mode for name in action.joints}
-    if action.meaning == "position" and modes <= set(POSITION_MODES):
+    if action.meaning in ("position", _ADDS_UP) and modes <= set(POSITION_MODES):
         return "goal"
     if modes <= {"current", "pwm"} and (
         action.meaning == "torque" or (action.meaning == "position" and action.stiffness)
@@ -120,12 +123,12 @@ def _kind(contract: Contract, spec: ArmSpec) -> str:
         return "torque"
     raise BundleError(
         f"a policy that says {action.meaning} to joints in mode {', '.join(sorted(modes))} does not become one "
-        "network: only torques and positions do, which need no memory"
+        "network: torques and positions do, and position_delta to position modes; robot-run --calibration flies it"
     )
 
 
 def _merged(
-    own: onnx.ModelProto, policy: Policy, sense: MapFile, drive: MapFile, kind: str
+    own: onnx.ModelProto, policy: Policy, spec: ArmSpec, sense: MapFile, drive: MapFile, kind: str
 ) -> tuple[onnx.ModelProto, list[int]]:
     """The three networks and what is between them, in the policy's opset; and the entries that were replaced."""
     opset = next(o.version for o in own.opset_import if o.domain in ("", "ai.onnx"))
@@ -134,7 +137,7 @@ def _merged(
     before, after = Graph(0, "in/"), Graph(0, "out/")
     before.node("Identity", "sense_history", out=SENSE + "history")
     replaced = _observe(before, policy, sense)
-    _drive(after, policy, sense, drive, kind)
+    _drive(after, policy, spec, sense, drive, kind)
     end = Graph(0, "end/")
     for name, value in (("q_dq", SENSE + "mapped"), ("novelty", SENSE + "novelty")):
         end.node("Identity", value, out=name)
@@ -143,6 +146,8 @@ def _merged(
     n, m = len(sense.joints), len(drive.joints)
     inputs = {"observation": policy.contract.observation_size, "sense_history": _size(parts[0])}
     inputs["drive_history"] = _size(parts[2])
+    if policy.contract.action.meaning == _ADDS_UP:
+        inputs["goal"] = policy.contract.action_size
     outputs = {"q_dq": 2 * n, "novelty": n, "wanted": policy.contract.action_size, "command": m, "drive_novelty": m}
     # The history is given before the map, the observation behind it: nodes stand in the order in which they run.
     graph = helper.make_graph(
@@ -163,7 +168,8 @@ def _observe(graph: Graph, policy: Policy, sense: MapFile) -> list[int]:
     size, joints = contract.observation_size, len(sense.joints)
     keep, pick, plus = np.ones(size), np.zeros((size, 2 * joints)), np.zeros(size)
     low, high = np.full(size, -np.finfo(np.float32).max), np.full(size, np.finfo(np.float32).max)
-    for entries, term in _newest(contract):
+    for i, term in enumerate(contract.observation):
+        entries = np.arange(size)[contract.columns(i)]
         if term.kind not in ("joint_position", "joint_velocity"):
             continue
         scale, offset = np.broadcast_to(term.scale, term.size), np.broadcast_to(term.offset, term.size)
@@ -181,25 +187,11 @@ def _observe(graph: Graph, policy: Policy, sense: MapFile) -> list[int]:
     return np.flatnonzero(keep == 0.0).tolist()
 
 
-def _newest(contract: Contract) -> list[tuple[Any, Any]]:
-    """Where the newest sample of each term stands in the observation, and the term."""
-    terms, at, found = contract.observation, 0, []
-    width = sum(term.size for term in terms)
-    if contract.stacked:
-        at = width * (terms[0].history - 1)
-    for term in terms:
-        if not contract.stacked:
-            at += term.size * (term.history - 1)
-        found.append((np.arange(at, at + term.size), term))
-        at += term.size
-    return found
-
-
-def _drive(graph: Graph, policy: Policy, sense: MapFile, drive: MapFile, kind: str) -> None:
+def _drive(graph: Graph, policy: Policy, spec: ArmSpec, sense: MapFile, drive: MapFile, kind: str) -> None:
     """The map's history with what the policy wants now, and what is sensed now, in their places."""
     action, state = policy.contract.action, SENSE + "mapped"
     said = graph.node("Reshape", POLICY + policy.network.output.name, graph.constant([1, -1], np.int64))
-    wanted = _wanted(graph, action, said, sense, kind)
+    wanted = _wanted(graph, action, said, spec, sense, kind)
     graph.node("Identity", wanted, out="wanted")
     count, joints = len(sense.joints), len(drive.joints)
     size = (sum(map(len, drive.taps.values())) + len(NOW)) * joints
@@ -218,30 +210,40 @@ def _drive(graph: Graph, policy: Policy, sense: MapFile, drive: MapFile, kind: s
     graph.linear(wanted, by_policy, graph.linear(state, by_sense, given), out=DRIVE + "history")
 
 
-def _wanted(graph: Graph, action: Action, said: str, sense: MapFile, kind: str) -> str:
+def _wanted(graph: Graph, action: Action, said: str, spec: ArmSpec, sense: MapFile, kind: str) -> str:
     """What the policy's numbers mean: a torque, or a goal that a spring and a damper follow, or a goal."""
-    count = len(action.joints)
+    count, state = len(action.joints), SENSE + "mapped"
+    at, joints = [sense.joints.index(name) for name in action.joints], len(sense.joints)
 
     def each(values: Any) -> str:
         return graph.constant(np.broadcast_to(np.asarray(values, dtype=float), count).reshape(1, -1))
 
-    value = said
-    if action.clip is not None:
-        value = graph.node("Min", graph.node("Max", value, each(action.clip[0])), each(action.clip[1]))
+    def within(value: str, low: Any, high: Any) -> str:
+        if low is not None:
+            value = graph.node("Max", value, low if isinstance(low, str) else each(low))
+        if high is not None:
+            value = graph.node("Min", value, high if isinstance(high, str) else each(high))
+        return value
+
+    def standing(plus: float) -> str:
+        """Where the joints stand, and so much (rad)."""
+        return graph.linear(state, np.eye(2 * joints)[at], np.full(count, plus))
+
+    value = said if action.clip is None else within(said, *action.clip)
     value = graph.node("Add", graph.node("Mul", value, each(action.scale)), each(action.offset))
-    if action.low is not None:
-        value = graph.node("Max", value, each(action.low))
-    if action.high is not None:
-        value = graph.node("Min", value, each(action.high))
+    value = within(value, action.low, action.high)
+    if action.meaning == _ADDS_UP:
+        value = graph.node("Add", value, "goal" if action.delta_from == "command" else standing(0.0))
+        value = within(value, standing(-WINDUP), standing(WINDUP))
+        limits = [spec.joints[spec.joint_names.index(name)].limits for name in action.joints]
+        return within(value, [limit.lower for limit in limits], [limit.upper for limit in limits])
     if action.meaning != "position" or kind == "goal":
         return value
-    joints = len(sense.joints)
     stiffness, damping = (np.broadcast_to(np.array(v), count) for v in (action.stiffness, action.damping))
     pull = np.zeros((count, 2 * joints))
-    for i, name in enumerate(action.joints):
-        j = sense.joints.index(name)
+    for i, j in enumerate(at):
         pull[i, j], pull[i, joints + j] = -stiffness[i], -damping[i]
-    return graph.linear(SENSE + "mapped", pull, graph.node("Mul", value, each(stiffness)))
+    return graph.linear(state, pull, graph.node("Mul", value, each(stiffness)))
 
 
 def _size(graph: onnx.GraphProto) -> int:

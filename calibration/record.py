@@ -34,7 +34,7 @@ from robot_runtime.safety.preflight import Recording as DiskRoom
 from robot_runtime.session import Orders, layout_of, make_loop
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec
-from robot_runtime.verdict import Verdict, verdict
+from robot_runtime.verdict import Verdict, refused, verdict
 
 INDEX = "recording.json"
 RECOVER = 6.0
@@ -219,8 +219,7 @@ def fly(
     )
     try:
         if not hooks.show_checks(checks) or arm is None:
-            wrong = "; ".join(f"{c.name}: {c.found}: {c.advice}" for c in checks if c.ok is False)
-            return Verdict(Ending.PREFLIGHT if wrong else Ending.ASKED, f"not started: {wrong or 'asked to'}"), whole
+            return refused(checks) or Verdict(Ending.ASKED, "not started: asked to"), whole
         recorder.metadata("identity", Identity.of_arm(arm, name=hooks.name, adapter=hooks.adapter).as_json())
         source = ExcitationSource(excitation, arm, tell)
         inputs = _UntilDone(hooks.inputs)

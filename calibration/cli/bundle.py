@@ -17,7 +17,7 @@ _EPILOG = """examples:
 
 exit codes:
   0    written; the policy's weights in it are bit for bit the policy's
-  2    wrong usage, a file that cannot be used, or a policy that needs a memory between its steps"""
+  2    wrong usage, a file that cannot be used, or two that do not become one network"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -31,10 +31,10 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add = parser.add_argument
     add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as its trainer exported it")
-    add("--calibration", required=True, type=Path, metavar="ARM.CAL", help="the calibration")
-    add("--out", required=True, type=Path, metavar="ONNX", help="what to write")
+    add("--calibration", required=True, type=Path, metavar="ARM.CAL", help="what robot-calibrate fit, or refine, wrote")
+    add("--out", required=True, type=Path, metavar="ONNX", help="the network to write")
     add("--contract", type=Path, metavar="TOML", help="what the policy's numbers mean, where it does not say so itself")
-    add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the policy names")
+    add("--arm", metavar="NAME|PATH", help="the arm (default: the one that the policy names)")
     parser.set_defaults(run=run)
 
 

@@ -21,12 +21,14 @@ ORDER = ("record", "fit", "check", "report", "refine", "bundle")
 """As people use them; others follow."""
 
 _WORKFLOW = """in one go:
-  robot-calibrate --arm A [--port P] --out arm.cal [--report page.html]     record, then fit; takes options of record
+  robot-calibrate --arm A [--port P] [--out arm.cal] [--report page.html] [--recording DIR]
+    record, then fit; without --port on the arm's twin. It takes --name and --yes too, and record's --level, --policy,
+    --rate, --payload, --estop, --gap and --fault.
 
 step by step:
   robot-calibrate record --arm A [--port P] --out recording     about a minute of motion
-  robot-calibrate fit recording/*.mcap --out arm.cal            minutes, on a workstation
-  robot-run --policy reach.onnx --calibration arm.cal
+  robot-calibrate fit recording --out arm.cal                   minutes, on a workstation
+  robot-run --policy reach.onnx --target 0.2,0.1,0.15 --calibration arm.cal
 
 exit codes: each subcommand's --help has its own"""
 
@@ -54,7 +56,7 @@ def _parser() -> Parser:
     for module in _modules():
         module.add_parser(subparsers)
     for sub in subparsers.choices.values():
-        sub.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
+        sub.add_argument("--json", action="store_true", help="one JSON object a line instead of text, errors too")
         sub.add_argument("--debug", action="store_true", help="show where in the program an error arose")
         sub.set_defaults(does=_careful(sub.get_default("run")))
     return parser

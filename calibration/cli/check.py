@@ -21,7 +21,8 @@ _EPILOG = """examples:
 exit codes:
   0    it holds
   1    it does not: the arm has drifted, or is another one; what has changed is listed
-  2    wrong usage, or a file that cannot be used"""
+  2    wrong usage, or a file that cannot be used
+  130  interrupted"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -35,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
     add_logs(parser)
-    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="for the simulations (2)")
+    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="threads that simulate (default: 2)")
     parser.set_defaults(run=run)
 
 

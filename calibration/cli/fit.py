@@ -24,7 +24,8 @@ _EPILOG = """examples:
 exit codes:
   0    accepted: robot-run --calibration takes it
   1    refused: the logs cannot be fitted, or what was fitted does not hold (it is written all the same, marked)
-  2    wrong usage, or a file that cannot be used"""
+  2    wrong usage, or a file that cannot be used
+  130  interrupted: nothing was written"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -37,20 +38,27 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=_EPILOG,
     )
     add_logs(parser)
-    parser.add_argument("--out", type=Path, default=Path("arm.cal"), metavar="FILE", help="what to write (arm.cal)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("arm.cal"), metavar="FILE", help="what to write (default: arm.cal)"
+    )
     parser.add_argument("--name", default="", help="what you call this very arm; servos carry no serial number")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there, too (HTML)")
-    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="for the simulations (2)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also write a page about it there (HTML)")
+    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="threads that simulate (default: 2)")
     parser.set_defaults(run=run)
 
 
 def add_logs(parser: argparse.ArgumentParser) -> None:
     """What `fit` and `check` take alike."""
     add = parser.add_argument
-    add("logs", nargs="+", type=Path, metavar="LOG", help="recordings (folders), flights (.mcap), or CSV or JSON")
-    add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the flights or the mapping name")
-    add("--mapping", type=Path, metavar="FILE", help="what the columns of CSV and JSON logs are (TOML)")
-    add("--partial", action="store_true", help="take a recording that was never finished")
+    add("logs", nargs="+", type=Path, metavar="LOG", help="a recording (its folder), a flight (.mcap), a CSV or a JSON")
+    add("--arm", metavar="NAME|PATH", help="the arm (default: the one that the flights or the mapping name)")
+    add(
+        "--mapping",
+        type=Path,
+        metavar="FILE",
+        help="what the columns of CSV and JSON logs are (TOML; docs/calibration.md)",
+    )
+    add("--partial", action="store_true", help="take a recording of which segments are missing")
 
 
 def loaded_logs(arguments: argparse.Namespace) -> tuple[Any, Any]:

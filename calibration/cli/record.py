@@ -34,9 +34,9 @@ exit codes:
   4    servos are missing, wrong, or do not answer as they should
   5    refused: the preflight found something wrong, or nobody confirmed
   10   somebody asked it to stop; --resume goes on
-  11-16  the flight ended early, as robot-run's; --resume goes on"""
+  11-16  the flight ended early, as robot-run's; --resume goes on
+  130  interrupted before anything could move"""
 
-_BYTES_A_CYCLE = 900  # in the recording, with half as much again to spare
 _BAR = 24
 
 
@@ -50,26 +50,45 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("--arm", metavar="NAME|PATH", help="an arm that ships, or a path to an arm.toml")
-    add("--port", help="serial port, such as /dev/ttyUSB0; without it the twin is started")
+    add("--arm", metavar="NAME|PATH", help="an arm that ships, or the path of an arm.toml")
+    add("--port", help="serial port, such as /dev/ttyUSB0; without it the arm's twin is started")
     add("--out", type=Path, metavar="DIR", help="a new folder for the recording (default: recordings/ARM_TIME)")
     add("--resume", type=Path, metavar="DIR", help="go on with the recording in that folder")
-    add("--level", choices=("quick", "full"), default="quick", help="about 60 s of motion, or 5 minutes")
-    add("--joints", metavar="A,B,..", help="move only these")
-    add("--one-by-one", action="store_true", help="one joint at a time, the others held")
-    add("--gains", action=argparse.BooleanOptionalAction, help="record with other P gains too (default: with full)")
-    add("--payload", type=float, metavar="KG", help="what hangs at the tip during this recording")
-    add("--policy", type=Path, metavar="ONNX", help="also replay what this policy does in simulation")
-    add("--rate", type=float, default=200.0, metavar="HZ", help="of the bus (default: 200)")
-    add("--seed", type=int, default=0, metavar="N", help="another choice of Fourier series")
+    add(
+        "--level",
+        choices=("quick", "full"),
+        default="quick",
+        help="how much motion: about 60 s, or about 5 minutes (default: quick)",
+    )
+    add("--joints", metavar="A,B,..", help="move only these (default: all that a fit can be made of)")
+    add("--one-by-one", action="store_true", help="move one joint at a time, hold the others (default: all together)")
+    add(
+        "--gains",
+        action=argparse.BooleanOptionalAction,
+        help="record a part with lower P gains too, of joints that have such a gain (default: with --level full)",
+    )
+    add("--payload", type=float, metavar="KG", help="kg that hang at the tip during this recording (default: nothing)")
+    add("--policy", type=Path, metavar="ONNX", help="also replay the motion of this policy in simulation")
+    add("--rate", type=float, default=200.0, metavar="HZ", help="cycles of the bus a second (default: 200)")
+    add("--seed", type=int, default=0, metavar="N", help="of the motions that are drawn by chance (default: 0)")
     add("--name", default="", help="what you call this very arm: servos carry no serial number")
     add("--preview-only", action="store_true", help="plan and show; nothing moves")
     add("--no-picture", action="store_true", help="do not render the preview")
-    add("--yes", action="store_true", help="do not ask")
+    add("--yes", action="store_true", help="do not ask before the arm moves")
     add("--estop", type=estop, metavar="FD|PATH", help="an emergency stop, as robot-run's")
     twin = parser.add_argument_group("without --port")
-    twin.add_argument("--gap", metavar="NAME", help="how the twin differs from its data: mild, harsh, random:N, a file")
-    twin.add_argument("--fault", action="append", default=[], metavar="SPEC", help="a fault of it; see robot-twin")
+    twin.add_argument(
+        "--gap",
+        metavar="NAME|FILE",
+        help="how the twin differs from its data: mild, harsh, random:N, a gap.toml (default: not at all)",
+    )
+    twin.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="let something go wrong, such as servo-dead:servo=2,at=5; robot-twin --help lists what can",
+    )
     parser.set_defaults(run=run)
 
 
@@ -244,7 +263,7 @@ def _hooks(
         adapter=adapter_serial(arguments.port) if arguments.port else "",
         facts=facts,
         timer=port.latency_timer,
-        room=DiskRoom(folder, _BYTES_A_CYCLE / excitation.period * 60, excitation.seconds / 60 + 1),
+        room=DiskRoom.at(folder, 1.0 / excitation.period, excitation.seconds / 60 + 1),
         show_checks=look,
         show_cycle=live,
         tell=tell,

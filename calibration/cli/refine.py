@@ -34,7 +34,7 @@ _EPILOG = """what it does:
 examples:
   robot-calibrate refine arm.cal --policy reach.onnx --out refined.cal
   robot-calibrate refine arm.cal --policy reach.onnx --out refined.cal --steps 100000 --seed 2
-  robot-run --policy reach.onnx --calibration refined.cal
+  robot-run --policy reach.onnx --target 0.2,0.1,0.15 --calibration refined.cal
 
 exit codes:
   0    better, and written
@@ -55,13 +55,19 @@ def add_parser(subparsers: Subparsers) -> None:
     add = parser.add_argument
     add("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
     add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as robot-train exported it")
-    add("--out", required=True, type=Path, metavar="FILE", help="what to write")
+    add("--out", required=True, type=Path, metavar="FILE", help="the calibration to write")
     add("--task", choices=("reach", "track", "hold"), help="what it was trained for (default: as the policy says)")
-    add("--arm", metavar="NAME|PATH", help="the arm; by default the one that the policy names")
+    add("--arm", metavar="NAME|PATH", help="the arm (default: the one that the policy names)")
     add("--contract", type=Path, metavar="TOML", help="what the policy's numbers mean, where it does not say so itself")
-    add("--steps", type=_natural, default=STEPS, metavar="N", help=f"of all simulations together (default: {STEPS})")
+    add(
+        "--steps",
+        type=_natural,
+        default=STEPS,
+        metavar="N",
+        help=f"how long: steps of all simulations together (default: {STEPS})",
+    )
     add("--seed", type=_natural, default=1, metavar="N", help="the same seed learns the same (default: 1)")
-    add("--threads", type=int, default=2, metavar="N", help="for the simulations (2)")
+    add("--threads", type=int, default=2, metavar="N", help="threads that simulate (default: 2)")
     parser.set_defaults(run=run)
 
 

@@ -18,7 +18,8 @@ _EPILOG = """examples:
 
 exit codes:
   0    written
-  2    wrong usage, or a file that cannot be used"""
+  2    wrong usage, or a file that cannot be used
+  130  interrupted: nothing was written"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -33,9 +34,11 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
     add_logs(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: beside the calibration)")
-    parser.add_argument("--no-clip", action="store_true", help="do not render the arm beside its simulators")
-    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="for the simulations (2)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page to write (default: ARM.html beside ARM.CAL)")
+    parser.add_argument(
+        "--no-clip", action="store_true", help="leave out the moving picture of the arm and its simulators"
+    )
+    parser.add_argument("--threads", type=threads, default=2, metavar="N", help="threads that simulate (default: 2)")
     parser.set_defaults(run=run)
 
 

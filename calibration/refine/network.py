@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from calibration.refine.world import IdentifiedArm
 from models.onnx_torch import OnnxModule
-from robot_runtime.policy.contract import Term
 from sim.training.body import Body
 
 HIDDEN = 32
@@ -78,9 +77,9 @@ class Around(nn.Module):
         """
         super().__init__()
         self.frozen = OnnxModule(policy)
-        terms = task.contract.observation
-        self._columns = _columns(terms)
-        self._terms = terms
+        where = task.contract.where
+        self._sensors, self._target = (where("joint_position"), where("joint_velocity")), where("target")
+        self._terms = task.contract.observation
         self._to_tip = task.goal.quantity == "tip_position"
         self.body = Body(task.world) if self._to_tip else None
         limits = [joint.limits for joint in task.world.joints]
@@ -135,7 +134,7 @@ class Around(nn.Module):
 
     def _sensed(self, observation: Tensor) -> Tensor:
         """Angles and speeds as pre has them."""
-        before = torch.cat([observation[:, self._columns[k]] for k in ("joint_position", "joint_velocity")], 1)
+        before = torch.cat([observation[:, columns] for columns in self._sensors], 1)
         after: Tensor = self.pre(before)
         if after.requires_grad:
             after.register_hook(_tamed)  # type: ignore[no-untyped-call]
@@ -144,7 +143,7 @@ class Around(nn.Module):
     def _observed(self, observation: Tensor, sensed: Tensor) -> Tensor:
         """The observation as it would be if the map had said so."""
         q, dq = sensed[:, : self.joints], sensed[:, self.joints :]
-        target = observation[:, self._columns["target"]]
+        target = observation[:, self._target]
         here = self.body.tip_at(q) if self.body is not None else q
         known = {
             "joint_position": q,
@@ -163,17 +162,6 @@ class Around(nn.Module):
                 parts.append(observation[:, start : start + size])
             start += size
         return torch.cat(parts, 1)
-
-
-def _columns(terms: Sequence[Term]) -> dict[str, slice]:
-    """Where the observation holds each kind as it is; of a history, the newest."""
-    found, start = {}, 0
-    for term in terms:
-        if term.scale == (1.0,) and term.offset == (0.0,) and term.clip is None:
-            end = start + term.size * term.history
-            found[term.kind] = slice(end - term.size, end)
-        start += term.size * term.history
-    return found
 
 
 def _numbers(values: npt.ArrayLike) -> Tensor:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +44,18 @@ _CODES = (
 _TRIAL_SEED = 2_000_000
 _SEED, _EPISODES, _TARGETS = 1, 1000, 50
 """By default."""
+_FILMED = 5  # episodes
 _LARGEST_SEED = 2**63 - 1
 _OF_TRAINING, _OF_TRIALS = ("resume", "out", "body", "steps"), ("episodes", "gap", "targets", "video")
 """Options that say nothing to the other one."""
 
 _EXAMPLES = """\
 examples:
-  robot-train --task reach --arm open-manipulator-x --out runs/reach
+  robot-train --task hold --out runs/hold                       the quickest: a pendulum
   robot-train --task reach --arm koch-v1.1 --randomise --seed 3
-  robot-train --resume runs/reach --steps 6000000
-  robot-train --evaluate runs/reach/policy.onnx --episodes 1000 --gap mild --video reach.gif
+  robot-train --resume runs/hold --steps 1000000                goes on, after Ctrl-C or for longer
+  robot-train --evaluate runs/hold/policy.onnx --gap mild --video hold.gif
+  robot-run --policy runs/hold/policy.onnx --target 1           flies it on the twin; with --port on the arm
 
 exit codes:
   0    trained, or tried
@@ -66,21 +72,33 @@ def _parser() -> Parser:
         epilog=_EXAMPLES,
     )
     add = parser.add_argument
-    add("--task", choices=TASKS, help="what to learn")
-    add("--arm", metavar="NAME|PATH", help="an arm that ships, or a path to an arm.toml (default: the task's own)")
-    add("--body", choices=tuple(FAMILY), help="of walker2d (default: base)")
+    steps = ", ".join(f"{name} {settings.steps:,}" for name, settings in SETTINGS.items())
+    arms = ", ".join(f"{name} {arm}" for name, arm in DEFAULT_ARM.items())
+    add(
+        "--task",
+        choices=TASKS,
+        help="what to learn: reach (bring the tip to a point), track (follow a moving point), hold (bring joints to an "
+        "angle), walker2d (walk)",
+    )
+    add("--arm", metavar="NAME|PATH", help=f"an arm that ships, or the path of an arm.toml (default: {arms})")
+    add("--body", choices=tuple(FAMILY), help="whose legs walker2d walks on (default: base)")
     add("--randomise", action="store_true", help="every episode is another arm: masses, friction, delay, noise, gains")
-    add("--steps", type=_count, metavar="N", help="steps of all simulations together (default: the task's own)")
-    add("--seed", type=_seed, metavar="N", help="the same seed gives the same policy (default: 1)")
+    add("--steps", type=_count, metavar="N", help=f"how long: steps of all simulations together (default: {steps})")
+    add("--seed", type=_seed, metavar="N", help="of all chance: the same seed gives the same policy (default: 1)")
     add("--out", type=Path, metavar="DIR", help="where checkpoints and policy go (default: runs/TASK-ARM-SEED)")
     add("--resume", type=Path, metavar="DIR", help="go on with the training in that folder")
-    add("--threads", type=_count, default=2, metavar="N", help="threads of the physics (default: 2)")
-    add("--evaluate", type=Path, metavar="ONNX", help="try a policy instead of training one")
-    add("--episodes", type=_count, metavar="N", help="of --evaluate (default: 1000)")
-    add("--gap", metavar="NAME|FILE", help="with --evaluate: fly it on the twin too, with this gap (none, mild, ...)")
-    add("--targets", type=_count, metavar="N", help="of the flight with --gap (default: 50)")
-    add("--video", type=Path, metavar="GIF", help="with --evaluate: a short film")
-    add("--json", action="store_true", help="print the result as one line of JSON")
+    add("--threads", type=_count, default=2, metavar="N", help="threads that simulate (default: 2)")
+    add("--evaluate", type=Path, metavar="ONNX", help="try this policy instead of training one")
+    add("--episodes", type=_count, metavar="N", help="with --evaluate: how many to try it on (default: 1000)")
+    add(
+        "--gap",
+        metavar="NAME|FILE",
+        help="with --evaluate: fly it on the twin too, in virtual time; says how the twin differs from its data: none, "
+        "mild, harsh, random:N, a gap.toml",
+    )
+    add("--targets", type=_count, metavar="N", help="with --gap: how many in that flight (default: 50)")
+    add("--video", type=Path, metavar="GIF", help=f"with --evaluate: a film of {_FILMED} episodes")
+    add("--json", action="store_true", help="print the result, or the error, as one line of JSON")
     add("--debug", action="store_true", help="show where in the program an error arose")
     parser.set_defaults(does=_body)
     return parser
@@ -192,14 +210,30 @@ def _evaluate(options: argparse.Namespace, screen: Screen) -> int:
     if options.gap is not None and isinstance(task, ArmTask):
         gap = None if options.gap == "none" else options.gap
         facts["twin"] = asdict(fly(options.evaluate, task, gap, targets, seed))
-    if options.video is not None:
-        one = make_task(str(name), [seed], arm=arm, randomise=options.randomise, trial=True)
-        record(one, onnx_policy(options.evaluate, one), options.video, episodes=5)
     screen.line(facts)
     _tell(screen, facts["simulation"], f"{episodes} episodes in the physics of its training")
     if "twin" in facts:
         _tell(screen, facts["twin"], f"{targets} targets in one flight on the twin, gap {options.gap}")
+    if options.video is not None:
+        with screen.working("filming"):
+            _film(options.video, options.evaluate, str(name), seed, arm=arm, randomise=options.randomise)
     return FINE
+
+
+def _film(video: Path, policy: Path, name: str, seed: int, **of_task: Any) -> None:
+    """In a process of its own: MuJoCo looks for graphics when it is imported, and drivers can take a program along."""
+    if sys.platform == "linux":
+        os.environ.setdefault("MUJOCO_GL", "egl")  # needs no screen
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        try:
+            process.submit(_record, video, policy, name, seed, _FILMED, of_task).result()
+        except BrokenProcessPool as error:
+            raise NoVideoError("the process that draws the video has ended; try MUJOCO_GL=osmesa") from error
+
+
+def _record(video: Path, policy: Path, name: str, seed: int, episodes: int, of_task: dict[str, Any]) -> None:
+    task = make_task(name, [seed], trial=True, **of_task)
+    record(task, onnx_policy(policy, task), video, episodes=episodes)
 
 
 def _tell(screen: Screen, result: dict[str, Any], what: str) -> None:

@@ -49,22 +49,35 @@ def _parser() -> Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
-    go = commands.add_parser("run", help="run a study, or go on with it")
-    go.add_argument("study", metavar="STUDY", help=f"a study that ships ({shipped}), or a TOML file")
-    go.add_argument("--out", type=Path, metavar="DIR", help="where everything goes (default: studies/NAME)")
-    go.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core)")
+    go = commands.add_parser(
+        "run",
+        help="run a study, or go on with it",
+        description="Run what a study says: policies of a source, carried to each target by each strategy, with each "
+        "seed. What is finished is left alone and what was begun goes on, so the same command again goes on where it "
+        "stopped. A study takes hours; smoke takes a minute or two.",
+        epilog=_EXAMPLES,
+    )
+    go.add_argument("study", metavar="STUDY", help=f"a study that ships ({shipped}), or the path of a TOML file")
+    go.add_argument("--out", type=Path, metavar="DIR", help="where runs, tables and page go (default: studies/NAME)")
+    go.add_argument("--workers", type=int, metavar="N", help="how many runs at a time (default: one a processor core)")
     go.add_argument(
         "--ray",
         nargs="?",
         const="",
         metavar="ADDRESS",
-        help="on a Ray cluster that sees DIR (needs the extra 'cluster')",
+        help="run on a Ray cluster whose nodes all see DIR (auto: the one that this machine is in; without ADDRESS: a "
+        "new one, of this machine alone); needs pip install 'robot-runtime[cluster]'",
     )
-    draw = commands.add_parser("page", help="draw what a study has found so far")
-    draw.add_argument("folder", type=Path, metavar="DIR", help="of the study")
+    draw = commands.add_parser(
+        "page",
+        help="draw what a study has found so far",
+        description="Write the tables and the page of a study again, as far as it has come, also while it runs.",
+        epilog=_EXAMPLES,
+    )
+    draw.add_argument("folder", type=Path, metavar="DIR", help="the study's folder: --out of run")
     for command, body in ((go, _run), (draw, _page)):
-        command.add_argument("--no-films", action="store_true", help="do not render the policies")
-        command.add_argument("--json", action="store_true", help="print the outcome as one line of JSON")
+        command.add_argument("--no-films", action="store_true", help="do not film the policies: much sooner done")
+        command.add_argument("--json", action="store_true", help="print the outcome, or the error, as one line of JSON")
         command.add_argument("--debug", action="store_true", help="show where in the program an error arose")
         command.set_defaults(does=body)
     return parser

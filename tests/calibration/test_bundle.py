@@ -20,8 +20,9 @@ from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.maps import NOW
 from robot_runtime.calibrated.network import MapNetwork
 from robot_runtime.policy import Action, Contract, Term, contract_to_json
+from robot_runtime.policy.action import Actuation
 from robot_runtime.policy.load import Policy, load_policy
-from robot_runtime.spec import load_arm
+from robot_runtime.spec import ArmSpec, load_arm
 from tests.robot_runtime.calibrated.made import (
     PERIOD,
     calibration,
@@ -73,9 +74,17 @@ ACTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", ACTIONS)
-def test_it_computes_what_the_three_compute_in_a_row(name: str, tmp_path: Path) -> None:
-    spec, action = load_arm(name), ACTIONS[name]
+ADDING = ("shoulder_pan", "shoulder_lift", "elbow_flex")
+ALL_ACTIONS = [
+    *ACTIONS.items(),
+    ("koch-v1.1", Action("position_delta", ADDING, scale=(0.5,), clip=(-1.0, 1.0))),
+    ("koch-v1.1", Action("position_delta", ADDING, scale=(0.1,), delta_from="measured")),
+]
+
+
+@pytest.mark.parametrize(("name", "action"), ALL_ACTIONS, ids=lambda case: getattr(case, "meaning", case))
+def test_it_computes_what_the_three_compute_in_a_row(name: str, action: Action, tmp_path: Path) -> None:
+    spec = load_arm(name)
     policy_path = a_policy(tmp_path, name, action)
     cal = a_calibration(name, tmp_path / "arm.cal")
     made = bundle(policy_path, cal, tmp_path / "bundle.onnx", spec)
@@ -91,11 +100,14 @@ def test_it_computes_what_the_three_compute_in_a_row(name: str, tmp_path: Path) 
         histories = [random.normal(0.0, 0.4, n._given.shape).astype(np.float32) for n in (sense, drive)]
         histories[1][0, -3 * len(drive_file.joints) : -2 * len(drive_file.joints)] = 11.0
         seen = random.normal(0.0, 1.0, policy.contract.observation_size).astype(np.float32)
-        outputs = session.run(
-            None, {"observation": seen[None], "sense_history": histories[0], "drive_history": histories[1]}
-        )
+        given_to_it = {"observation": seen[None], "sense_history": histories[0], "drive_history": histories[1]}
+        goal = random.normal(0.0, 0.8, len(action.joints)).astype(np.float32)
+        if action.meaning == "position_delta":
+            given_to_it["goal"] = goal[None]
+        outputs = session.run(None, given_to_it)
         got = dict(zip([o.name for o in session.get_outputs()], outputs, strict=True))
-        wanted = in_a_row(policy, sense, drive, seen, histories, sense_file.joints, drive_file.joints, kind, spec)
+        row = (seen, histories, sense_file.joints, drive_file.joints, spec, goal)
+        wanted = in_a_row(policy, sense, drive, *row)
         for key, value in wanted.items():
             np.testing.assert_allclose(got[key][0], value, atol=2e-5, err_msg=key)
 
@@ -108,13 +120,13 @@ def in_a_row(
     histories: list[np.ndarray],
     sensed: tuple[str, ...],
     driven: tuple[str, ...],
-    kind: str,
-    spec: object,
+    spec: ArmSpec,
+    goal: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """The observation map, then the observation as the runtime builds it, the policy, its action, and the other map."""
     action = policy.contract.action
     sense._given[:] = histories[0]
-    sense._run(sense._binding)
+    sense._run()
     q, dq = sense.mapped.reshape(2, -1).astype(float)
     n = len(action.joints)
     at = [sensed.index(name) for name in action.joints]
@@ -129,6 +141,13 @@ def in_a_row(
     value = said * np.array(action.scale) + np.array(action.offset)
     if action.high:
         value = np.minimum(value, action.high)
+    if action.meaning == "position_delta":  # as the runtime has it
+        actuation = Actuation(action, spec, np.zeros(len(spec.joints), dtype=bool), 1, 0.02)
+        here = np.zeros(len(spec.joints))
+        here[[spec.joint_names.index(name) for name in action.joints]] = q[at]
+        actuation._to[:] = goal
+        actuation.act(policy.network.action, here)
+        value = actuation._to
     if action.stiffness and action.damping:
         value = action.stiffness[0] * (value - q[at]) - action.damping[0] * dq[at]
     given = histories[1].copy()[0]
@@ -142,7 +161,7 @@ def in_a_row(
                 given[start + j] = (q if quantity == "q" else dq)[sensed.index(name)]
         start += len(taps) * joints
     drive._given[0] = given
-    drive._run(drive._binding)
+    drive._run()
     return {
         "q_dq": np.concatenate([q, dq]),
         "policy/actions": policy.network.action,
@@ -167,9 +186,9 @@ def test_the_policys_weights_are_the_same_to_the_last_bit(external: bool, tmp_pa
 def test_what_needs_a_memory_or_lacks_a_map_is_refused(tmp_path: Path) -> None:
     spec = load_arm("koch-v1.1")
     cal = a_calibration("koch-v1.1", tmp_path / "arm.cal")
-    steps = a_policy(tmp_path, "koch-v1.1", Action("position_delta", ("elbow_flex",)))
-    with pytest.raises(BundleError, match="position_delta to joints in mode position"):
-        bundle(steps, cal, tmp_path / "b.onnx", spec)
+    speeds = a_policy(tmp_path, "koch-v1.1", Action("velocity", ("elbow_flex",)))
+    with pytest.raises(BundleError, match="velocity to joints in mode position.*robot-run --calibration flies it"):
+        bundle(speeds, cal, tmp_path / "b.onnx", spec)
     gripper = a_policy(tmp_path, "koch-v1.1", Action("position", ("elbow_flex", "wrist_flex")))
     given = healthy(spec)
     replace(given, maps={"goal": given.maps["goal"]}).write(cal)

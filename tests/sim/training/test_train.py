@@ -148,6 +148,17 @@ def test_the_command_line(trained: Trained, tmp_path: Path, capsys: pytest.Captu
     assert "no such checkpoint" in capsys.readouterr().err
 
 
+def test_a_film_needs_no_screen(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "as before")  # and so it is again afterwards
+    monkeypatch.delenv("MUJOCO_GL")
+    monkeypatch.setattr("sim.training.cli._FILMED", 1)
+    film = tmp_path / "hold.gif"
+    code = main(["--evaluate", str(trained.folder / POLICY), "--episodes", "2", "--video", str(film)])
+    if code == 2:
+        pytest.skip("no graphics at all")
+    assert film.read_bytes().startswith(b"GIF")
+
+
 def test_a_noisy_network_learns_to_do_without_noise() -> None:
     settings = replace(SMALL, initial_std=0.5, final_std=0.1)
     learner = Learner(make_task("hold", range(16)), settings, 1, total=256)
