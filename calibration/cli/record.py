@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robot_runtime.cli.common import ExitCode, Screen, UsageError, estop
+from robot_runtime.cli.common import ExitCode, Screen, UsageError, add_twin_options, estop, require_twin
 
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
@@ -76,26 +76,13 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--no-picture", action="store_true", help="do not render the preview")
     add("--yes", action="store_true", help="do not ask before the arm moves")
     add("--estop", type=estop, metavar="FD|PATH", help="an emergency stop, as robot-run's")
-    twin = parser.add_argument_group("without --port")
-    twin.add_argument(
-        "--gap",
-        metavar="NAME|FILE",
-        help="how the twin differs from its data: mild, harsh, random:N, a gap.toml (default: not at all)",
-    )
-    twin.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="let something go wrong, such as servo-dead:servo=2,at=5; robot-twin --help lists what can",
-    )
+    add_twin_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Plan, show, ask, fly."""
-    if arguments.port and (arguments.gap or arguments.fault):
-        raise UsageError("--gap and --fault are for the twin: leave --port out")
+    require_twin(arguments)
     spec, recording = _resumed(arguments) if arguments.resume else _planned(arguments, screen)
     missing = recording.missing
     if not missing.segments:

@@ -336,6 +336,30 @@ def estop(text: str) -> int | str:
     return int(text) if text.isdigit() else text
 
 
+def add_twin_options(parser: argparse.ArgumentParser) -> None:
+    """What makes the twin another arm than its data say; looked at by `require_twin`."""
+    twin = parser.add_argument_group("without --port")
+    twin.add_argument(
+        "--gap",
+        metavar="NAME|FILE",
+        help="how the twin differs from its data: mild, harsh, random:N, a gap.toml (default: not at all)",
+    )
+    twin.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="let something go wrong, such as servo-dead:servo=12,at=5; more than once if you like; robot-twin --help "
+        "lists what can",
+    )
+
+
+def require_twin(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for a gap or a fault of a real arm."""
+    if arguments.port and (arguments.gap or arguments.fault):
+        raise UsageError("--gap and --fault are for the twin: leave --port out")
+
+
 def count(number: int, thing: str) -> str:
     """As people say it: 1 servo, 2 servos."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

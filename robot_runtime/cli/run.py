@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from robot_runtime.aim import Aim
 from robot_runtime.bus import SerialPort
-from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, command, estop, run
+from robot_runtime.cli.common import (
+    ExitCode,
+    Parser,
+    Screen,
+    UsageError,
+    add_twin_options,
+    command,
+    estop,
+    require_twin,
+    run,
+)
 from robot_runtime.cli.telling import show_checks, tell_verdict
 from robot_runtime.flight.contents import attach_arm, attach_calibration, attach_policy
 from robot_runtime.flight.ports import RecordingPort
@@ -148,20 +158,7 @@ def _parser() -> Parser:
     short = parser.add_mutually_exclusive_group()
     short.add_argument("--preflight-only", action="store_true", help="make all checks, and stop; nothing moves")
     short.add_argument("--explain", action="store_true", help="say what was understood of the policy, and stop")
-    twin = parser.add_argument_group("without --port")
-    twin.add_argument(
-        "--gap",
-        metavar="NAME|FILE",
-        help="how the twin differs from its data: mild, harsh, random:N, a gap.toml (default: not at all)",
-    )
-    twin.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="let something go wrong, such as servo-dead:servo=12,at=5; more than once if you like; robot-twin --help "
-        "lists what can",
-    )
+    add_twin_options(parser)
     add("--json", action="store_true", help="one JSON object a line; the last one is the verdict, or the error")
     add("--debug", action="store_true", help="show where in the program an error arose")
     parser.set_defaults(does=_body)
@@ -181,8 +178,7 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
     targets = target_source(args.target, policy.contract.target)
     calibration = _calibration(args)
     orders = _orders(args, policy)
-    if args.port and (args.gap or args.fault):
-        raise UsageError("--gap and --fault are for the twin: leave --port out")
+    require_twin(args)
     require_flyable(policy.contract, spec, orders.period)
     if calibration is not None:
         from robot_runtime.calibrated.maps import require_runnable  # noqa: PLC0415 (a flight without starts sooner)
