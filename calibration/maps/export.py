@@ -39,7 +39,7 @@ class MapExportError(ValueError):
 def observation_file(
     module: ObservationMap, inputs: Floats, joints: Sequence[str], period: float, bound: float = FADE[1]
 ) -> MapFile:
-    """An observation map for arm.cal. Inputs: some of what it was fitted to, as `map_fit.sense_inputs` makes them.
+    """An observation map for arm.cal. Inputs: some of what it was fitted to, as `fit.sense_inputs` makes them.
 
     bound: novelty (standard deviations) from which on a joint is outside of what the map knows.
 
@@ -47,7 +47,7 @@ def observation_file(
         MapExportError: ONNX and torch differ.
     """
     lags = _lags(SENSE_HISTORY, period, module.taps)
-    commands = [lag + 1 for lag in lags]  # see map_fit.sense_inputs
+    commands = [lag + 1 for lag in lags]  # see fit.sense_inputs
     return _file(
         "observation", module, observation_graph(module), inputs, joints, period, [lags, lags, commands], bound
     )
@@ -56,7 +56,7 @@ def observation_file(
 def torque_file(
     module: TorqueMap, inputs: Floats, joints: Sequence[str], period: float, bound: float = FADE[1]
 ) -> MapFile:
-    """A torque map for arm.cal. Inputs: as `map_fit.torque_inputs` makes them. Otherwise as `observation_file`."""
+    """A torque map for arm.cal. Inputs: as `fit.torque_inputs` makes them. Otherwise as `observation_file`."""
     lags = _lags(TORQUE_HISTORY, period, module.taps)
     return _file("torque", module, torque_graph(module), inputs, joints, period, [lags, lags], bound)
 
