@@ -1,6 +1,7 @@
 """Calibration of twins whose hidden numbers are known: rollouts, intervals, maps, time.
 
 nice -n 15 python benchmarks/calibration_twin.py run --work FOLDER [--arms A,B] [--gaps mild,harsh,random:1,...]
+    [--payload KG]    record with a known weight besides
 python benchmarks/calibration_twin.py table --work FOLDER
 
 Every case (an arm and a gap) is one line of FOLDER/cases.jsonl; what is there is not done again. A twin is recorded and
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--gaps", default=",".join(GAPS))
+    parser.add_argument("--payload", type=float, default=0.0, metavar="KG")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     file = options.work / "cases.jsonl"
@@ -62,7 +64,7 @@ def main() -> None:
             for arm in options.arms.split(","):
                 if not any(case["arm"] == arm and case["gap"] == gap for case in cases(file)):
                     with file.open("a") as out:
-                        out.write(json.dumps(case_of(arm, gap, options.work)) + "\n")
+                        out.write(json.dumps(case_of(arm, gap, options.work, options.payload)) + "\n")
     show(cases(file))
 
 
@@ -71,14 +73,14 @@ def cases(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def case_of(arm: str, gap: str, work: Path) -> dict[str, Any]:
+def case_of(arm: str, gap: str, work: Path, payload: float) -> dict[str, Any]:
     """Record, fit and score one arm."""
     spec = load_arm(arm)
-    case: dict[str, Any] = {"arm": arm, "gap": gap}
+    case: dict[str, Any] = {"arm": arm, "gap": gap, "payload": payload}
     print(f"{arm}, {gap}: recording", flush=True)
     folder = work / f"{arm}_{gap.replace(':', '-')}"
     for rate in RATES:
-        recording = record_on_twin(spec, gap, excitation_of(spec, work, rate), folder)
+        recording = record_on_twin(spec, gap, excitation_of(spec, work, rate, payload), folder)
         if recording.complete or recording.verdicts[-1].ending is not Ending.PREFLIGHT:
             break
         print(f"    at {rate:g} Hz {recording.verdicts[-1].text}", flush=True)
@@ -116,12 +118,12 @@ def _told(choice: Choice, split: str) -> dict[str, Any]:
     return {"level": choice.level, "score": score.mean if score else None}
 
 
-def excitation_of(spec: ArmSpec, work: Path, rate: float) -> Excitation:
-    """Planned once an arm and rate (Hz)."""
-    folder = work / (f"plan_{spec.name}" if rate == RATES[0] else f"plan_{spec.name}_{rate:g}")
+def excitation_of(spec: ArmSpec, work: Path, rate: float, payload: float) -> Excitation:
+    """Planned once an arm, rate (Hz) and weight (kg)."""
+    folder = work / f"plan_{spec.name}_{rate:g}_{payload:g}"
     if not (folder / FILE).exists():
         folder.mkdir(exist_ok=True)
-        plan(spec, "quick", rate=rate).save(folder)
+        plan(spec, "quick", rate=rate, payload=payload).save(folder)
     return Excitation.load(folder)
 
 

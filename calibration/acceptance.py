@@ -44,8 +44,8 @@ ADVICE: Mapping[str, str] = {
     "command": "record more motion of that joint, in both directions; look for play in its gears or a slipping horn",
     "delay": "the bus was irregular: find lost replies or a busy host (robot-scan, docs/realtime.md); record again",
     "bounds": "a figure ended where none can be: wrong servo model, gear or gains in arm.toml, or another arm's log",
-    "untold": "numbers that make up for each other ran away together: record longer (--level full), with nothing at"
-    " the tip; check masses and arm file",
+    "untold": "numbers that make up for each other ran away together: record with a known weight at the tip (--payload);"
+    " check masses and arm file",
     "slope": "the torque map bends the wrong way: record more motion of that joint, then fit again",
     "residual": "",
 }

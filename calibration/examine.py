@@ -165,7 +165,7 @@ def pushed(log: Log, rig: Rig) -> list[Pushed]:
     joints = [i for i, mode in enumerate(log.modes) if mode not in POSITION_MODES and _moved(log, i)]
     if not joints:
         return []
-    grid = track(rig, log, PERIOD, np.zeros(len(log.joints)))
+    grid = track(rig.loaded(log.load), log, PERIOD, np.zeros(len(log.joints)))
     given = _motor_torque(log, rig, grid.command, grid.true_dq)
     found = []
     for i in joints:

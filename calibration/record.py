@@ -60,7 +60,7 @@ class Recording:
 
     folder: Path
     excitation: Excitation
-    notes: Mapping[str, Any] = field(default_factory=dict)  # gap, payload: what is not in the arm's files
+    notes: Mapping[str, Any] = field(default_factory=dict)  # gap: what is not in the arm's files
     flown: list[Flown] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     """Of the flights of this session."""
@@ -243,12 +243,14 @@ def record_part(
         port.sleep_until(port.now() + RECOVER)
     excitation = recording.missing.of(part)
     gains = excitation.gains.get(part, {})
-    arm = with_gains(spec, gains)
+    load = excitation.loads.get(part, 0.0)
+    arm = with_gains(replace(spec, load=load), gains)
     file = recording.next_file()
     about = {
         "level": excitation.level,
         "part": part,
         "gains": {j.name: dict(j.gains) for j in arm.joints},
+        "payload_kg": load,
         "segments": [s.name for s in excitation.segments],
         **recording.notes,
     }
@@ -288,19 +290,24 @@ def record_on_twin(
 
     bus = (Gap() if gap is None else load_gap(gap)).bus
     adapter = AdapterTiming(min(bus.latency_timer, SET_TIMER), bus.frame, bus.extra_delay, bus.reply_jitter)
-    twin = Twin.load(str(spec.path), gap=gap, seed=seed, adapter=adapter)
-    set_up_unboxed(Bus(LockstepPort(twin)), spec)
-    for fault in faults:
-        twin.inject(fault)
+
+    def set_up(load: float) -> LockstepPort:
+        port = LockstepPort(Twin.load(str(spec.path), gap=gap, payload=load, seed=seed, adapter=adapter))
+        set_up_unboxed(Bus(port), spec)
+        for fault in faults:
+            port.twin.inject(fault)
+        return port
+
     if (folder / INDEX).exists():
         recording = Recording.open(folder)
         recording.excitation.check(spec)
     else:
         recording = Recording.begin(folder, excitation, {"gap": gap or "none", **(notes or {})})
-    for part in recording.missing.parts:
-        ended = record_part(recording, spec, part, LockstepPort(twin), hooks, waits=True)
-        if ended.ending is not Ending.COMPLETED:
-            break
+    for load, parts in recording.missing.by_load:
+        port = set_up(load)
+        for part in parts:
+            if record_part(recording, spec, part, port, hooks, waits=True).ending is not Ending.COMPLETED:
+                return recording
     return recording
 
 

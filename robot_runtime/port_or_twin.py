@@ -17,9 +17,11 @@ TWIN_PRIORITY = PRIORITY - 10
 
 @contextmanager
 def port_or_twin(
-    name: str | None, spec: ArmSpec, *, gap: str | None = None, faults: Sequence[str] = ()
+    name: str | None, spec: ArmSpec, *, gap: str | None = None, payload: float = 0.0, faults: Sequence[str] = ()
 ) -> Iterator[SerialPort]:
     """An open port; without a name, that of the arm's twin, with this gap and these faults of it, set up as an arm is.
+
+    `payload` (kg) hangs at the twin's tip; at a real one somebody has to hang it.
 
     Raises:
         PortError: the port cannot be had.
@@ -32,7 +34,7 @@ def port_or_twin(
         finally:
             port.close()
         return
-    options = [*(("--gap", gap) if gap else ())]
+    options = ["--payload", str(payload), *(("--gap", gap) if gap else ())]
     for fault in faults:
         options += ["--fault", fault]
     with TwinProcess(str(spec.path), options) as twin:

@@ -127,6 +127,7 @@ class ArmSpec:
     poses: Mapping[str, tuple[float, ...]]  # rad, by name; `home` and `rest` are always there
     digest: str  # SHA-256 of arm.toml and MJCF, hex
     mjcf_digest: str  # SHA-256 of the MJCF alone: what a policy was trained in, whatever the zero of this arm
+    load: float = 0.0  # kg that were hung at the tip, for now, besides what the MJCF has
 
     @property
     def joint_names(self) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +69,14 @@ def add_parser(subparsers: Subparsers) -> None:
         action=argparse.BooleanOptionalAction,
         help="record a part with lower P gains too, of joints that have such a gain (default: with --level full)",
     )
-    add("--payload", type=float, metavar="KG", help="kg that hang at the tip during this recording (default: nothing)")
+    add(
+        "--payload",
+        type=float,
+        default=0.0,
+        metavar="KG",
+        help="a weight that you can hang at the tip: a part is recorded with it too, which tells masses from "
+        "torques and offsets from what hangs there (default: none)",
+    )
     add("--policy", type=Path, metavar="ONNX", help="also replay the motion of this policy in simulation")
     add("--rate", type=float, default=200.0, metavar="HZ", help="cycles of the bus a second (default: 200)")
     add("--seed", type=int, default=0, metavar="N", help="of the motions that are drawn by chance (default: 0)")
@@ -108,13 +117,13 @@ def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Re
     from calibration.record import Recording  # noqa: PLC0415
     from robot_runtime.spec import load_arm  # noqa: PLC0415
 
+    if not 0.0 <= arguments.payload < math.inf:
+        raise UsageError(f"--payload {arguments.payload}: a weight in kg")
     if not arguments.arm:
         raise UsageError("which arm? --arm NAME or PATH, or --resume DIR")
     spec = load_arm(arguments.arm)
     folder = arguments.out or Path("recordings") / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
     notes: dict[str, Any] = {"arm_file": str(spec.path), "gap": "" if arguments.port else arguments.gap or "none"}
-    if arguments.payload is not None:
-        notes["payload_kg"] = arguments.payload
     with screen.working("planning") as say:
         excitation = plan(
             spec,
@@ -123,6 +132,7 @@ def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Re
             joints=arguments.joints.split(",") if arguments.joints else None,
             one_by_one=arguments.one_by_one,
             gains=arguments.gains,
+            payload=arguments.payload,
             policy=arguments.policy,
             seed=arguments.seed,
             tell=lambda text: say(f"planning: {text}"),
@@ -174,37 +184,57 @@ def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recordin
 
 def _fly(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording) -> Verdict:
     """All parts, until one ends early."""
+    from robot_runtime.port_or_twin import port_or_twin  # noqa: PLC0415
+
+    gap = arguments.gap or recording.notes.get("gap") or "none"
+    if not arguments.port:
+        screen.aside(f"no --port: recording the twin of {spec.name}")
+    for load, parts in recording.missing.by_load:
+        if arguments.port and load:
+            screen.wait(
+                f"Now hang {load * 1e3:.0f} g at the tip, or let the gripper hold it",
+                instead="somebody has to be there for --payload",
+            )
+        twin = {"gap": None if gap == "none" else gap, "payload": load, "faults": arguments.fault}
+        with port_or_twin(arguments.port, spec, **twin) as port:
+            ended = _fly_parts(arguments, screen, spec, recording, parts, port)
+        if ended.exit_code:
+            break
+    return ended
+
+
+def _fly_parts(
+    arguments: argparse.Namespace,
+    screen: Screen,
+    spec: ArmSpec,
+    recording: Recording,
+    parts: Sequence[str],
+    port: SerialPort,
+) -> Verdict:
+    """These parts, until one ends early."""
     from calibration.record import record_part  # noqa: PLC0415
     from robot_runtime.operator_inputs import Operator  # noqa: PLC0415
-    from robot_runtime.port_or_twin import port_or_twin  # noqa: PLC0415
     from robot_runtime.realtime import RealTime  # noqa: PLC0415
     from robot_runtime.session import recorder_watcher  # noqa: PLC0415
 
-    with ExitStack() as stack:
-        gap = arguments.gap or recording.notes.get("gap") or "none"
-        if not arguments.port:
-            screen.aside(f"no --port: recording the twin of {spec.name}")
-        port = stack.enter_context(
-            port_or_twin(arguments.port, spec, gap=None if gap == "none" else gap, faults=arguments.fault)
-        )
-        for part in recording.missing.parts:
-            with ExitStack() as flight:
-                realtime = flight.enter_context(RealTime())
-                facts = realtime.enter()
-                port.spin = realtime.spin(recording.excitation.period)
-                watch: list[Any] = []
-                operator = flight.enter_context(
-                    Operator(
-                        keys=not arguments.json,
-                        estop=arguments.estop,
-                        watchers=(lambda w=watch: w[0]() if w else 0,),  # type: ignore[misc]
-                    )
+    for part in parts:
+        with ExitStack() as flight:
+            realtime = flight.enter_context(RealTime())
+            facts = realtime.enter()
+            port.spin = realtime.spin(recording.excitation.period)
+            watch: list[Any] = []
+            operator = flight.enter_context(
+                Operator(
+                    keys=not arguments.json,
+                    estop=arguments.estop,
+                    watchers=(lambda w=watch: w[0]() if w else 0,),  # type: ignore[misc]
                 )
-                hooks = _hooks(arguments, screen, spec, recording, part, port, facts, operator, flight)
-                hooks.show_recorder = lambda recorder, w=watch: w.append(recorder_watcher(recorder))  # type: ignore[misc]
-                ended = record_part(recording, spec, part, port, hooks)
-            if ended.exit_code:
-                break
+            )
+            hooks = _hooks(arguments, screen, spec, recording, part, port, facts, operator, flight)
+            hooks.show_recorder = lambda recorder, w=watch: w.append(recorder_watcher(recorder))  # type: ignore[misc]
+            ended = record_part(recording, spec, part, port, hooks)
+        if ended.exit_code:
+            break
     return ended
 
 

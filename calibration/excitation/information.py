@@ -109,5 +109,6 @@ class Judge:
         return Windows(
             step, every, margin, q[rows][..., index], speed[rows][..., index], np.ones(shape), integral[fine],
             np.ones((*fine.shape, joints), dtype=bool), unsaid, (unsaid, unsaid), np.arange(count),
-            np.zeros(count, dtype=np.intp), np.asarray(begins * self._period, dtype=np.float64), np.zeros_like(unsaid),
+            np.zeros(count, dtype=np.intp), np.asarray(begins * self._period, dtype=np.float64), np.zeros(count),
+            np.zeros_like(unsaid),
         )  # fmt: skip

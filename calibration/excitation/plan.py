@@ -7,7 +7,7 @@ many Fourier series the one is kept that tells the fit most beyond what the segm
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ RATE = 200.0
 LEVELS = ("quick", "full")
 SECOND = "second-gains"
 """The part with other gains, for arms whose servos have any."""
+LOADED = "loaded"
+"""The part with a known weight at the tip: what that changes tells masses from torques, and offsets from a payload."""
 GAIN_SHARE = 0.6
 """Of the position P gain in that part: far enough for another step response, and the arm does not sag much deeper."""
 
@@ -44,6 +46,14 @@ _QUICK: Times = (
     ("chirp-1", 10.0),
     ("fourier-2" + CHECK, 12.0),
 )
+_QUICK_BARE: Times = (
+    ("sweep-1", 11.0),
+    ("cruise-1", 7.0),
+    ("fourier-1", 9.0),
+    ("chirp-1", 7.0),
+    ("fourier-2" + CHECK, 8.0),
+)
+_QUICK_LOADED: Times = (("sweep-4", 8.0), ("fourier-4", 9.0))
 _FULL: Times = (
     ("sweep-1", 26.0),
     ("cruise-1", 16.0),
@@ -59,6 +69,7 @@ _FULL_SECOND: Times = (
     ("chirp-3", 12.0),
     ("fourier-9" + CHECK, 16.0),
 )
+_FULL_LOADED: Times = (("sweep-4", 22.0), ("fourier-10", 18.0), ("fourier-11", 18.0), ("fourier-12" + CHECK, 16.0))
 _TIMES: Mapping[tuple[str, bool], tuple[Times, Times]] = {
     ("quick", False): (_QUICK, ()),
     ("quick", True): (_QUICK, (("sweep-3", 10.0), ("fourier-3", 10.0))),
@@ -66,6 +77,8 @@ _TIMES: Mapping[tuple[str, bool], tuple[Times, Times]] = {
     ("full", True): (_FULL, _FULL_SECOND),
 }
 """Level, and whether there are second gains -> segments before, and with them: names (the kind in front) and s."""
+_WITH_LOAD: Mapping[str, tuple[Times, Times]] = {"quick": (_QUICK_BARE, _QUICK_LOADED), "full": (_FULL, _FULL_LOADED)}
+"""Level -> segments before, and with the weight. Quick stays a minute; in full the weight is a minute more."""
 REPLAYED = {"quick": 12.0, "full": 30.0}  # s of a policy's motion
 ALONE = 2.0
 """Times a joint's share of a segment's time that it gets when joints move one by one; 6 s at least."""
@@ -99,6 +112,7 @@ def plan(
     joints: Sequence[str] | None = None,
     one_by_one: bool = False,
     gains: bool | None = None,
+    payload: float = 0.0,
     policy: Path | None = None,
     drawn: int = DRAWN,
     seed: int = 0,
@@ -107,8 +121,9 @@ def plan(
     """An excitation of about 60 s of motion (`quick`) or 5 minutes (`full`).
 
     `rate` (Hz): of the bus. `joints`: those that move (default: all whose law is known). `gains`: record a part with
-    other P gains too (default: in `full`, where joints have such a gain). `policy`: replay what it does in simulation.
-    `drawn`: Fourier series of which the best is kept. `tell` hears what is being done.
+    other P gains too (default: in `full`, where joints have such a gain). `payload` (kg): record a part with this
+    weight at the tip too. `policy`: replay what it does in simulation. `drawn`: Fourier series of which the best is
+    kept. `tell` hears what is being done.
 
     Raises:
         CalibrationError: the arm cannot be moved like this; the message says why.
@@ -118,17 +133,20 @@ def plan(
     second = _second_gains(spec) if (level == "full" if gains is None else gains) else {}
     if gains and not second:
         raise CalibrationError(f"{spec.path}: no joint has a position P gain to change")
-    kinematics = Kinematics(spec)
+    loaded = replace(spec, load=payload)
     tell("looking for room")
-    stage = find_stage(spec, kinematics, joints)
-    names = [spec.joints[i].name for i in stage.moved]
-    maker = _Maker(spec, kinematics, stage, Judge(spec, kinematics, names, 1.0 / rate), 1.0 / rate, seed, drawn, tell)
+    stage = find_stage(loaded, Kinematics(loaded), joints)
+    maker = Maker(spec, stage, 1.0 / rate, seed, drawn, tell)
     first, then = _TIMES[level, bool(second)]
-    for wanted, part in ((first, ""), (then, SECOND if second else "")):
+    bare, heavy = _WITH_LOAD[level] if payload else (first, ())
+    for wanted, part in ((bare, ""), (then, SECOND if second else "")):
         for name, seconds in wanted:
             maker.add(name, seconds, part, one_by_one=one_by_one)
     if policy is not None:
         maker.replay(policy, REPLAYED[level])
+    maker.carry(loaded)
+    for name, seconds in heavy:
+        maker.add(name, seconds, LOADED, one_by_one=one_by_one)
     return Excitation(
         spec.name,
         spec.digest,
@@ -137,41 +155,49 @@ def plan(
         stage.start,
         tuple(maker.segments),
         {SECOND: second} if second else {},
+        {LOADED: payload} if payload else {},
         maker.notes(),
     )
 
 
 @dataclass
-class _Maker:
-    """Makes one segment after the other, and knows what those before have told."""
+class Maker:
+    """Makes one segment after the other, and knows what those before have told. `seed`: of what is drawn by chance;
+    `drawn`: series of which the best is kept.
+    """
 
     spec: ArmSpec
-    kinematics: Kinematics
     stage: Stage
-    judge: Judge
     period: float
-    seed: int
-    drawn: int
-    tell: Callable[[str], None]
+    seed: int = 0
+    drawn: int = DRAWN
+    tell: Callable[[str], None] = lambda _: None
     segments: list[Segment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._rehearsal = Rehearsal(self.spec, self.kinematics, self.period)
-        self._told: Information = self.judge.nothing()
+        self.carry(self.spec)
+        self._told: Information = self._judge.nothing()
         self._nearest = np.inf
         self._share: dict[str, Floats] = {}
         """Kind -> share of its speed that each joint kept in the segment before."""
+
+    def carry(self, spec: ArmSpec) -> None:
+        """From now on for the arm as this says it is loaded."""
+        self.spec, self._kinematics = spec, Kinematics(spec)
+        self._rehearsal = Rehearsal(spec, self._kinematics, self.period)
+        names = [spec.joints[i].name for i in self.stage.moved]
+        self._judge = Judge(spec, self._kinematics, names, self.period)
 
     def add(self, name: str, seconds: float, part: str, *, one_by_one: bool) -> None:
         """One segment, or one a joint."""
         moved = self.stage.moved
         if not one_by_one or len(moved) == 1:
-            self._make(name, name, seconds, part, moved)
+            self.make(name, name, seconds, part, moved)
             return
         for i in moved:
             time = max(SHORTEST, ALONE * seconds / len(moved))
             joint = self.spec.joints[i].name
-            self._make(
+            self.make(
                 f"{name.removesuffix(CHECK)}-{joint}{CHECK if name.endswith(CHECK) else ''}", name, time, part, [i]
             )
 
@@ -180,7 +206,7 @@ class _Maker:
         from calibration.excitation.replay import replay  # noqa: PLC0415 (the runtime's loop and the twin)
 
         self.tell("replay-1: flying the policy in simulation")
-        q = replay(self.spec, self.kinematics, policy, self.stage.start, seconds, self.period)
+        q = replay(self.spec, self._kinematics, policy, self.stage.start, seconds, self.period)
         for _ in range(TRIES):
             found = self._rehearsal.of(q)
             if self._fits(found):
@@ -203,7 +229,8 @@ class _Maker:
             "gain_nats": self._told.gain,
         }
 
-    def _make(self, name: str, like: str, seconds: float, part: str, joints: Joints) -> None:
+    def make(self, name: str, like: str, seconds: float, part: str, joints: Joints) -> None:
+        """One segment of these joints. `like`: the name that says its kind and order."""
         kind = like.split("-", 1)[0]
         self.tell(f"{name}: drawing")
         share = self._share.get(kind, np.ones(len(self.spec.joints))).copy()
@@ -229,7 +256,7 @@ class _Maker:
         gains = []
         for k in range(self.drawn if self.drawn > 1 else 0):
             q = self._draw("fourier", joints, seconds, (self.seed, number, k), share)
-            gains.append((self._told + self.judge.of(q, STRIDE)).gain)
+            gains.append((self._told + self._judge.of(q, STRIDE)).gain)
         return int(np.argmax(gains)) if gains else 0
 
     def _draw(self, kind: str, joints: list[int], seconds: float, seed: tuple[int, ...], share: Floats) -> Floats:
@@ -247,7 +274,7 @@ class _Maker:
         self.segments.append(segment)
         self._nearest = min(self._nearest, found.nearest)
         if not segment.name.endswith(CHECK):
-            self._told += self.judge.of(segment.q, STRIDE)
+            self._told += self._judge.of(segment.q, STRIDE)
 
 
 def _second_gains(spec: ArmSpec) -> Gains:

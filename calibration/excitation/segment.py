@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Segment:
     kind: str
     joints: tuple[str, ...]  # that move
     q: Floats
-    part: str = ""  # recorded with that part's gains
+    part: str = ""  # recorded with that part's gains and load
 
     def duration(self, period: float) -> float:
         """In s."""
@@ -50,7 +51,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Excitation:
-    """All segments for one arm. A part is flown with its own gains; most excitations have one, called ''."""
+    """All segments for one arm. A part is flown with its own gains or load; most excitations have one, called ''."""
 
     arm: str
     digest: str  # of the arm file and its MJCF
@@ -59,12 +60,18 @@ class Excitation:
     start: Floats  # rad
     segments: tuple[Segment, ...]
     gains: Mapping[str, Gains] = field(default_factory=dict)  # part -> gains
+    loads: Mapping[str, float] = field(default_factory=dict)  # part -> kg hung at the tip for it
     notes: Mapping[str, Any] = field(default_factory=dict)  # how it was made: condition number, clearance
 
     @property
     def parts(self) -> tuple[str, ...]:
         """In the order of recording."""
         return tuple(dict.fromkeys(s.part for s in self.segments))
+
+    @property
+    def by_load(self) -> list[tuple[float, list[str]]]:
+        """Kg at the tip, and the parts that are recorded with it, in order."""
+        return [(load, list(parts)) for load, parts in groupby(self.parts, lambda part: self.loads.get(part, 0.0))]
 
     @property
     def seconds(self) -> float:
@@ -87,6 +94,7 @@ class Excitation:
             "level": self.level,
             "period": self.period,
             "gains": self.gains,
+            "loads": self.loads,
             "notes": self.notes,
             "segments": [{"name": s.name, "kind": s.kind, "joints": s.joints, "part": s.part} for s in self.segments],
         }

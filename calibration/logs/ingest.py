@@ -269,6 +269,7 @@ def read_log(path: str | Path, mapping: ColumnMap) -> Log:
         gains=tuple(
             {k: table.gain(v) if isinstance(v, str) else v for k, v in mapping.gains.get(n, {}).items()} for n in names
         ),
+        load=0.0,
         source=str(path),
         notes={key: str(table.top.get(name, "")) for key, name in mapping.notes.items()},
         findings=table.findings,
@@ -362,6 +363,7 @@ def flight_log(path: Path, spec: ArmSpec) -> Log:
         flight["command"],
         sent=flight["written"],
         gains=_flown_gains(flight.metadata.get("recording", {}), spec),
+        load=_flown_load(flight.metadata.get("recording", {})),
         source=str(path),
         notes=dict(flight.verdict or {}),
         findings=tuple(flight.damage),
@@ -382,3 +384,11 @@ def _flown_gains(recording: Mapping[str, str], spec: ArmSpec) -> list[dict[str, 
         return [{**j.gains, **{k: float(v) for k, v in other.get(j.name, {}).items()}} for j in spec.joints]
     except (ValueError, TypeError, AttributeError) as error:
         raise LogError(f"the recording's gains are no gains: {error}") from error
+
+
+def _flown_load(recording: Mapping[str, str]) -> float:
+    """Kg that hung at the tip."""
+    try:
+        return float(json.loads(recording.get("payload_kg", "0")))
+    except (ValueError, TypeError) as error:
+        raise LogError(f"the recording's payload is no weight: {error}") from error

@@ -38,6 +38,7 @@ class Log:
     torque_on: Flags
     valid: Flags
     gains: tuple[Mapping[str, float], ...]  # a joint: gain registers by name
+    load: float = 0.0  # kg known to hang at the tip, besides what the arm's files have
     source: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)  # whatever else the source says of it
     findings: tuple[str, ...] = ()  # what was wrong with it, in words
@@ -82,6 +83,7 @@ def make_log(
     *,
     sent: npt.ArrayLike | None = None,
     gains: Sequence[Mapping[str, float]] | None = None,
+    load: float = 0.0,
     source: str = "",
     notes: Mapping[str, str] | None = None,
     findings: Sequence[str] = (),
@@ -104,6 +106,7 @@ def make_log(
         time=clock,
         sent=clock if sent is None else np.asarray(sent, dtype=float),
         gains=tuple(gains or ({} for _ in joints)),
+        load=load,
         source=source,
         notes=notes or {},
         findings=tuple(findings),

@@ -43,6 +43,7 @@ class Windows:
     cluster: npt.NDArray[np.intp]  # W: windows of one stretch of one log, for intervals
     log: npt.NDArray[np.intp]  # W: which log
     begin: Floats  # W, s on that log's clock
+    load: Floats  # W, kg known to hang at the tip
     noise: Floats  # W x n, rad rms, of measured angles about smooth motion: the encoder's steps and their flicker
 
     def __len__(self) -> int:
@@ -65,6 +66,7 @@ class Windows:
             self.cluster[rows],
             self.log[rows],
             self.begin[rows],
+            self.load[rows],
             self.noise[rows],
         )
 
@@ -110,7 +112,7 @@ def cut(
     fine = (np.arange(-margin, samples * every + margin + 1)) * step
     coarse = np.arange(samples + 1) * every * step
     parts: dict[str, list[npt.NDArray[np.generic]]] = {k: [] for k in ("q", "dq", "w", "c", "on", "v", "p", "d", "n")}
-    cluster, source, begin = [], [], []
+    cluster, source, begin, load = [], [], [], []
     clusters = 0
     for number, (log, end) in enumerate(zip(logs, ends, strict=True)):
         count = 1 + int((end - samples * every * step) / (stride or length) + 1e-6) if end >= length - 1e-9 else 0
@@ -133,6 +135,7 @@ def cut(
             cluster.append(clusters + int((start - log.time[0]) / stretch))
             source.append(number)
             begin.append(start)
+            load.append(log.load)
         clusters = cluster[-1] + 1
     if not cluster:
         raise ValueError(f"no log is {length:.3g} s long")
@@ -140,7 +143,7 @@ def cut(
     usable = a["w"][:, 0].all(axis=1)  # a window needs its first sample
     found = Windows(
         step, every, margin, a["q"], a["dq"], a["w"], a["c"], a["on"], a["v"], (a["p"], a["d"]),
-        np.array(cluster), np.array(source), np.array(begin), a["n"],
+        np.array(cluster), np.array(source), np.array(begin), np.array(load), a["n"],
     )  # fmt: skip
     return found.take(np.flatnonzero(usable))
 

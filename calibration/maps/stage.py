@@ -64,9 +64,12 @@ class MapStage:
         self.lead = max(float(self.numbers["delay"][0]), 0.0)
         # The simulator's register looks back; the map shows what it would show once the command has its effect.
         lag = max(joint.servo.motor.velocity_lag for joint in rig.world.joints)
+        carrying = {log.load: rig.loaded(log.load) for log in logs}
         self.tracks = tuple(
             self._weighed(
-                track(rig, log, period, self.numbers["offset"], delay=self.lead, ahead=self.lead - lag), fitted
+                track(carrying[log.load], log, period, self.numbers["offset"], delay=self.lead, ahead=self.lead - lag),
+                carrying[log.load],
+                fitted,
             )
             for log in logs
         )
@@ -74,13 +77,13 @@ class MapStage:
         self._logs = logs
         self._tuned: dict[tuple[Unit, ...], TorqueMap] = {}
 
-    def _weighed(self, made: Track, fitted: Fitted) -> Track:
+    def _weighed(self, made: Track, rig: Rig, fitted: Fitted) -> Track:
         """With what the simulator's arm weighs, and what this one weighs more."""
-        weight = weights(self.rig.world.model, made.true_q)
+        weight = weights(rig.world.model, made.true_q)
         made = replace(made, weight=weight)
         if not {"link_mass", "payload"} & {e.kind.name for e in fitted.physics.entries}:
             return made
-        arm = heavier(self.rig, self.numbers).world.model
+        arm = heavier(rig, self.numbers).world.model
         return replace(made, extra=weights(arm, made.true_q) - weight)
 
     def parts(self, units: Sequence[Unit]) -> list[Part]:

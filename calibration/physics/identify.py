@@ -155,6 +155,6 @@ def heavier(rig: Rig, numbers: Mapping[str, Floats]) -> Rig:
     for bodies, factor in zip(found.world.carried, numbers["link_mass"], strict=True):
         model.body_mass[bodies] *= factor
         model.body_inertia[bodies] *= factor
-    model.body_mass[found.world.payload] = payload
-    model.body_inertia[found.world.payload] = payload_inertia(payload)
+    model.body_mass[found.world.payload] += payload
+    model.body_inertia[found.world.payload] += payload_inertia(payload)
     return found

@@ -5,7 +5,7 @@ A Jacobian is one batch: every window under every perturbed vector. The laws of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -45,6 +45,13 @@ class Rig:
         world.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         return cls(world, Laws(world.joints))
 
+    def loaded(self, load: float) -> Rig:
+        """The same with so much (kg) hung at the tip, which everybody knows: the simulator's arm carries it too."""
+        world = self.world
+        if world.spec.load == load:
+            return self
+        return Rig.of(replace(world.spec, load=load), world.names, world.model.opt.timestep)
+
 
 def rollout(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int = 2) -> tuple[Floats, Floats]:
     """Angles and speeds as the encoders would show them: (rows of z, windows, samples, joints) each; rad, rad/s."""
@@ -59,7 +66,7 @@ def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int)
     numbers = {k: np.repeat(v, count, axis=0) for k, v in physics.expand(z).items()}
     which = np.tile(np.arange(count), vectors)
     batch = Batch(rig.world.model, vectors * count, threads)
-    _apply(batch, rig, numbers)
+    _apply(batch, rig, numbers, windows.load[which])
     servos = Servos(
         rig.laws, numbers, windows.volts[which], (windows.gains[0][which], windows.gains[1][which]), windows.step
     )
@@ -105,18 +112,18 @@ def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int)
     return tuple(s.reshape(samples, vectors, count, n).transpose(1, 2, 0, 3) for s in shown)  # type: ignore[return-value]
 
 
-def _apply(batch: Batch, rig: Rig, numbers: dict[str, Floats]) -> None:
-    """Write the mechanical numbers into the models."""
+def _apply(batch: Batch, rig: Rig, numbers: dict[str, Floats], load: Floats) -> None:
+    """Write the mechanical numbers into the models; `load`: kg that hang at each one's tip besides."""
     model = rig.world.model
     batch.expand("dof_armature")[:] = numbers["armature"]
     damping = batch.expand("dof_damping")
     damping.reshape(*numbers["viscous"].shape, -1)[..., 0] = numbers["viscous"]
-    masses, payload = numbers["link_mass"], numbers["payload"]
-    if np.any(masses != 1.0) or np.any(payload != 0.0):
+    masses, tip = numbers["link_mass"], numbers["payload"] + load[:, None]
+    if np.any(masses != 1.0) or np.any(tip != 0.0):
         mass, inertia = batch.expand("body_mass"), batch.expand("body_inertia")
         for i, bodies in enumerate(rig.world.carried):
             mass[:, bodies] = model.body_mass[bodies] * masses[:, i : i + 1]
             inertia[:, bodies] = model.body_inertia[bodies] * masses[:, i : i + 1, None]
-        mass[:, rig.world.payload] = payload[:, 0]
-        inertia[:, rig.world.payload] = payload_inertia(payload)
+        mass[:, rig.world.payload] = model.body_mass[rig.world.payload] + tip[:, 0]
+        inertia[:, rig.world.payload] = model.body_inertia[rig.world.payload] + payload_inertia(tip)
         batch.set_const()

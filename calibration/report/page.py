@@ -59,7 +59,7 @@ def _to_get_better(calibration: Calibration) -> list[str]:
     if unseen := [label for label, number in calibration.physics.items() if not number.seen]:
         found.append(
             f"not told apart: {', '.join(unseen)}; more kinds of motion tell more: record with --level full and "
-            "--gains, and once more with a known --payload, and fit all recordings together"
+            "--gains, and with a known weight at the tip (--payload)"
         )
     return found
 

@@ -17,6 +17,7 @@ Angles = Sequence[float] | NDArray[np.float64]
 
 _POLYNOMIAL = 5  # coefficients of a joint equality in MuJoCo
 _TOUCHING = 1e-9  # m
+_POINT_INERTIA = 1e-9  # kg·m²
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Kinematics:
             ArmSpecError: the MJCF lacks a joint or the tip that the arm file names, or does not compile.
         """
         try:
-            self._model = mujoco.MjModel.from_xml_path(str(spec.mjcf))
+            self._model = mujoco.MjModel.from_xml_path(str(spec.mjcf)) if not spec.load else _loaded(spec)
         except ValueError as error:
             raise ArmSpecError(f"{spec.mjcf}: {error}") from error
         model = self._model
@@ -332,6 +333,18 @@ class Kinematics:
             mujoco.mj_id2name(self._model, mujoco.mjtObj.mjOBJ_GEOM, geom)
             or mujoco.mj_id2name(self._model, mujoco.mjtObj.mjOBJ_BODY, body)
         )
+
+
+def _loaded(spec: ArmSpec) -> mujoco.MjModel:
+    """The model with the arm's load at its tip, as small as MuJoCo lets a body be."""
+    mjcf = mujoco.MjSpec.from_file(str(spec.mjcf))
+    site = mjcf.site(spec.tip)
+    if site is None:
+        raise ArmSpecError(f"{spec.mjcf}: no site '{spec.tip}', which {spec.path.name} names")
+    body = site.parent.add_body(pos=site.pos)
+    body.explicitinertial, body.mass = True, spec.load
+    body.ipos, body.inertia = np.zeros(3), np.full(3, _POINT_INERTIA)
+    return mjcf.compile()
 
 
 def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, ...]:

@@ -18,7 +18,7 @@ from typing import NoReturn
 from sim.twin.adapter import AdapterTiming
 from sim.twin.arm_file import TwinArm
 from sim.twin.faults import fault_help
-from sim.twin.gap import load_gap
+from sim.twin.gap import Gap, load_gap
 from sim.twin.server import TwinServer
 from sim.twin.servo_data import load_servo
 from sim.twin.twin import Twin
@@ -67,6 +67,9 @@ def _parser() -> _Parser:
         "--gap",
         metavar="NAME|FILE",
         help="how the arm differs from its data files: mild, harsh, random:SEED or a gap.toml",
+    )
+    add(
+        "--payload", type=float, default=0.0, metavar="KG", help="kg at the tip beside the gap's (default: 0)"
     )
     add(
         "--fault",
@@ -133,6 +136,12 @@ def _stop_at_eof(server: TwinServer) -> None:
     server.stop()
 
 
+def _weight(mass: float) -> float:
+    if not 0.0 <= mass < math.inf:
+        raise ValueError(f"--payload {mass}: a weight in kg, not negative")
+    return mass
+
+
 def _twin(options: argparse.Namespace) -> Twin:
     arm = TwinArm.load(options.arm)
     if options.baud is not None:
@@ -144,7 +153,7 @@ def _twin(options: argparse.Namespace) -> Twin:
             raise ValueError(f"{joint.servo_model} ({joint.name}) cannot do {arm.baudrate} bit/s; it can do {speeds}")
     return Twin(
         arm,
-        gap=None if options.gap is None else load_gap(options.gap),
+        gap=(Gap() if options.gap is None else load_gap(options.gap)).with_payload(_weight(options.payload)),
         faults=options.fault,
         seed=options.seed,
         firmware=dict(_version(text, arm) for text in options.firmware),

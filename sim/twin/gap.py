@@ -110,6 +110,10 @@ class Gap:
             return _drawn_joint(np.random.default_rng([self.seed, zlib.crc32(name.encode())]))
         return self.joints.get(name, self.every)
 
+    def with_payload(self, mass: float) -> Gap:
+        """The same with so much (kg) more at the tip."""
+        return replace(self, payload=self.payload + mass)
+
     def check_joints(self, names: tuple[str, ...]) -> None:
         """Raise GapError if the gap speaks of a joint that is not among these."""
         if unknown := [name for name in self.joints if name not in names]:

@@ -99,6 +99,7 @@ class Twin:
         arm: str,
         *,
         gap: str | None = None,
+        payload: float = 0.0,
         faults: Iterable[str | Fault] = (),
         seed: int = 0,
         firmware: Mapping[int, int] | None = None,
@@ -108,10 +109,13 @@ class Twin:
         pose: str = "rest",
         plugs: Mapping[str, float] | None = None,
     ) -> Twin:
-        """Assemble an arm by the name under which it ships, or by the path of its file; so also the gap."""
+        """Assemble an arm by the name under which it ships, or by the path of its file; so also the gap.
+
+        `payload` (kg) hangs at its tip beside the gap's.
+        """
         return cls(
             TwinArm.load(arm),
-            gap=None if gap is None else load_gap(gap),
+            gap=(Gap() if gap is None else load_gap(gap)).with_payload(payload),
             faults=faults,
             seed=seed,
             firmware=firmware,

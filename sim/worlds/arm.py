@@ -43,7 +43,7 @@ class ArmWorld:
 
 
 def arm_world(spec: ArmSpec, moved: Sequence[str], timestep: float, payload: float = 0.0) -> ArmWorld:
-    """Compile the world of an arm of which these joints move.
+    """Compile the world of an arm of which these joints move. `payload` (kg) hangs at the tip, beside the arm's load.
 
     Raises:
         ArmSpecError: the arm or its MJCF lacks a joint or the tip, or the MJCF does not compile.
@@ -53,7 +53,7 @@ def arm_world(spec: ArmSpec, moved: Sequence[str], timestep: float, payload: flo
     mjcf = _read(spec)
     home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
     _weld(mjcf, {name: angle for name, angle in home.items() if name not in moved})
-    _add_payload(mjcf, spec.tip, payload)
+    _add_payload(mjcf, spec.tip, payload + spec.load)
     mjcf.option.timestep = timestep
     try:
         model = mjcf.compile()

@@ -32,8 +32,9 @@ def small(
     kinds: tuple[str, ...] = ("sweep", "chirp"),
     seconds: float = 3.0,
     gains: Gains | None = None,
+    load: float = 0.0,
 ) -> Excitation:
-    """One segment a kind; the last one in a part of its own if there are gains for it."""
+    """One segment a kind; the last one in a part of its own if there are gains or a load (kg) for it."""
     stage = around_home(spec, joints)
     draw = {"sweep": shapes.sweep, "cruise": shapes.cruise, "chirp": shapes.chirp}
     segments = [
@@ -42,9 +43,10 @@ def small(
             kind,
             joints,
             draw[kind](stage, stage.moved, seconds, PERIOD),
-            "other" if gains and k == len(kinds) - 1 else "",
+            "other" if (gains or load) and k == len(kinds) - 1 else "",
         )
         for k, kind in enumerate(kinds)
     ]
     parts = {"other": gains} if gains else {}
-    return Excitation(spec.name, spec.digest, "small", PERIOD, stage.start, tuple(segments), parts)
+    loads = {"other": load} if load else {}
+    return Excitation(spec.name, spec.digest, "small", PERIOD, stage.start, tuple(segments), parts, loads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from calibration.errors import CalibrationError
 from calibration.excitation import CHECK, Excitation, Segment, plan, shapes
-from calibration.excitation.information import Judge
+from calibration.excitation.information import Information, Judge
 from calibration.excitation.rehearsal import Rehearsal
 from calibration.excitation.replay import replay
 from calibration.excitation.stage import Stage, find_stage
@@ -92,6 +93,35 @@ def test_motion_tells_more_than_rest_and_two_kinds_more_than_one() -> None:
     assert still.gain < 0.5 * sweep.gain
     assert (sweep + wave).gain > max(sweep.gain, wave.gain) + 1.0
     assert (sweep + wave).seen >= sweep.seen
+
+
+def test_a_known_weight_tells_torques_from_masses_and_an_offset_from_a_payload() -> None:
+    """The same minute, all of it bare or half of it loaded, and what is known of three numbers then."""
+    spec = load_arm("open-manipulator-x")
+    loaded = replace(spec, load=0.1)
+    stage = find_stage(loaded, Kinematics(loaded))
+    names = [spec.joints[i].name for i in stage.moved]
+    first, second = drawn(stage, "fourier"), drawn(stage, "sweep")
+    judges = [Judge(arm, Kinematics(arm), names, PERIOD) for arm in (spec, loaded)]
+    bare = judges[0].of(first, 1.0) + judges[0].of(second, 1.0)
+    mixed = judges[0].of(first, 1.0) + judges[1].of(second, 1.0)
+
+    def sigma(told: Information, label: str) -> float:
+        at = told.labels.index(label)
+        return float(np.sqrt(np.linalg.inv(told.matrix + np.eye(len(told.matrix)))[at, at]))
+
+    for label, share in (("joint2.torque_constant", 0.6), ("joint4.offset", 0.8)):
+        assert sigma(mixed, label) < share * sigma(bare, label), label
+
+
+def test_a_plan_with_a_weight_has_a_part_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["calibration.excitation.plan"]
+    quick = module._WITH_LOAD["quick"]
+    assert 50.0 < sum(seconds for part in quick for _, seconds in part) <= 60.0
+    monkeypatch.setitem(module._WITH_LOAD, "quick", tuple(tuple((n, 5.0) for n, _ in part[:2]) for part in quick))
+    made = plan(load_arm(RIG), "quick", payload=0.02, drawn=1)
+    assert made.by_load == [(0.0, [""]), (0.02, ["loaded"])]
+    assert [s.part for s in made.segments] == ["", "", "loaded", "loaded"]
 
 
 def test_a_plan_has_its_segments_its_check_and_comes_back_from_its_file(

@@ -55,6 +55,19 @@ def test_the_simulation_is_the_twins_where_nothing_is_hidden(tmp_path: Path) -> 
     assert error(rig, late, nothing, windows) > 1.5 * error(rig, known, nothing, windows)
 
 
+def test_a_known_load_is_simulated_where_a_log_had_it(tmp_path: Path) -> None:
+    rig, windows = windows_of("xl330-pendulum", gap(tmp_path), ("pendulum",), 4.0)
+    loads = np.where(np.arange(len(windows)) % 2, 0.02, 0.0)
+    mixed = replace(windows, load=loads)
+    nothing, physics = np.zeros(0), Physics(rig.world, ())
+    bare, _ = rollout(rig, physics, nothing, windows, threads=1)
+    loaded, _ = rollout(rig.loaded(0.02), Physics(rig.loaded(0.02).world, ()), nothing, windows, threads=1)
+    both, _ = rollout(rig, physics, nothing, mixed, threads=1)
+    np.testing.assert_allclose(both[0][0::2], bare[0][0::2], atol=1e-12)
+    np.testing.assert_allclose(both[0][1::2], loaded[0][1::2], atol=1e-9)
+    assert np.abs(loaded - bare).max() > 0.02
+
+
 @pytest.fixture(scope="module")
 def pendulum(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rig, Windows, Fitted]:
     hidden = gap(tmp_path_factory.mktemp("gap"), armature=1.3, coulomb=1.8, offset=0.03, load_friction=2.0)

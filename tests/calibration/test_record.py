@@ -116,6 +116,20 @@ def test_a_part_with_other_gains_is_a_flight_of_its_own(tmp_path: Path) -> None:
     assert said["wrist_flex"]["position_p_gain"] == 250
 
 
+def test_a_part_with_a_weight_at_the_tip_carries_it_and_says_so(tmp_path: Path) -> None:
+    spec = load_arm(RIG)
+    recording = record_on_twin(spec, None, small(spec, ("pendulum",), ("sweep", "sweep"), load=0.02), tmp_path)
+    assert recording.complete
+    logs = [flight_log(path, spec) for path in recording.flights]
+    assert [log.load for log in logs] == [0.0, 0.02]
+    needed = []  # duty that carries the weight, over the sine of the angle: friction cancels between up and down
+    for log in logs:
+        rows = log.valid[:, 0] & np.isfinite(log.command[:, 0])
+        sine = np.sin(log.q[rows, 0])
+        needed.append(float(log.command[rows, 0] @ sine / (sine @ sine)))
+    assert needed[1] > 1.2 * needed[0] > 0.0
+
+
 def test_a_recording_is_never_written_over_and_belongs_to_its_arm(tmp_path: Path) -> None:
     spec = load_arm(RIG)
     excitation = small(spec, ("pendulum",))

@@ -31,6 +31,7 @@ def prepared(folder: Path, seconds: float = 2.0) -> Path:
         (["record", "--arm", "nobody"], 2, "nobody"),
         (["record", "--arm", RIG, "--port", "/dev/none", "--gap", "mild"], 2, "leave --port out"),
         (["record", "--arm", RIG, "--joints", "nose"], 2, "no joint nose"),
+        (["record", "--arm", RIG, "--payload", "-0.1"], 2, "--payload -0.1: a weight in kg"),
         (["record", "--resume", "nowhere"], 2, "no recording to go on with"),
         (["wreck"], 2, "wreck"),
     ],
@@ -47,6 +48,13 @@ def test_nobody_to_confirm_means_no_motion(tmp_path: Path, capsys: pytest.Captur
     assert main(["record", "--resume", str(folder), "--port", "/dev/none", "--no-picture"]) == 5
     assert "--yes" in capsys.readouterr().err
     assert json.loads((folder / INDEX).read_text())["flights"] == []
+
+
+def test_a_weight_needs_somebody_who_hangs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = load_arm(RIG)
+    Recording.begin(tmp_path, small(spec, ("pendulum",), ("sweep",), 2.0, load=0.02), {"gap": "none"})
+    assert main(["record", "--resume", str(tmp_path), "--port", "/dev/none", "--yes", "--no-picture"]) == 5
+    assert "hang 20 g at the tip" in " ".join(capsys.readouterr().err.split())
 
 
 def test_preview_only_shows_and_moves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

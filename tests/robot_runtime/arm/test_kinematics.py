@@ -53,6 +53,17 @@ def test_pendulum_gravity_is_m_g_l_sine() -> None:
 
 
 @pytest.mark.parametrize("name", shipped_arms())
+def test_a_load_pulls_at_the_tip(name: str) -> None:
+    spec = load_arm(name)
+    bare, loaded = Kinematics(spec), Kinematics(replace(spec, load=0.2))
+    q = np.array(spec.poses["home"]) + 0.1
+    zeros = np.zeros(len(q))
+    more = loaded.gravity(q, zeros.copy()) - bare.gravity(q, zeros.copy())
+    np.testing.assert_allclose(more, 0.2 * 9.81 * bare.tip_jacobian(q)[2], atol=1e-9)
+    assert np.abs(more).max() > 0.01
+
+
+@pytest.mark.parametrize("name", shipped_arms())
 def test_jacobian_is_the_slope_of_the_tip(name: str) -> None:
     spec = load_arm(name)
     kinematics = Kinematics(spec)
