@@ -142,9 +142,9 @@ class Problem:
         samples = windows.q.shape[1] - 1
         self.weight = windows.weight[:, 1:] * np.sqrt(INDEPENDENT / samples) / scale
 
-    def errors(self, z: Floats) -> Floats:
-        """Of the angles, rad: (rows of z, windows, samples, joints)."""
-        q, _ = rollout(self.rig, self.physics, z, self.windows, self.threads)
+    def errors(self, z: Floats, *, smooth: bool = False) -> Floats:
+        """Of the angles, rad: (rows of z, windows, samples, joints). `smooth`: without the encoder's steps."""
+        q, _ = rollout(self.rig, self.physics, z, self.windows, self.threads, smooth=smooth)
         error: Floats = np.nan_to_num(q[:, :, 1:] - self.windows.q[:, 1:], nan=1e3, posinf=1e3, neginf=-1e3)
         return error
 
@@ -153,19 +153,22 @@ class Problem:
         z = z.ravel()
         return np.concatenate([(self.errors(z)[0] * self.weight).ravel(), np.sqrt(self.doubt) * z])[:, None]
 
-    def jacobian(self, z: Floats, residual: Floats | None = None, *, central: bool = False) -> Floats:
-        """Of the residual; one batch."""
+    def jacobian(self, z: Floats, _: Floats | None = None, *, central: bool = False) -> Floats:
+        """Of the residual; one batch.
+
+        Without the kicks that an encoder's steps give to D gains: a kick more or less answers every change of a number
+        with noise, and noise looks like knowledge.
+        """
         z, step, n = z.ravel(), self.physics.step(), len(self.physics)
         _, high = self.physics.bounds
         sign = np.where(z + step > high, -1.0, 1.0)
         moved = z + np.diag(sign * step)
         if central:
-            both = self.errors(np.concatenate([moved, z - np.diag(sign * step)])) * self.weight
+            both = self.errors(np.concatenate([moved, z - np.diag(sign * step)]), smooth=True) * self.weight
             data = (both[:n] - both[n:]).reshape(n, -1) / (2 * sign * step)[:, None]
         else:
-            base = self.residual(z) if residual is None else residual
-            data = (self.errors(moved) * self.weight).reshape(n, -1) - base[:-n, 0]
-            data /= (sign * step)[:, None]
+            every = (self.errors(np.concatenate([z[None], moved]), smooth=True) * self.weight).reshape(n + 1, -1)
+            data = (every[1:] - every[0]) / (sign * step)[:, None]
         return np.concatenate([data.T, np.sqrt(self.doubt) * np.eye(n)])
 
     def solve(self, z: Floats, most: int) -> tuple[Floats, tuple[float, ...]]:

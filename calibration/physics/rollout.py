@@ -53,15 +53,20 @@ class Rig:
         return Rig.of(replace(world.spec, load=load), world.names, world.model.opt.timestep)
 
 
-def rollout(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int = 2) -> tuple[Floats, Floats]:
-    """Angles and speeds as the encoders would show them: (rows of z, windows, samples, joints) each; rad, rad/s."""
+def rollout(
+    rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int = 2, *, smooth: bool = False
+) -> tuple[Floats, Floats]:
+    """Angles and speeds as the encoders would show them: (rows of z, windows, samples, joints) each; rad, rad/s.
+
+    `smooth`: D gains see smooth angles, without the encoder's steps.
+    """
     z = np.atleast_2d(z)
     rows = max(1, MOST_SIMULATIONS // len(windows))
-    parts = [_some(rig, physics, z[i : i + rows], windows, threads) for i in range(0, len(z), rows)]
+    parts = [_some(rig, physics, z[i : i + rows], windows, threads, smooth) for i in range(0, len(z), rows)]
     return np.concatenate([q for q, _ in parts]), np.concatenate([dq for _, dq in parts])
 
 
-def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int) -> tuple[Floats, Floats]:
+def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int, smooth: bool) -> tuple[Floats, Floats]:
     vectors, count, n = len(z), len(windows), len(rig.world.joints)
     numbers = {k: np.repeat(v, count, axis=0) for k, v in physics.expand(z).items()}
     which = np.tile(np.arange(count), vectors)
@@ -70,6 +75,7 @@ def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int)
     servos = Servos(
         rig.laws, numbers, windows.volts[which], (windows.gains[0][which], windows.gains[1][which]), windows.step
     )
+    servos.kicks &= not smooth
     offset = numbers["offset"]
     q, dq = batch.bind("qpos"), batch.bind("qvel")
     applied, friction = batch.bind("qfrc_applied"), batch.expand("dof_frictionloss")
