@@ -23,6 +23,9 @@ GOOD = 0.004
 VELOCITY = 0.08
 """rms error of the mapped velocity, of its spread. Filters without lag leave 0.05 on real servos; looking a delay ahead
 costs half as much again."""
+FLICKER = 2.0
+"""Times the error of a line through 40 ms of angles that flicker, which the velocity's error may have besides: what
+looks at no sample behind it, and ahead, knows half as much."""
 COMMAND = 0.05
 """Squared error of the mapped command, of its variance, on moving joints."""
 DELAY = 0.005
@@ -44,8 +47,8 @@ ADVICE: Mapping[str, str] = {
     "command": "record more motion of that joint, in both directions; look for play in its gears or a slipping horn",
     "delay": "the bus was irregular: find lost replies or a busy host (robot-scan, docs/realtime.md); record again",
     "bounds": "a figure ended where none can be: wrong servo model, gear or gains in arm.toml, or another arm's log",
-    "untold": "numbers that make up for each other ran away together: record with a known weight at the tip (--payload);"
-    " check masses and arm file",
+    "untold": "numbers that make up for each other ran away together: record with a known weight at the tip"
+    " (--payload); check masses and arm file",
     "slope": "the torque map bends the wrong way: record more motion of that joint, then fit again",
     "residual": "",
 }
@@ -68,16 +71,20 @@ def judge(
     delay_spread: float,
     choices: Mapping[str, Choice],
     slopes: Mapping[str, tuple[float, float]],
+    flicker: Floats,
 ) -> tuple[Row, ...]:
-    """The table. `slopes`: joint -> lowest and highest slope of its torque map, in the physics' own."""
+    """The table. `slopes`: joint -> lowest and highest slope of its torque map, in the physics' own. `flicker`: error
+    of a line through the angles, a joint's, of its velocity's spread: what the encoder makes of it.
+    """
     rows = [_rollout_row(split, joints, rollouts)]
     for joint, before, after in zip(joints, rollouts.nominal, rollouts.fitted, strict=True):
         bound = max(float(before), GOOD)
         note = f"rad; {before:.4f} with the data files' numbers"
         rows.append(Row(f"error of {joint}", split, float(after), bound, bool(after <= bound), note))
-    for kind, name, bound in (("observation", "velocity", VELOCITY), ("torque", "command", COMMAND)):
+    velocity, command = np.hypot(VELOCITY, FLICKER * flicker), np.full(len(joints), COMMAND)
+    for kind, name, bounds in (("observation", "velocity", velocity), ("torque", "command", command)):
         if kind in choices:
-            rows.append(_map_row(split, joints, choices[kind], name, bound))
+            rows.append(_map_row(split, joints, choices[kind], name, bounds))
     rows.append(Row("delay", "between segments", delay_spread, DELAY, delay_spread <= DELAY, "s"))
     stuck = ", ".join(fitted.at_bound)
     rows.append(Row("bounds", "training", len(fitted.at_bound), 0, not stuck, stuck or "no number on a bound"))
@@ -131,11 +138,11 @@ def _untold_row(fitted: Fitted) -> Row:
     return Row("untold", "training", far, UNTOLD, far <= UNTOLD, f"prior standard deviations along {told}")
 
 
-def _map_row(split: str, joints: Sequence[str], choice: Choice, name: str, bound: float) -> Row:
+def _map_row(split: str, joints: Sequence[str], choice: Choice, name: str, bounds: Floats) -> Row:
     score = choice.of(choice.level, split)
     assert score is not None  # the first split is scored on every level that is tried
-    worst = int(np.argmax(score.errors))
-    value = score.errors[worst]
+    worst = int(np.argmax(score.errors / bounds))
+    value, bound = score.errors[worst], float(bounds[worst])
     return Row(name, split, value, bound, value <= bound, f"worst {joints[worst]}, mean {score.mean:.4f}")
 
 

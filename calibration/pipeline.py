@@ -108,6 +108,7 @@ def calibrate(
         spread,
         mapped.choices,
         slopes,
+        stage.flicker(main),
     )
     identity = next((one.identity for one in loaded if one.identity is not None), None)
     identity = identity or Identity.of_spec(spec)

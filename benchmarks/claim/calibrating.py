@@ -19,6 +19,8 @@ SHORT = ("fourier-1", "fourier-2-check")
 PLANS: Mapping[float, tuple[str, tuple[str, ...]]] = {20: ("quick", SHORT), 60: ("quick", ())}
 """s, about -> level of the recording, and which of its segments (none named: all). What is held out to judge the fit is
 motion too and counts; the shortest has one segment to fit to and one to judge by."""
+WEIGHT = 0.2
+"""kg, known, that hangs at the tip in the last part of the whole recording (`robot-calibrate record --payload`)."""
 
 
 class NotFlownError(CalibrationError):
@@ -71,5 +73,5 @@ def _planned(spec: ArmSpec, level: str, plans: Path) -> Excitation:
     folder = plans / level
     if not (folder / FILE).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        plan(spec, level).save(folder)
+        plan(spec, level, payload=WEIGHT).save(folder)
     return Excitation.load(folder)

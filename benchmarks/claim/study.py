@@ -39,8 +39,8 @@ from sim.training.train import LAST, POLICY, train
 from sim.twin.gap import load_gap
 
 BASE_SEED = 1
-TARGETS = 8
-"""Of one trial; three trials with other targets make 24."""
+TARGETS = 16
+"""Of one trial; three trials with other targets make 48."""
 DRAWN, WANTED = 12, 2
 """Gaps random:1 to random:12 are tried in this order, until so many could be recorded to the end."""
 RECORDED = 60

@@ -10,6 +10,7 @@ import numpy as np
 
 from calibration.logs.log import Floats, Log
 from calibration.logs.splits import Split, Unit
+from calibration.logs.windows import encoder_noise
 from calibration.maps.export import goal_file, observation_file, torque_file
 from calibration.maps.fit import (
     SENSE_HISTORY,
@@ -27,7 +28,7 @@ from calibration.maps.fit import (
 )
 from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
 from calibration.maps.residuals import LEVELS, Choice, choose
-from calibration.maps.targets import Track, track
+from calibration.maps.targets import SLOPE_REACH, Track, track
 from calibration.maps.training import Budget
 from calibration.physics.fit import Fitted
 from calibration.physics.identify import heavier
@@ -129,6 +130,17 @@ class MapStage:
         """Velocity error over the velocity's spread, a joint's, on what the split holds out."""
         scores = sense_scores(self.observation(split.train, level), self.parts(split.test))
         return np.asarray(scores["map"] / scores["spread"])
+
+    def flicker(self, split: Split) -> Floats:
+        """Of the velocity's spread on what the split holds out, a joint's: the error that an encoder's flicker makes of
+        a line through the angles about a moment.
+        """
+        parts = self.parts(split.test)
+        seen = np.concatenate([np.where(t.usable, t.wanted_dq, np.nan)[rows] for t, rows in parts])
+        noise = np.mean([encoder_noise(self._logs[unit.log]) for unit in split.test], axis=0)
+        samples = round(SLOPE_REACH / self.period)
+        lever = self.period * np.sqrt(2.0 * np.sum(np.arange(1, samples + 1) ** 2))
+        return np.asarray(noise / lever / np.nanstd(seen, axis=0))
 
     def torque_score(self, split: Split, level: str) -> Floats:
         """Squared command error over the command's variance, a joint's."""

@@ -12,6 +12,7 @@ import pytest
 from calibration.acceptance import UNTOLD, Rollouts, accepted, advice, judge
 from calibration.logs.log import Floats
 from calibration.logs.windows import Windows, cut
+from calibration.maps.residuals import Choice, Score
 from calibration.maps.stage import weights
 from calibration.physics.fit import Fitted, Problem, error_scale, uncertainty
 from calibration.physics.identify import heavier, mean_error
@@ -87,7 +88,7 @@ def tips(rig: Rig, numbers: Mapping[str, Floats], poses: Floats) -> Floats:
 
 def verdict(arm: tuple[Rig, Windows], found: Fitted) -> tuple[Row, ...]:
     nominal = np.full(len(JOINTS), 0.03)  # of a simulator as it comes, on an arm with a gap
-    return judge("held out", JOINTS, Rollouts(nominal, errors(arm, found)), found, 0.0, {}, {})
+    return judge("held out", JOINTS, Rollouts(nominal, errors(arm, found)), found, 0.0, {}, {}, np.zeros(len(JOINTS)))
 
 
 def test_the_arms_own_numbers_are_accepted(arm: tuple[Rig, Windows], true: Fitted) -> None:
@@ -113,3 +114,18 @@ def test_numbers_that_make_up_for_each_other_are_refused(arm: tuple[Rig, Windows
     assert failed.value > UNTOLD
     (line,) = advice(rows)
     assert "joint3.link_mass" in line
+
+
+def test_a_speed_is_known_no_better_than_the_encoder_shows_it(arm: tuple[Rig, Windows], true: Fitted) -> None:
+    """15 % of the spread is too much of a velocity, unless a line through the flickering angles is off by 8 %."""
+    nominal = np.full(len(JOINTS), 0.03)
+    choice = Choice("physics", (Score("held out", "physics", (0.05, 0.15, 0.05)),))
+
+    def row(flicker: tuple[float, float, float]) -> Row:
+        told = Rollouts(nominal, errors(arm, true))
+        rows = judge("held out", JOINTS, told, true, 0.0, {"observation": choice}, {}, np.array(flicker))
+        return next(row for row in rows if row.name == "velocity")
+
+    assert not row((0.0, 0.0, 0.0)).passed
+    assert not row((0.08, 0.02, 0.08)).passed  # the flicker of others
+    assert row((0.0, 0.08, 0.0)).passed
