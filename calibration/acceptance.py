@@ -37,6 +37,8 @@ UNTOLD = 2.0
 the data do not tell. There the prior should hold them: they can make up for each other in every pose of an arm; then
 rollouts are as good, and the tip is millimetres off."""
 WEIGHING = ("link_mass", "payload", "offset")
+TURNS = 0.1
+"""Share of a direction that offsets must have for it to matter: masses that make up for each other move no tip."""
 AUTHORITY = 0.3
 """Share of a command's limit that a residual may have; the map clips it itself."""
 
@@ -131,7 +133,10 @@ def _untold_row(fitted: Fitted) -> Row:
     told = "the data tell everything"
     far = 0.0
     weighs = np.array([entry.kind.name in WEIGHING for entry in fitted.physics.entries])
+    offsets = np.array([entry.kind.name == "offset" for entry in fitted.physics.entries])
     for direction in fitted.combinations:
+        if float(np.linalg.norm(direction.weights[offsets])) < TURNS:
+            continue
         went = abs(float(direction.weights @ fitted.z)) * float(np.linalg.norm(direction.weights[weighs]))
         if not direction.seen and went >= far:
             far, told = went, direction.text(fitted.physics.labels)

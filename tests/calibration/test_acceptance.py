@@ -129,3 +129,23 @@ def test_a_speed_is_known_no_better_than_the_encoder_shows_it(arm: tuple[Rig, Wi
     assert not row((0.0, 0.0, 0.0)).passed
     assert not row((0.08, 0.02, 0.08)).passed  # the flicker of others
     assert row((0.0, 0.08, 0.0)).passed
+
+
+def test_masses_that_make_up_for_each_other_are_fine_as_long_as_no_offset_does(true: Fitted) -> None:
+    """On a rig with one joint, a heavier rod and a lighter weight are the same arm: no tip is elsewhere."""
+    labels = true.physics.labels
+    heavier, lighter, turned = (labels.index(k) for k in ("joint4.link_mass", "payload", "joint4.offset"))
+
+    def row(*directions: tuple[int, float]) -> Row:
+        way = np.zeros(len(labels))
+        for column, share in directions:
+            way[column] = share
+        way /= np.linalg.norm(way)
+        covariance = 1e-4 * np.eye(len(labels)) + np.outer(way, way)
+        found = replace(true, z=3.0 * way, covariance=covariance)
+        fine = Rollouts(np.full(3, 0.03), np.full(3, 0.002))
+        rows = judge("held out", JOINTS, fine, found, 0.0, {}, {}, np.zeros(3))
+        return next(row for row in rows if row.name == "untold")
+
+    assert row((heavier, 1.0), (lighter, -1.0)).passed
+    assert not row((heavier, 1.0), (lighter, -1.0), (turned, 0.4)).passed
