@@ -29,7 +29,7 @@ looks at no sample behind it, and ahead, knows half as much."""
 COMMAND = 0.05
 """Squared error of the mapped command, of its variance, on moving joints."""
 DELAY = 0.005
-"""s by which segments may disagree about the delay."""
+"""s by which segments may disagree about the delay, or the bus's cycle where that is longer."""
 SLOPE = (0.5, 2.0)
 """Times the physics' slope of command over torque that the torque map's may have: positive, and no surprise."""
 UNTOLD = 2.0
@@ -74,9 +74,11 @@ def judge(
     choices: Mapping[str, Choice],
     slopes: Mapping[str, tuple[float, float]],
     flicker: Floats,
+    period: float,
 ) -> tuple[Row, ...]:
     """The table. `slopes`: joint -> lowest and highest slope of its torque map, in the physics' own. `flicker`: error
-    of a line through the angles, a joint's, of its velocity's spread: what the encoder makes of it.
+    of a line through the angles, a joint's, of its velocity's spread: what the encoder makes of it. `period`: s, of
+    the bus.
     """
     rows = [_rollout_row(split, joints, rollouts)]
     for joint, before, after in zip(joints, rollouts.nominal, rollouts.fitted, strict=True):
@@ -87,7 +89,8 @@ def judge(
     for kind, name, bounds in (("observation", "velocity", velocity), ("torque", "command", command)):
         if kind in choices:
             rows.append(_map_row(split, joints, choices[kind], name, bounds))
-    rows.append(Row("delay", "between segments", delay_spread, DELAY, delay_spread <= DELAY, "s"))
+    apart = max(DELAY, period)
+    rows.append(Row("delay", "between segments", delay_spread, apart, delay_spread <= apart, "s"))
     stuck = ", ".join(fitted.at_bound)
     rows.append(Row("bounds", "training", len(fitted.at_bound), 0, not stuck, stuck or "no number on a bound"))
     rows.append(_untold_row(fitted))

@@ -16,7 +16,7 @@ import numpy as np
 from calibration.acceptance import GOOD, ROLLOUT
 from calibration.errors import CalibrationError
 from calibration.examine import examine
-from calibration.logs.load import Loaded
+from calibration.logs.load import Loaded, left_out, standing
 from calibration.logs.log import Floats
 from calibration.physics.fit import TWO_SIGMA, fit
 from calibration.physics.identify import fine_rig, mean_error, thinned, windows_of
@@ -110,7 +110,9 @@ def check(
         raise NoRolloutsError(
             f"the calibration is of {', '.join(names) or 'no joint'}; the log has {', '.join(loaded[0].log.joints)}"
         )
-    rig = fine_rig(Rig.of(spec, names))
+    if stood := [name for name in names if name in left_out(loaded)]:
+        raise NoRolloutsError(f"the log has {', '.join(stood)} left out, which the calibration is of")
+    rig = fine_rig(Rig.of(standing(spec, loaded), names))
     names = rig.world.names
     examine(loaded, rig, shortest=0.0)
     logs = [one.log.select(names) for one in loaded]

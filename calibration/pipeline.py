@@ -11,8 +11,8 @@ from importlib.metadata import version
 import numpy as np
 
 from calibration.acceptance import Rollouts, accepted, judge, slopes_of
-from calibration.examine import examine
-from calibration.logs.load import Loaded
+from calibration.examine import RefusedLogError, examine
+from calibration.logs.load import Loaded, left_out, standing
 from calibration.logs.log import Floats, Log
 from calibration.logs.splits import Split, splits
 from calibration.logs.windows import Windows, open_volts
@@ -75,10 +75,10 @@ def calibrate(
         ArmSpecError: the arm's MJCF cannot be used.
         MapExportError: a map could not be written down.
     """
-    rig = Rig.of(spec, _joints(loaded, spec))
+    rig = Rig.of(standing(spec, loaded), _joints(loaded, spec))
     names = rig.world.names
     progress("examining the logs")
-    findings = examine(loaded, rig)
+    findings = findings_of(loaded, rig)
     logs = tuple(one.log.select(names) for one in loaded)
     every = splits(loaded)
     main = every[0]
@@ -109,6 +109,7 @@ def calibrate(
         mapped.choices,
         slopes,
         stage.flicker(main),
+        stage.period,
     )
     identity = next((one.identity for one in loaded if one.identity is not None), None)
     identity = identity or Identity.of_spec(spec)
@@ -130,9 +131,29 @@ def calibrate(
     return Result(calibration, rig, fitted, mapped, main, held, findings, logs)
 
 
+def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
+    """What is odd but can be worked with, in words: joints that were left out first.
+
+    Raises:
+        RefusedLogError: the logs cannot be fitted.
+    """
+    stood = tuple(f"{name} keeps its data file's numbers: {one.text}" for name, one in left_out(loaded).items())
+    return (*stood, *examine(loaded, rig))
+
+
 def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:
-    """That every log has, in a mode whose law is known."""
-    return tuple(j.name for j in spec.joints if j.mode in MODES and all(j.name in one.log.joints for one in loaded))
+    """That every log has and none left out, in a mode whose law is known.
+
+    Raises:
+        RefusedLogError: there is none.
+    """
+    logs, out = [one.log.joints for one in loaded], left_out(loaded)
+    found = tuple(
+        j.name for j in spec.joints if j.mode in MODES and j.name not in out and all(j.name in n for n in logs)
+    )
+    if not found:
+        raise RefusedLogError("these logs cannot be fitted: no joint in them moved that a law is known for")
+    return found
 
 
 def _period(loaded: Sequence[Loaded]) -> float:

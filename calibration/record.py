@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -17,6 +17,8 @@ from calibration.errors import CalibrationError
 from calibration.excitation.segment import Excitation, Segment
 from calibration.excitation.spans import EVENT, event_text
 from calibration.excitation.tracking import ExcitationSource, Tell, with_gains
+from calibration.gentler import BALKS, gentler, left_out
+from calibration.strain import Strain
 from robot_runtime.bus import Bus, Port
 from robot_runtime.bus.latency_timer import LatencyTimer
 from robot_runtime.calibrated.identity import Identity
@@ -27,7 +29,7 @@ from robot_runtime.flight.recorder import FlightRecorder, Recorder
 from robot_runtime.flying import Inputs, Request
 from robot_runtime.loop import Loop
 from robot_runtime.realtime import Facts
-from robot_runtime.safety.fault_kind import Ending
+from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.faults import TARGETS_ENDED
 from robot_runtime.safety.preflight import Check, passed, preflight
 from robot_runtime.safety.preflight import Recording as DiskRoom
@@ -118,6 +120,26 @@ class Recording:
     def complete(self) -> bool:
         """Whether nothing is."""
         return not self.missing.segments
+
+    @property
+    def relents(self) -> list[dict[str, Any]]:
+        """What was done, flight by flight, about joints that did not go where they should (`gentler`)."""
+        return list(self.notes.get("gentler", ()))
+
+    def relent(self, spec: ArmSpec) -> str:
+        """After a flight that ended early: what is done about it, in words; empty: nothing can be done.
+
+        What is missing is another then: look again.
+        """
+        ended, file = self.verdicts[-1], self.flights[-1]
+        found = gentler(spec, self.excitation, self.done, self.relents, file, ended)
+        if found is None:
+            return ""
+        self.excitation = found.excitation
+        self.notes = {**self.notes, "gentler": [*self.relents, dict(found.note)]}
+        self.excitation.save(self.folder)
+        self._write()
+        return str(found.note["text"])
 
     def next_file(self) -> Path:
         """For the next flight. A file that is there, of a program that was killed, stays as it is."""
@@ -226,9 +248,10 @@ def fly(
         inputs.source = source
         target = Inputs(len(spec.joints))  # the source writes its reference there, for the recording
         target.target_stamp = port.now()
-        loop = make_loop(arm, source, target, inputs, recorder, orders, show_cycle=hooks.show_cycle)
+        strain = Strain(spec, orders.period, hooks.show_cycle)
+        loop = make_loop(arm, source, target, inputs, recorder, orders, show_cycle=strain)
         loop.fly()
-        return _completed(verdict(loop)), whole
+        return verdict(loop), whole
     finally:
         if arm is not None:
             arm.close()
@@ -258,6 +281,7 @@ def record_part(
         attach_arm(recorder, spec)
         hooks.show_recorder(recorder)
         ended, whole = fly(arm, excitation, RecordingPort(port, recorder), recorder, hooks)
+        ended = _completed(ended, left_out(recording.relents))
         recorder.metadata("verdict", ended.as_json())
         ended = ended.recorded(recorder.close())
     recording.add(file, part, whole, ended)
@@ -279,7 +303,7 @@ def record_on_twin(
 
     `gap`: a shipped name, random:N, a file, or None; its adapter's latency timer is set, as `SerialPort` does and
     preflight demands. A folder that holds an unfinished recording is gone on with. Recording ends with the first flight
-    that does not complete; the verdicts say why.
+    that does not complete and cannot be made gentler; the verdicts say why.
 
     Raises:
         GapError: no such gap.
@@ -291,12 +315,12 @@ def record_on_twin(
     bus = (Gap() if gap is None else load_gap(gap)).bus
     adapter = AdapterTiming(min(bus.latency_timer, SET_TIMER), bus.frame, bus.extra_delay, bus.reply_jitter)
 
-    def set_up(load: float) -> LockstepPort:
-        port = LockstepPort(Twin.load(str(spec.path), gap=gap, payload=load, seed=seed, adapter=adapter))
-        set_up_unboxed(Bus(port), spec)
+    def set_up(load: float) -> Twin:
+        twin = Twin.load(str(spec.path), gap=gap, payload=load, seed=seed, adapter=adapter)
+        set_up_unboxed(Bus(LockstepPort(twin)), spec)
         for fault in faults:
-            port.twin.inject(fault)
-        return port
+            twin.inject(fault)
+        return twin
 
     if (folder / INDEX).exists():
         recording = Recording.open(folder)
@@ -304,19 +328,32 @@ def record_on_twin(
     else:
         recording = Recording.begin(folder, excitation, {"gap": gap or "none", **(notes or {})})
     for load, parts in recording.missing.by_load:
-        port = set_up(load)
+        twin = set_up(load)
         for part in parts:
-            if record_part(recording, spec, part, port, hooks, waits=True).ending is not Ending.COMPLETED:
-                return recording
+            while recording.missing.of(part).segments:
+                port = LockstepPort(twin)  # a flight closes it
+                ended = record_part(recording, spec, part, port, hooks, waits=True)
+                if ended.exit_code and not (recording.relent(spec) and lies(ended)):
+                    return recording
     return recording
 
 
-def _completed(ended: Verdict) -> Verdict:
-    """That no segment is left is how a recording is meant to end."""
-    if ended.ending is Ending.COMPLETED:
-        return replace(
-            ended,
-            text=f"completed: {ended.seconds:.1f} s of motion",
-            faults=tuple(f for f in ended.faults if f.kind is not TARGETS_ENDED),
-        )
-    return ended
+def lies(ended: Verdict) -> bool:
+    """Whether the arm can be flown again without a look at it: it was lowered as it should, and nothing is broken."""
+    return all(fault.kind in BALKS for fault in ended.faults)
+
+
+def _completed(ended: Verdict, stuck: Collection[str]) -> Verdict:
+    """That no segment is left is how it is meant to end; joints that are left out may push once more, on the way to
+    rest.
+    """
+    others = [f for f in ended.faults if f.kind is not TARGETS_ENDED and not _excused(f, stuck)]
+    if others or not any(f.kind is TARGETS_ENDED for f in ended.faults):
+        return ended
+    text = f"completed: {ended.seconds:.1f} s of motion" + (f", without {', '.join(stuck)}" if stuck else "")
+    faults = tuple(f for f in ended.faults if f.kind is not TARGETS_ENDED)
+    return replace(ended, ending=Ending.COMPLETED, text=text, faults=faults)
+
+
+def _excused(fault: Fault, stuck: Collection[str]) -> bool:
+    return fault.kind in BALKS and set(fault.joints) <= set(stuck)

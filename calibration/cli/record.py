@@ -6,7 +6,7 @@ import argparse
 import math
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,31 +211,59 @@ def _fly_parts(
     parts: Sequence[str],
     port: SerialPort,
 ) -> Verdict:
-    """These parts, until one ends early."""
+    """These parts, until one ends early and nothing can be done about it."""
+    from robot_runtime.bus import SerialPort  # noqa: PLC0415
+
+    flown = len(recording.flown)
+    for part in parts:
+        while recording.missing.of(part).segments:
+            if len(recording.flown) > flown:  # a flight closes its port
+                port = SerialPort(port.name, spec.bus.baudrate)
+            with closing(port):
+                ended = _fly_part(arguments, screen, spec, recording, part, port)
+            if ended.exit_code and not _relents(arguments, screen, spec, recording, ended):
+                return ended
+    return ended
+
+
+def _relents(
+    arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording, ended: Verdict
+) -> bool:
+    """Whether to go on after a flight that ended early, with what is missing made gentler."""
+    from calibration.record import lies  # noqa: PLC0415
+
+    text = recording.relent(spec)
+    if not text:
+        return False
+    screen.say(f"{ended.text}\nthe arm: {ended.outcome}\ngentler: {text}")
+    if not lies(ended):
+        return False
+    _show(arguments, screen, spec, recording)
+    left = recording.missing.seconds
+    screen.confirm(f"Go on like this, for {left:.0f} s?", yes=arguments.yes or not arguments.port)
+    return True
+
+
+def _fly_part(
+    arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording, part: str, port: SerialPort
+) -> Verdict:
+    """One flight."""
     from calibration.record import record_part  # noqa: PLC0415
     from robot_runtime.operator_inputs import Operator  # noqa: PLC0415
     from robot_runtime.realtime import RealTime  # noqa: PLC0415
     from robot_runtime.session import recorder_watcher  # noqa: PLC0415
 
-    for part in parts:
-        with ExitStack() as flight:
-            realtime = flight.enter_context(RealTime())
-            facts = realtime.enter()
-            port.spin = realtime.spin(recording.excitation.period)
-            watch: list[Any] = []
-            operator = flight.enter_context(
-                Operator(
-                    keys=not arguments.json,
-                    estop=arguments.estop,
-                    watchers=(lambda w=watch: w[0]() if w else 0,),  # type: ignore[misc]
-                )
-            )
-            hooks = _hooks(arguments, screen, spec, recording, part, port, facts, operator, flight)
-            hooks.show_recorder = lambda recorder, w=watch: w.append(recorder_watcher(recorder))  # type: ignore[misc]
-            ended = record_part(recording, spec, part, port, hooks)
-        if ended.exit_code:
-            break
-    return ended
+    with ExitStack() as flight:
+        realtime = flight.enter_context(RealTime())
+        facts = realtime.enter()
+        port.spin = realtime.spin(recording.excitation.period)
+        watch: list[Any] = []
+        operator = flight.enter_context(
+            Operator(keys=not arguments.json, estop=arguments.estop, watchers=(lambda: watch[0]() if watch else 0,))
+        )
+        hooks = _hooks(arguments, screen, spec, recording, part, port, facts, operator, flight)
+        hooks.show_recorder = lambda recorder: watch.append(recorder_watcher(recorder))
+        return record_part(recording, spec, part, port, hooks)
 
 
 def _hooks(
@@ -297,6 +325,9 @@ def _tell(screen: Screen, recording: Recording, ended: Verdict) -> None:
 
     screen.line(_told(recording, ended))
     tell_verdict(ended, screen)
+    for note in recording.relents:
+        if note["left_out"]:
+            screen.say(f"left out: {note['text']}")
     if recording.complete:
         screen.say(f"recorded in {recording.folder}: 'robot-calibrate fit {recording.folder}/*.mcap'")
     else:
@@ -314,4 +345,5 @@ def _told(recording: Recording, ended: Verdict | None) -> dict[str, Any]:
         "flights": [str(path) for path in recording.flights],
         "complete": recording.complete,
         "missing": [s.name for s in recording.missing.segments],
+        "gentler": recording.relents,
     }

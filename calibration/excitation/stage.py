@@ -6,7 +6,7 @@ a fault finds room to stop. The box is found, not written down: any arm whose MJ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,9 +52,11 @@ friction that its model does not know looks like some."""
 HOPELESS = 1.5
 """By how much less room, on a log scale, an even box may have than the best one, that growing on could make up for."""
 POSES = 80  # start poses tried
+HARDER = 6
+"""Times as many where gravity leaves fewer of them: those that cannot be held cost little."""
 POINTS = 48  # poses of a box looked at while it grows
 SURE = 400  # poses of the box looked at in the end
-GROWTHS = np.array([0.15, 0.25, 0.35, 0.5, 0.7, 1.0])
+GROWTHS = np.array([0.04, 0.08, 0.15, 0.25, 0.35, 0.5, 0.7, 1.0])
 """Shares of the widest box, tried one after the other."""
 REACHED = 10  # poses looked at on the way from rest
 
@@ -113,29 +115,48 @@ def movable(spec: ArmSpec, joints: Sequence[str] | None = None) -> npt.NDArray[n
     return np.array(sorted(found))
 
 
-def find_stage(spec: ArmSpec, kinematics: Kinematics, joints: Sequence[str] | None = None, seed: int = 0) -> Stage:
+def find_stage(
+    spec: ArmSpec,
+    kinematics: Kinematics,
+    joints: Sequence[str] | None = None,
+    seed: int = 0,
+    *,
+    carries: Floats | None = None,
+    stands: Mapping[str, float] | None = None,
+) -> Stage:
     """The largest box among those around many start poses that the arm can reach softly from rest.
+
+    `carries`: N·m of gravity that each joint may have to hold (default: `LIFTED` of its torque limit). `stands`: where
+    joints that do not move stand (rad), if that is not home.
 
     Raises:
         CalibrationError: joints cannot be moved.
         NoStageError: there is no room.
     """
     moved = movable(spec, joints)
-    look = _Look(spec, kinematics, moved, np.random.default_rng(seed))
-    best, best_size = None, -np.inf
-    for seed_pose in look.starts():
-        found = look.box(seed_pose, best_size)
+    if default := carries is None:
+        carries = LIFTED * np.array([j.limits.torque for j in spec.joints])
+    look = _Look(spec, kinematics, moved, np.random.default_rng(seed), carries, stands or {})
+    boxes: list[tuple[float, Floats, Floats, Floats]] = []
+    for seed_pose in look.starts(POSES if default else HARDER * POSES):
+        best = max((size for size, *_ in boxes), default=-np.inf)
+        found = look.box(seed_pose, best if default else -np.inf)
         if found is None:
             continue
         start = look.inside(*found)
         size = look.size(*found) - look.strange(start)
-        if size > best_size and look.reachable(start):
-            best, best_size = (start, *found), size
-    if best is None:
+        if look.reachable(start):
+            boxes.append((size, start, *found))
+    if not boxes:
         raise NoStageError(f"{spec.mjcf}: no pose of {spec.name} has room around it; check the shapes and the limits")
-    start, low, high = best
-    low, high = look.sure(start, low, high)
-    if cramped := [spec.joints[i].name for i in moved if high[i] - low[i] < ROOM]:
+    cramped: list[str] = []
+    for _, start, *box in sorted(boxes, key=lambda found: -found[0]):
+        low, high = look.sure(start, *box)
+        tight = [spec.joints[i].name for i in moved if high[i] - low[i] < ROOM]
+        if not tight:
+            break
+        cramped = cramped or tight
+    else:
         raise NoStageError(
             f"{spec.path}: {', '.join(cramped)} cannot turn by {ROOM} rad without coming near to something or to the "
             "limits; move fewer joints, or check limits and shapes"
@@ -156,7 +177,13 @@ class _Look:
     """Asks the arm's model about poses."""
 
     def __init__(
-        self, spec: ArmSpec, kinematics: Kinematics, moved: npt.NDArray[np.intp], random: np.random.Generator
+        self,
+        spec: ArmSpec,
+        kinematics: Kinematics,
+        moved: npt.NDArray[np.intp],
+        random: np.random.Generator,
+        carries: Floats,
+        stands: Mapping[str, float],
     ) -> None:
         self._spec, self._kinematics, self._moved, self._random = spec, kinematics, moved, random
         low = np.array([j.limits.lower for j in spec.joints])
@@ -164,19 +191,21 @@ class _Look:
         edge = np.minimum(EDGE, EDGE_SHARE * (high - low))
         self._low, self._high = low + edge, high - edge
         self._home = np.clip(np.array(spec.poses["home"]), self._low, self._high)
+        for name, angle in stands.items():
+            self._home[spec.joint_names.index(name)] = angle
         kinematics.place(self._home)
         self._near = [max(min(NEAR, kinematics.distance(pair, 2 * NEAR) - CLOSER), LEAST) for pair in kinematics.pairs]
         self._rest = np.array(spec.poses["rest"])
-        self._torque = LIFTED * np.array([j.limits.torque for j in spec.joints])
+        self._carries = carries
         self._gravity = np.zeros(len(low))
         self._points = self._random.uniform(-1.0, 1.0, (SURE, len(moved)))
         corners = self._random.random(SURE) < 0.5  # half of the poses on the box's corners, where it ends
         self._points[corners] = np.sign(self._points[corners])
 
-    def starts(self) -> list[Floats]:
-        """Home, and poses between it and anywhere."""
+    def starts(self, count: int) -> list[Floats]:
+        """Home, and so many poses between it and anywhere."""
         poses = [self._home]
-        for _ in range(POSES):
+        for _ in range(count):
             pose = self._home.copy()
             there = self._random.uniform(self._low, self._high)[self._moved]
             pose[self._moved] += self._random.random() * (there - pose[self._moved])
@@ -189,7 +218,7 @@ class _Look:
         for pair, near in zip(self._kinematics.pairs, self._near, strict=True):
             if self._kinematics.distance(pair, near) < near:
                 return False
-        held = np.abs(self._kinematics.gravity(pose, self._gravity)) <= self._torque
+        held = np.abs(self._kinematics.gravity(pose, self._gravity)) <= self._carries
         return bool(held[self._moved].all())
 
     def size(self, low: Floats, high: Floats) -> float:

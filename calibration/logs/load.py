@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,6 +37,14 @@ class UnfinishedRecordingError(CalibrationError):
     exit_code = 1
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A joint that did not move when it was pushed, and was left where it stood."""
+
+    at: float  # rad
+    text: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
     """One log, where it came from and what it consists of."""
@@ -46,6 +54,7 @@ class Loaded:
     digest: str  # SHA-256 of the file; "": there is none
     identity: Identity | None  # of the arm that was recorded; None: the log does not say
     spans: tuple[Span, ...] = ()  # segments; empty: it has none
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)  # joint -> why it cannot be fitted
 
     def rows(self, span: Span) -> Flags:
         """Which samples lie in a segment."""
@@ -108,12 +117,33 @@ def _load(file: Path, spec: ArmSpec, mapping: ColumnMap | None) -> Loaded:
         log = clean(flight_log(file, spec), spec.joints)
         flight = read_flight(file)
         spans = tuple(s for s in segments_of(flight) if s.whole)
-        return Loaded(log, file, _digest(file), _identity(flight.metadata.get("identity")), spans)
+        left_out = _left_out(flight.metadata.get("recording", {}))
+        return Loaded(log, file, _digest(file), _identity(flight.metadata.get("identity")), spans, left_out)
     if mapping is None:
         raise LogError(f"{file}: not a flight; a CSV or JSON log needs --mapping FILE, which says what its columns are")
     log = read_log(file, mapping)
     joints = [mapping.spec.joints[mapping.spec.joint_names.index(name)] for name in log.joints]
     return Loaded(clean(log, joints), file, _digest(file), None)
+
+
+def left_out(loaded: Sequence[Loaded]) -> dict[str, LeftOut]:
+    """Joints that any of these recordings left out."""
+    return {name: one for each in loaded for name, one in each.left_out.items()}
+
+
+def standing(spec: ArmSpec, loaded: Sequence[Loaded]) -> ArmSpec:
+    """The arm with the joints that were left out at home where they stood, for whoever simulates the others."""
+    stood = {name: one.at for name, one in left_out(loaded).items()}
+    home = tuple(stood.get(name, at) for name, at in zip(spec.joint_names, spec.poses["home"], strict=True))
+    return replace(spec, poses={**spec.poses, "home": home}) if stood else spec
+
+
+def _left_out(recording: Mapping[str, str]) -> dict[str, LeftOut]:
+    try:
+        notes = json.loads(recording.get("gentler", "[]"))
+        return {str(n["joint"]): LeftOut(float(n["at_rad"]), str(n["text"])) for n in notes if n["left_out"]}
+    except (ValueError, TypeError, KeyError) as error:
+        raise FlightError(f"what the recording says of joints that were left out is damaged: {error}") from error
 
 
 def _identity(data: object) -> Identity | None:

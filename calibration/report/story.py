@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from calibration.drift import joints_of, physics_of
-from calibration.logs.load import Loaded
+from calibration.logs.load import Loaded, standing
 from calibration.logs.log import Floats, Log
 from calibration.logs.splits import splits
 from calibration.maps.export import flat
@@ -72,7 +72,7 @@ class Story:
 
 def story(calibration: Calibration, loaded: Sequence[Loaded], spec: ArmSpec, threads: int = 2) -> Story:
     """Simulate the logs' held-out side with the data files' and with the calibration's numbers, and run the maps."""
-    rig = fine_rig(Rig.of(spec, joints_of(calibration)))
+    rig = fine_rig(Rig.of(standing(spec, loaded), joints_of(calibration)))
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
     main = splits(loaded)[0]

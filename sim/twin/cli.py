@@ -68,9 +68,7 @@ def _parser() -> _Parser:
         metavar="NAME|FILE",
         help="how the arm differs from its data files: mild, harsh, random:SEED or a gap.toml",
     )
-    add(
-        "--payload", type=float, default=0.0, metavar="KG", help="kg at the tip beside the gap's (default: 0)"
-    )
+    add("--payload", type=float, default=0.0, metavar="KG", help="kg at the tip beside the gap's (default: 0)")
     add(
         "--fault",
         action="append",

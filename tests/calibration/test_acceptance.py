@@ -30,6 +30,7 @@ backlash = 0.002
 [supply]
 internal_resistance = 0.1
 """
+PERIOD = 0.005  # s, of the bus
 JOINTS = ("joint2", "joint3", "joint4")
 KINDS = ("torque_constant", "coulomb", "offset", "link_mass", "payload")
 KNOWN = {"delay": np.array([0.013]), "supply_resistance": np.array([0.1])}
@@ -88,7 +89,9 @@ def tips(rig: Rig, numbers: Mapping[str, Floats], poses: Floats) -> Floats:
 
 def verdict(arm: tuple[Rig, Windows], found: Fitted) -> tuple[Row, ...]:
     nominal = np.full(len(JOINTS), 0.03)  # of a simulator as it comes, on an arm with a gap
-    return judge("held out", JOINTS, Rollouts(nominal, errors(arm, found)), found, 0.0, {}, {}, np.zeros(len(JOINTS)))
+    return judge(
+        "held out", JOINTS, Rollouts(nominal, errors(arm, found)), found, 0.0, {}, {}, np.zeros(len(JOINTS)), PERIOD
+    )
 
 
 def test_the_arms_own_numbers_are_accepted(arm: tuple[Rig, Windows], true: Fitted) -> None:
@@ -123,7 +126,7 @@ def test_a_speed_is_known_no_better_than_the_encoder_shows_it(arm: tuple[Rig, Wi
 
     def row(flicker: tuple[float, float, float]) -> Row:
         told = Rollouts(nominal, errors(arm, true))
-        rows = judge("held out", JOINTS, told, true, 0.0, {"observation": choice}, {}, np.array(flicker))
+        rows = judge("held out", JOINTS, told, true, 0.0, {"observation": choice}, {}, np.array(flicker), PERIOD)
         return next(row for row in rows if row.name == "velocity")
 
     assert not row((0.0, 0.0, 0.0)).passed
@@ -144,8 +147,21 @@ def test_masses_that_make_up_for_each_other_are_fine_as_long_as_no_offset_does(t
         covariance = 1e-4 * np.eye(len(labels)) + np.outer(way, way)
         found = replace(true, z=3.0 * way, covariance=covariance)
         fine = Rollouts(np.full(3, 0.03), np.full(3, 0.002))
-        rows = judge("held out", JOINTS, fine, found, 0.0, {}, {}, np.zeros(3))
+        rows = judge("held out", JOINTS, fine, found, 0.0, {}, {}, np.zeros(3), PERIOD)
         return next(row for row in rows if row.name == "untold")
 
     assert row((heavier, 1.0), (lighter, -1.0)).passed
     assert not row((heavier, 1.0), (lighter, -1.0), (turned, 0.4)).passed
+
+
+def test_segments_may_disagree_about_the_delay_by_a_cycle_of_a_slow_bus(true: Fitted) -> None:
+    fine = Rollouts(np.full(3, 0.03), np.full(3, 0.002))
+
+    def passed(spread: float, period: float) -> bool:
+        rows = judge("held out", JOINTS, fine, true, spread, {}, {}, np.zeros(3), period)
+        return next(row for row in rows if row.name == "delay").passed
+
+    assert passed(0.0045, 0.005)
+    assert not passed(0.0064, 0.005)
+    assert passed(0.0064, 0.010)
+    assert not passed(0.0110, 0.010)
