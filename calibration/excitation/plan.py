@@ -19,7 +19,7 @@ from calibration.excitation import shapes
 from calibration.excitation.information import Information, Judge
 from calibration.excitation.rehearsal import Rehearsal, Rehearsed
 from calibration.excitation.segment import CHECK, Excitation, Gains, Segment
-from calibration.excitation.stage import Stage, find_stage
+from calibration.excitation.stage import NoStageError, Stage, find_stage
 from calibration.physics.law import POSITION_MODES, default_gains
 from robot_runtime.arm import Kinematics
 from robot_runtime.spec import ArmSpec
@@ -135,7 +135,12 @@ def plan(
         raise CalibrationError(f"{spec.path}: no joint has a position P gain to change")
     loaded = replace(spec, load=payload)
     tell("looking for room")
-    stage = find_stage(loaded, Kinematics(loaded), joints)
+    try:
+        stage = find_stage(loaded, Kinematics(loaded), joints)
+    except NoStageError as error:
+        if not payload:
+            raise
+        raise NoStageError(f"with {payload * 1e3:.0f} g at the tip: {error}; or take a lighter weight") from error
     maker = Maker(spec, stage, 1.0 / rate, seed, drawn, tell)
     first, then = _TIMES[level, bool(second)]
     bare, heavy = _WITH_LOAD[level] if payload else (first, ())

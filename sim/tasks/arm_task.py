@@ -13,8 +13,9 @@ import numpy as np
 from robot_runtime.policy.contract import Action, Contract, Target, Term
 from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import ArmSpec
-from sim.tasks.goals import GOALS, Goal
+from sim.tasks.goals import GOALS, PACE, Goal
 from sim.tasks.observing import Observer
+from sim.tasks.paths import Follower, Paths, facing
 from sim.tasks.targets import Targets
 from sim.tasks.task import Floats, Ints, Task
 from sim.worlds.arm import ArmWorld, arm_world, gravity_torques, payload_inertia
@@ -26,20 +27,16 @@ from sim.worlds.senses import Senses
 
 POSES = 8192
 """Poses that starts and targets are drawn from."""
-NEAREST = 0.06
-"""m from the axis of the base to a target."""
+PATHS = 2048
+"""Ways that a target that moves is drawn from."""
 POSES_SEED = 7
 POSES_WEIGHED = 1000
 _UPRIGHT = 0.99
 AIM = 0.3
 """Of the tolerance, where half of the pay for being there is paid: a joint that sticks leaves some of the way."""
 FINE = 5.0  # tolerances, the half range of the fine error
-PAST = 6
-"""Samples, one an action, that a policy sees of a target that moves: from them it knows how fast."""
-PACE = 0.4
-"""Of the speed limit, how fast an action of 1 moves a position goal. What the envelope lets through is late by what its
-acceleration and jerk limits take, 0.2 s from full speed, and a policy does not see how far its goal has run ahead."""
-
+PAST = 16
+"""Samples, one an action, that a policy sees of a target that moves: from them it knows where it goes."""
 TIMESTEP = 0.002
 """s of the physics."""
 
@@ -72,8 +69,9 @@ class ArmTask(Task):
         self.name, self.goal, self.world, self.domain = name, goal, world, domain
         self.chain = Chain(world)
         self.poses = _poses(world, goal, self.chain)
-        aims = self.chain.tip(self.poses) if goal.quantity == "tip_position" else self.poses
-        self.contract = contract = _contract(name, world, goal, self.poses, aims)
+        aims = _aims(world, goal, self.chain, self.poses)
+        reached = np.concatenate(aims.sampled(goal.episode)) if isinstance(aims, Paths) else aims
+        self.contract = contract = _contract(name, world, goal, self.poses, reached)
         self.action_size = n = contract.action_size
         self._scale = np.array(contract.action.scale)
         self._drives = Drives(world.joints, self.count, timestep, world.inertia)
@@ -81,8 +79,8 @@ class ArmTask(Task):
         self._observer = Observer(contract, self.count)
         self.observation = self._observer.values
         self._aims = aims
-        self._targets = Targets(self.count, aims, goal.motion)
-        self.target = np.zeros((self.count, aims.shape[1]))
+        self._targets = Targets(self.count, aims)
+        self.target = np.zeros((self.count, reached.shape[1]))
         self._noise = np.zeros((self.count, self.limit + 1, n))  # rad
         self._command = np.zeros((self.count, n))
         self._before = np.zeros((self.count, n))  # the command of the step before
@@ -122,7 +120,7 @@ class ArmTask(Task):
 
     def new_targets(self, count: int, seed: int) -> Targets:
         """Targets as the task draws them, for flights outside its own simulations."""
-        targets, random = Targets(count, self._aims, self.goal.motion), np.random.default_rng(seed)
+        targets, random = Targets(count, self._aims), np.random.default_rng(seed)
         for i in range(count):
             targets.draw(i, random)
         return targets
@@ -281,10 +279,17 @@ def _poses(world: ArmWorld, goal: Goal, chain: Chain) -> Floats:
     """
     poses = free_poses(world, 2 * POSES, POSES_SEED)
     if goal.quantity == "tip_position":
-        away = chain.tip(poses)[:, :2] - world.model.body_pos[world.model.jnt_bodyid[0], :2]
-        facing = np.cos(poses[:, 0]) * away[:, 0] + np.sin(poses[:, 0]) * away[:, 1]
-        poses = poses[facing > NEAREST]
+        poses = poses[facing(world, poses, chain.tip(poses))]
     return poses[:POSES]
+
+
+def _aims(world: ArmWorld, goal: Goal, chain: Chain, poses: Floats) -> Floats | Paths:
+    """Where targets are, or the ways that they go."""
+    of_tip = goal.quantity == "tip_position"
+    if goal.motion is None:
+        return chain.tip(poses) if of_tip else poses
+    follower = Follower(world, chain if of_tip else None)
+    return follower.paths(poses, goal.motion, goal.episode, PATHS, POSES_SEED)
 
 
 def _contract(name: str, world: ArmWorld, goal: Goal, poses: Floats, aims: Floats) -> Contract:

@@ -9,6 +9,11 @@ import numpy as np
 from robot_runtime.spec import ArmSpec
 from sim.worlds.domain import Uniform
 
+PACE = 0.4
+"""Of the speed limit, how fast an action of 1 moves a position goal, and how fast a moving target may want a joint.
+What the envelope lets through is late by what its acceleration and jerk limits take, 0.2 s from full speed, and a
+policy does not see how far its goal has run ahead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Motion:
@@ -16,6 +21,11 @@ class Motion:
 
     amplitude: Uniform  # m or rad, both sines together
     frequency: Uniform  # Hz
+
+    @property
+    def fastest(self) -> float:
+        """m/s or rad/s, of one entry."""
+        return float(2 * np.pi * self.frequency.high * self.amplitude.high)
 
 
 @dataclass(frozen=True, slots=True)

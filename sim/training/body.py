@@ -21,6 +21,8 @@ AWAY = 0.05
 """m: nearer to the target than this, the arm is the less drawn to its home pose."""
 ROOM = 0.15
 """rad from a stop, where a joint begins to be asked for less."""
+SAG = 0.06
+"""rad from a stop, where a joint may end: a goal keeps a margin from it, and the arm hangs below its goal."""
 TINY = 1e-6
 """m: keeps a division from failing where the target is straight behind the base."""
 UPRIGHT = 0.99
@@ -83,18 +85,22 @@ class Body(nn.Module):
     def _keep(self, name: str, value: np.ndarray) -> None:
         self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
 
-    def way(self, q: Tensor, target: Tensor, homewards: float = 0.0) -> Tensor:
+    def way(self, q: Tensor, target: Tensor, homewards: float = 0.0, *, around: bool = False) -> Tensor:
         """How far the joints (k x n, rad) have to turn to bring the tip there (k x 3, m); far away: to begin with.
 
         `homewards`: how much of the way to the home pose they should go too, as far as that leaves the tip alone: of
-        the many ways to a place, that one has room on all sides.
+        the many ways to a place, that one has room on all sides. `around`: what a joint near its stop cannot do, the
+        others do; else only its share grows smaller, which is enough for a target that waits.
         """
         axis, anchor, _, tip = self._posed(q)
         lever = torch.linalg.cross(axis, tip - anchor)  # k x n x 3: m the tip moves a radian
         turn_to, target = self._faced(q, target)
         error = target - tip[:, 0]
         other = homewards * self._homewards(q, error) if homewards else torch.zeros_like(q)
-        way = self._shortest(lever, self._room(q), error, other)
+        room = self._room(q)
+        way = self._shortest(lever, room, error, other)
+        if around:
+            way = self._shortest(lever, room * self._may(q, way), error, other)
         return torch.cat((way[:, :1] + turn_to, way[:, 1:]), 1)
 
     def weight(self, q: Tensor) -> Tensor:
@@ -147,6 +153,12 @@ class Body(nn.Module):
         """How free the joints are to move (k x n x 1): 1, and nearly 0 at a stop."""
         low, high = self.limits.unbind(1)
         return (torch.minimum(q - low, high - q) / ROOM).clamp(0.01, 1.0)[:, :, None]
+
+    def _may(self, q: Tensor, way: Tensor) -> Tensor:
+        """Which joints can go on in this direction (k x n x 1): 1, and nearly 0 where the stop is too near."""
+        low, high = self.limits.unbind(1)
+        left = torch.where(way < 0.0, q - low, high - q)
+        return ((left - SAG) / ROOM).clamp(0.001, 1.0)[:, :, None]
 
     def _homewards(self, q: Tensor, error: Tensor) -> Tensor:
         """The way home, fading near the target; not of a joint that turns to face it."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robot_runtime.policy.contract import Contract
 from sim.tasks import Task
 from sim.tasks.arm_task import ArmTask
+from sim.training.ahead import Ahead
 from sim.training.body import Body
 
 FINE = 0.05
@@ -36,14 +37,15 @@ WORD = 0.05
 """... but for so much of the network's output. More would hold the ramp where it is: then the joint rests for good."""
 KEPT = 0.6
 """Of what a joint that does not stick got beyond weight and friction, in the next action."""
-APPROACH = 0.06
-"""Of the way, a step of a position. The joint follows some 0.2 s late: at twice that it swings about the target."""
+APPROACH, PURSUIT = 0.06, 0.1
+"""Of the way, a step of a position to a target that is still, and to one that moves. The joint follows some 0.2 s late:
+at twice the first it swings about its target. But the larger the step, the less it misses of a target that moves."""
 HOMEWARDS, HOMEWARDS_BY_TORQUE = 0.3, 0.1
 """Of the way home, which the way of arms that take positions has in it, and of those that take torques. Without it an
 arm folds up until it touches itself."""
-LEAD = 0.33
-"""s that positions look ahead of a target that moves, by its speed and acceleration: a goal that goes `APPROACH` of the
-way in every step is late by that much."""
+LEAD, LEAD_BY_TORQUE = 0.19, 0.1
+"""s that positions, and torques, look ahead of a target that moves: a goal that goes `PURSUIT` of the way in every step
+is late by that much, and a joint that torques push by less."""
 STEP = 0.5
 """Of the range of actions, what an output of 1 of the network changes."""
 STRAY = 0.05
@@ -73,10 +75,14 @@ class Lens(nn.Module):
         self.speeds = _columns(task.contract, "joint_velocity")
         self.last = _columns(task.contract, "last_action")
         self.targets = _columns(task.contract, "target")
-        self.past = _past(task.contract, "target")
+        self.ahead = Ahead.of(task.contract)
+        self.share = APPROACH if self.ahead is None else PURSUIT
+        self.fastest = task.goal.motion.fastest if task.goal.motion else 0.0  # m/s or rad/s
         self.to_tip = task.goal.quantity == "tip_position"
         self.by_torque = task.full_torque is not None
-        self.size = task.contract.observation_size
+        self.lead = LEAD_BY_TORQUE if self.by_torque else LEAD
+        # Of the target's past the networks see what comes of it.
+        self.size = task.contract.observation_size if self.ahead is None else self.ahead.start
         motors = [joint.servo.motor for joint in task.world.joints]
         self.register_buffer("scale", torch.tensor(task.contract.action.scale))
         self.register_buffer("full", torch.tensor(task.full_torque if self.by_torque else [], dtype=torch.float32))
@@ -87,14 +93,13 @@ class Lens(nn.Module):
         """What the networks see: the observation, the way of the joints twice, and last the action to begin with."""
         if self.body is None:
             return obs
-        q, target = obs[:, self.angles], obs[:, self.targets]
-        if self.past is not None and not self.by_torque:
-            target = _ahead(target, obs, *self.past)
-        homewards = HOMEWARDS_BY_TORQUE if self.by_torque else HOMEWARDS
-        way = self.body.way(q, target, homewards) if self.to_tip else target - q
-        seen = (obs, way, (way / FINE).clamp(-1.0, 1.0))
+        q, now = obs[:, self.angles], obs[:, self.targets]
+        way = self._way(q, now if self.ahead is None else self.ahead.target(obs, self.lead, self.fastest))
+        seen = [obs[:, : self.size], way, (way / FINE).clamp(-1.0, 1.0)]
         if not self.by_torque:
-            return torch.cat((*seen, APPROACH * way / self.scale), 1)
+            return torch.cat((*seen, self.share * way / self.scale), 1)
+        if self.ahead is not None:  # two ways say how fast to go
+            seen.append((self._way(q, now) / FINE).clamp(-1.0, 1.0))
         push = (way / LOOSE).clamp(-1.0, 1.0)
         bare = self.body.weight(q) + AT_ONCE * self.dry * push
         rub = AT_ONCE * self.rub  # gears rub the more, the more passes them
@@ -114,35 +119,19 @@ class Lens(nn.Module):
             way = seen[:, self.size : self.size + count]
             left = self._sticks(seen, way) & (way.abs() < HAND_OFF)
             return (begin + STEP * torch.where(left, said.clamp(-WORD, WORD), said)).clamp(-1.0, 1.0)
-        left = (begin * self.scale).abs().amax(1, keepdim=True) / APPROACH  # rad: it is a step of the way
+        left = (begin * self.scale).abs().amax(1, keepdim=True) / self.share  # rad: it is a step of the way
         return (begin + STRAY * (left / NEAR).clamp(max=1.0) * said).clamp(-1.0, 1.0)
+
+    def _way(self, q: Tensor, target: Tensor) -> Tensor:
+        """What is left for the joints to turn."""
+        if self.body is None or not self.to_tip:
+            return target - q
+        homewards = HOMEWARDS_BY_TORQUE if self.by_torque else HOMEWARDS
+        return self.body.way(q, target, homewards, around=self.ahead is not None)
 
     def _sticks(self, obs: Tensor, way: Tensor) -> Tensor:
         """Which joints rest beside where they should be."""
         return (obs[:, self.speeds].abs() < STILL) & (way.abs() > CLOSE)
-
-
-def _ahead(target: Tensor, obs: Tensor, middle: slice, first: slice, apart: float) -> Tensor:
-    """Where a target that moves will be: on the parabola through where it is and where it was, twice."""
-    before, long_before = obs[:, middle], obs[:, first]
-    speed = (3.0 * target - 4.0 * before + long_before) / (2.0 * apart)
-    growth = (target - 2.0 * before + long_before) / apart**2
-    return target + LEAD * speed + 0.5 * LEAD**2 * growth
-
-
-def _past(contract: Contract, kind: str) -> tuple[slice, slice, float] | None:
-    """Where the observation holds two past samples of this, the older one last, and how far apart (s) they and now are.
-
-    None: it holds no past of it.
-    """
-    start = 0
-    for term in contract.observation:
-        if term.kind == kind and term.history > 2:
-            apart = (term.history - 1) // 2
-            middle, first = (start + (term.history - 1 - k * apart) * term.size for k in (1, 2))
-            return slice(middle, middle + term.size), slice(first, first + term.size), apart / contract.rate
-        start += term.size * term.history
-    return None
 
 
 def _columns(contract: Contract, kind: str) -> slice:

@@ -163,6 +163,7 @@ def test_one_by_one_moves_one_joint_at_a_time(monkeypatch: pytest.MonkeyPatch) -
         ({"joints": ("gripper",)}, "gripper .current_position."),
         ({"level": "endless"}, "no level 'endless'"),
         ({"gains": True}, "no joint has a position P gain"),
+        ({"payload": 3.0}, "with 3000 g at the tip: .*; or take a lighter weight"),
     ],
 )
 def test_what_cannot_be_planned_is_said(wanted: dict[str, object], words: str) -> None:

@@ -68,3 +68,19 @@ def test_going_homewards_too_leaves_the_way_of_the_tip_alone(arm: str) -> None:
     assert np.median(np.linalg.norm(moved_too - moved, axis=1) / np.linalg.norm(moved, axis=1)) < 0.2
     before, after = (np.abs(q + way - task.world.home)[:, 1:].sum(1) for way in (alone, both))
     assert (after < before).mean() > 0.9
+
+
+def test_what_a_joint_at_its_stop_cannot_do_the_others_do() -> None:
+    task = reach("koch-v1.1")
+    body, q = Body(task.world), np.array([[0.0, task._lower[1] + 0.04, -0.15, 1.1]])  # it hangs just above its stop
+    target = task.chain.tip(q) + np.array([[-0.01, 0.0, 0.0]])
+    angles, point = torch.tensor(q, dtype=torch.float32), torch.tensor(target, dtype=torch.float32)
+    plainly, around = body.way(angles, point).numpy(), body.way(angles, point, around=True).numpy()
+    assert plainly[0, 1] < -0.02
+    assert abs(around[0, 1]) < 0.002
+
+    def without_it(way: np.ndarray) -> float:
+        reached = task.chain.tip(q + way * [1.0, 0.0, 1.0, 1.0])
+        return float(np.linalg.norm(reached - target))
+
+    assert without_it(around) < 0.5 * without_it(plainly)

@@ -8,7 +8,8 @@ import torch
 
 from sim.tasks import make_task
 from sim.tasks.arm_task import PAST, ArmTask
-from sim.training.lens import CLOSE, HAND_OFF, LEAD, Lens
+from sim.training.ahead import Ahead
+from sim.training.lens import CLOSE, HAND_OFF, LEAD, LEAD_BY_TORQUE, Lens
 
 
 def arm_task(name: str, arm: str, count: int = 1) -> ArmTask:
@@ -77,19 +78,61 @@ def test_a_network_that_errs_does_not_keep_a_goal_from_its_target() -> None:
     assert np.median(task.error) < 0.002
 
 
-@pytest.mark.parametrize("growth", [(0.0, 0.0, 0.0), (0.2, 0.1, -0.3)])
-def test_positions_look_ahead_of_a_target_that_moves(growth: tuple[float, ...]) -> None:
+def moving(task: ArmTask, coefficients: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the arms see of targets that move so (powers of time x entries), and where those are now."""
+    observation, start = torch.from_numpy(task.observation.copy()), task.contract.observation_size - 3 * PAST
+    here = observation[:, start : start + 3].clone()
+    for sample in range(PAST):
+        time = (sample - PAST + 1) * task.period
+        place = here + torch.from_numpy(coefficients.T @ [time, time**2]).float()
+        observation[:, start + 3 * sample : start + 3 * (sample + 1)] = place
+    return observation, here
+
+
+@pytest.mark.parametrize(("arm", "lead"), [("koch-v1.1", LEAD), ("open-manipulator-x", LEAD_BY_TORQUE)])
+@pytest.mark.parametrize("growth", [0.0, 0.3])
+def test_they_look_ahead_of_a_target_that_moves(arm: str, lead: float, growth: float) -> None:
+    task = arm_task("track", arm, 20)
+    lens, past = Lens(task), task.contract.observation_size - 3 * PAST
+    coefficients = np.array([[0.05, -0.02, 0.03], [growth, -growth, growth]])
+    observation, here = moving(task, coefficients)
+    still, _ = moving(task, np.zeros((2, 3)))
+    there = here + torch.from_numpy(coefficients.T @ [lead, lead**2]).float()
+    still[:, lens.targets] = there
+    still[:, past:] = there.repeat(1, PAST)
+    ways = slice(lens.size, lens.size + 4)
+    torch.testing.assert_close(lens(observation)[:, ways], lens(still)[:, ways], atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(lens(observation)[:, ways], lens(moving(task, np.zeros((2, 3)))[0])[:, ways], atol=1e-2)
+
+
+def test_noise_in_where_a_target_was_hardly_shows() -> None:
+    task = arm_task("track", "koch-v1.1", 200)
+    ahead, random = Ahead.of(task.contract), np.random.default_rng(0)
+    assert ahead is not None
+    clean, noisy = (torch.from_numpy(task.observation.copy()) for _ in range(2))
+    noisy[:, ahead.start :] += torch.from_numpy(random.normal(0.0, 0.001, (200, 3 * PAST))).float()
+    off = ahead.target(noisy, LEAD, 1.0) - ahead.target(clean, LEAD, 1.0)
+    assert float(off.std()) < 0.0045
+
+
+def test_a_target_that_is_put_elsewhere_is_not_looked_ahead_of() -> None:
     task = arm_task("track", "koch-v1.1", 20)
     lens, observation = Lens(task), torch.from_numpy(task.observation.copy())
-    still, speed, more = observation.clone(), torch.tensor([0.05, -0.02, 0.03]), 0.5 * torch.tensor(growth)
-    for sample in range(PAST):
-        ago = (PAST - 1 - sample) * task.period
-        columns = slice(observation.shape[1] - 3 * (PAST - sample), observation.shape[1] - 3 * (PAST - sample - 1))
-        observation[:, columns] += -ago * speed + ago**2 * more
-        still[:, columns] += LEAD * speed + LEAD**2 * more
-    still[:, lens.targets] += LEAD * speed + LEAD**2 * more
-    ways = slice(observation.shape[1], None)
-    torch.testing.assert_close(lens(observation)[:, ways], lens(still)[:, ways], atol=1e-3, rtol=1e-3)
+    expected = lens(observation)[:, lens.size : lens.size + 4]
+    for sample in range(1, PAST):
+        end = task.contract.observation_size - 3 * sample
+        observation[:, end - 3 : end] += 0.2
+        torch.testing.assert_close(lens(observation)[:, lens.size : lens.size + 4], expected)
+
+
+def test_untaught_positions_follow_a_target_that_moves() -> None:
+    task = arm_task("track", "koch-v1.1", 40)
+    lens, late = Lens(task), []
+    for _ in range(task.limit):
+        task.step(first_action(task, lens))
+        late.append(task.error.copy())
+    assert np.median(late[task.limit // 2 :]) < 0.005
+    assert task.success.mean() > 0.9
 
 
 def test_a_walker_is_seen_as_it_is() -> None:
