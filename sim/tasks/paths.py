@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
 
+from robot_runtime.spec import ArmSpecError
 from sim.tasks.goals import PACE, Motion
 from sim.worlds.arm import ArmWorld
 from sim.worlds.chain import Chain
@@ -32,6 +33,7 @@ SAMPLES = 5.0
 CLOSE = 0.001
 """m or rad from the target, within which the arm follows."""
 _DRAWN = 256  # ways at once
+_PATIENCE = 20  # times so many, until an arm that can follow less than one of them counts as unable
 _ROUNDS = 5  # of Gauss and Newton: 30 find no more
 _DAMPING = 0.01  # m a radian
 _NUDGE = 1e-6  # rad, for derivatives
@@ -92,10 +94,20 @@ class Follower:
         self._contacts = self._batch.bind("ncon")
 
     def paths(self, poses: Floats, motion: Motion, duration: float, count: int, seed: int) -> Paths:
-        """`count` ways around these poses that it can follow for as long as this (s); the same for a seed."""
+        """`count` ways around these poses that it can follow for as long as this (s); the same for a seed.
+
+        Raises:
+            ArmSpecError: hardly any of those that were tried.
+        """
         random = np.random.default_rng(seed)
         found: list[Paths] = []
-        while sum(len(some.centre) for some in found) < count:
+        while (so_far := sum(len(some.centre) for some in found)) < count:
+            if len(found) >= _PATIENCE and so_far < len(found):
+                spec = self._world.spec
+                raise ArmSpecError(
+                    f"{spec.path}: {spec.name} can follow {so_far} of {len(found) * _DRAWN} moving targets: "
+                    "check its limits and shapes"
+                )
             q = poses[random.integers(len(poses), size=_DRAWN)]
             drawn = draw(self._at(q), motion, random)
             found.append(drawn.rows(self.follows(drawn, q, duration)))

@@ -1,15 +1,18 @@
 """Which ways of a target that moves are asked for."""
 
+from dataclasses import replace
+
 import mujoco
 import numpy as np
 import pytest
 import torch
 
-from robot_runtime.spec import load_arm
+from robot_runtime.spec import ArmSpecError, load_arm
 from sim.tasks.arm_task import ArmTask
 from sim.tasks.goals import goal_of
 from sim.tasks.paths import Follower, Paths
 from sim.training.body import Body
+from sim.worlds.domain import Uniform
 
 ARMS = ("open-manipulator-x", "koch-v1.1", "xl330-pendulum")
 
@@ -93,3 +96,11 @@ def test_a_flight_is_let_follow_every_target(tasks: dict[str, ArmTask], arm: str
     points = np.concatenate(task.new_targets(50, 3)._aims.sampled(task.goal.episode))  # type: ignore[union-attr]
     assert (points >= task.contract.target.low).all()
     assert (points <= task.contract.target.high).all()
+
+
+def test_an_arm_that_can_follow_nothing_is_said(tasks: dict[str, ArmTask]) -> None:
+    task = tasks["xl330-pendulum"]
+    assert task.goal.motion is not None
+    wild = replace(task.goal.motion, amplitude=Uniform(50.0, 60.0))
+    with pytest.raises(ArmSpecError, match=r"xl330-pendulum can follow 0 of \d+ moving targets"):
+        follower(task).paths(task.poses, wild, 5.0, 10, 0)
