@@ -84,9 +84,11 @@ def gentler(
     `notes`: of what was done about the flights before.
     """
     fault = next(iter(ended.faults), None)
-    if fault is None or not (fault.kind in BALKS or _overloaded(fault)):
+    if fault is None or fault.kind not in (*BALKS, faults.HARDWARE_ERROR):
         return None
     flight = read_flight(file)
+    if fault.kind is faults.HARDWARE_ERROR and not _overloaded(spec, flight, fault.joints[0]):
+        return None
     balk = _balk(spec, flight, fault)
     i = spec.joint_names.index(balk.joint)
     known = np.max([np.ones(len(spec.joints)), *(note["times"] for note in notes)], axis=0)
@@ -132,9 +134,11 @@ def gentler(
         return None
 
 
-def _overloaded(fault: Fault) -> bool:
+def _overloaded(spec: ArmSpec, flight: Flight, joint: str) -> bool:
     """A servo has switched itself off: somebody has to reboot it, and then it is to have less to carry."""
-    return fault.kind is faults.HARDWARE_ERROR and "overload" in fault.text
+    i = spec.joint_names.index(joint)
+    bits = np.bitwise_or.reduce(np.maximum(flight["hardware_error"][:, i], 0))
+    return "overload" in spec.joints[i].servo.error_names(int(bits))
 
 
 def left_out(notes: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -195,8 +195,8 @@ def _fly(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording
                 f"Now hang {load * 1e3:.0f} g at the tip, or let the gripper hold it",
                 instead="somebody has to be there for --payload",
             )
-        twin = {"gap": None if gap == "none" else gap, "payload": load, "faults": arguments.fault}
-        with port_or_twin(arguments.port, spec, **twin) as port:
+        differs = None if gap == "none" else gap
+        with port_or_twin(arguments.port, spec, gap=differs, payload=load, faults=arguments.fault) as port:
             ended = _fly_parts(arguments, screen, spec, recording, parts, port)
         if ended.exit_code:
             break

@@ -149,7 +149,7 @@ def plan(
             maker.add(name, seconds, part, one_by_one=one_by_one)
     if policy is not None:
         maker.replay(policy, REPLAYED[level])
-    maker.carry(loaded)
+    maker.carry(payload)
     for name, seconds in heavy:
         maker.add(name, seconds, LOADED, one_by_one=one_by_one)
     return Excitation(
@@ -180,14 +180,18 @@ class Maker:
     segments: list[Segment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.carry(self.spec)
+        self._set_up(self.spec)
         self._told: Information = self._judge.nothing()
         self._nearest = np.inf
         self._share: dict[str, Floats] = {}
         """Kind -> share of its speed that each joint kept in the segment before."""
 
-    def carry(self, spec: ArmSpec) -> None:
-        """From now on for the arm as this says it is loaded."""
+    def carry(self, load: float) -> None:
+        """From now on with so much (kg) at the tip."""
+        if load != self.spec.load:
+            self._set_up(replace(self.spec, load=load))
+
+    def _set_up(self, spec: ArmSpec) -> None:
         self.spec, self._kinematics = spec, Kinematics(spec)
         self._rehearsal = Rehearsal(spec, self._kinematics, self.period)
         names = [spec.joints[i].name for i in self.stage.moved]

@@ -26,7 +26,7 @@ def redraw(excitation: Excitation, spec: ArmSpec, stage: Stage, done: Sequence[s
         moved = [names[name] for name in segment.joints if name in names]
         if not moved or segment.kind == "replay":
             continue
-        maker.carry(replace(spec, load=excitation.loads.get(segment.part, 0.0)))
+        maker.carry(excitation.loads.get(segment.part, 0.0))
         maker.make(segment.name, segment.name, segment.duration(excitation.period), segment.part, moved)
     made = {segment.name: segment for segment in maker.segments}
     segments = [made.get(s.name, s) for s in excitation.segments if s.name in made or s.name in done]
