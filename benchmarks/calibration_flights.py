@@ -1,25 +1,28 @@
 """What a calibration gives back: a frozen policy in simulation, zero-shot on a twin with a gap, calibrated on it.
 
-python benchmarks/calibration_flights.py TASK POLICY.onnx --cases FOLDER [--gaps mild,harsh] [--targets 40] [--zeroed]
+python benchmarks/calibration_flights.py TASK POLICY.onnx --cases FOLDER [--gaps mild,harsh] [--targets 40]
+    [--zeroed JOINTS]
 
 FOLDER is that of calibration_twin.py: one folder a case, with its arm.cal. Every target is flown for as long as an
 episode lasts, through the runtime's own pilot, maps and envelope, in virtual time. Bars, and a line of JSON a gap.
 
---zeroed: the first joint's encoder stands as it should, as after `robot-setup zero`. Where its axis is upright, nothing
-that joints feel shows its offset, and no calibration by joint data can find it.
+--zeroed: the encoders of these joints (or 'all') stand as they should, as after `robot-setup zero`. Where an axis
+is upright, nothing that joints feel shows its offset, and no calibration by joint data can find it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
+from benchmarks.gaps import joints_named, zeroed_gap
 from robot_runtime.arm import Arm, JointCommand
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.maps import ResidualMaps
@@ -43,16 +46,6 @@ class Flown:
     success: float  # share
     error: float  # m or rad, as it truly is, when a target's time is over
     outside: float  # share of cycles in which a map was beyond its data
-
-
-def gap_of(name: str, joints: tuple[str, ...], *, zeroed: bool) -> Gap:
-    """The gap of that name; `zeroed`: the first of these joints has no offset."""
-    gap = load_gap(name)
-    if not zeroed:
-        return gap
-    each = {joint: gap.joint(joint) for joint in joints}
-    each[joints[0]] = replace(each[joints[0]], offset=0.0)
-    return replace(gap, seed=None, joints=MappingProxyType(each))
 
 
 def fly(
@@ -128,18 +121,19 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, required=True)
     parser.add_argument("--gaps", default="mild,harsh")
     parser.add_argument("--targets", type=int, default=40)
-    parser.add_argument("--zeroed", action="store_true")
+    parser.add_argument("--zeroed", default="", metavar="JOINTS")
     options = parser.parse_args()
     arm = load_policy_arm(options.policy)
     task = make_task(options.task, range(options.targets), arm=arm)
     if not isinstance(task, ArmTask):
         raise SystemExit(f"{options.task} is not flown by an arm")
+    joints = task.world.spec.joint_names
     result = evaluate(task, onnx_policy(options.policy, task))
     simulated = Flown(result.success.mean, result.error.mean, 0.0)
     show("in simulation", simulated)
     for name in options.gaps.split(","):
         calibration = Calibration.read(options.cases / f"{arm}_{name.replace(':', '-')}" / "arm.cal")
-        gap = gap_of(name, task.world.spec.joint_names, zeroed=options.zeroed)
+        gap = zeroed_gap(load_gap(name), joints, joints_named(options.zeroed, joints))
         period = calibration.maps["observation"].period
         zero_shot = fly(options.policy, task, gap, options.targets, None, period=period)
         calibrated = fly(options.policy, task, gap, options.targets, calibration, period=period)

@@ -2,6 +2,7 @@
 
 nice -n 15 python benchmarks/calibration_twin.py run --work FOLDER [--arms A,B] [--gaps mild,harsh,random:1,...]
     [--payload KG]    record with a known weight besides
+    [--zeroed JOINTS] of arms whose joints with these names (or 'all') were zeroed: no offset, and the arm file says so
 python benchmarks/calibration_twin.py table --work FOLDER
 
 Every case (an arm and a gap) is one line of FOLDER/cases.jsonl; what is there is not done again. A twin is recorded and
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
+from benchmarks.gaps import gap_text, joints_named, zeroed_gap, zeroed_spec
 from calibration.acceptance import ROLLOUT
 from calibration.errors import CalibrationError
 from calibration.excitation import Excitation, plan
@@ -55,6 +59,7 @@ def main() -> None:
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--gaps", default=",".join(GAPS))
     parser.add_argument("--payload", type=float, default=0.0, metavar="KG")
+    parser.add_argument("--zeroed", default="", metavar="JOINTS")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     file = options.work / "cases.jsonl"
@@ -64,7 +69,7 @@ def main() -> None:
             for arm in options.arms.split(","):
                 if not any(case["arm"] == arm and case["gap"] == gap for case in cases(file)):
                     with file.open("a") as out:
-                        out.write(json.dumps(case_of(arm, gap, options.work, options.payload)) + "\n")
+                        out.write(json.dumps(case_of(arm, gap, options.work, options.payload, options.zeroed)) + "\n")
     show(cases(file))
 
 
@@ -73,14 +78,18 @@ def cases(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def case_of(arm: str, gap: str, work: Path, payload: float) -> dict[str, Any]:
+def case_of(arm: str, gap: str, work: Path, payload: float, zeroed: str = "") -> dict[str, Any]:
     """Record, fit and score one arm."""
     spec = load_arm(arm)
-    case: dict[str, Any] = {"arm": arm, "gap": gap, "payload": payload}
+    zeros = joints_named(zeroed, spec.joint_names)
+    spec, hidden = zeroed_spec(spec, zeros), zeroed_gap(load_gap(gap), spec.joint_names, zeros)
+    case: dict[str, Any] = {"arm": arm, "gap": gap, "payload": payload, "zeroed": list(zeros)}
     print(f"{arm}, {gap}: recording", flush=True)
     folder = work / f"{arm}_{gap.replace(':', '-')}"
+    gap_file = work / f"{folder.name}.toml"
+    gap_file.write_text(gap_text(hidden, spec.joint_names), encoding="utf-8")
     for rate in RATES:
-        recording = record_on_twin(spec, gap, excitation_of(spec, work, rate, payload), folder)
+        recording = record_on_twin(spec, str(gap_file), excitation_of(spec, work, rate, payload), folder)
         if recording.complete or recording.verdicts[-1].ending is not Ending.PREFLIGHT:
             break
         print(f"    at {rate:g} Hz {recording.verdicts[-1].text}", flush=True)
@@ -105,10 +114,10 @@ def case_of(arm: str, gap: str, work: Path, payload: float) -> dict[str, Any]:
         "fitted_mrad": 1e3 * fitted,
         "ratio": fitted / nominal,
         "delay_ms": 1e3 * (result.fitted.values["delay"] - WIRE.get(arm, 0.0)),
-        "true_delay_ms": 1e3 * load_gap(gap).command_delay,
+        "true_delay_ms": 1e3 * hidden.command_delay,
         "maps": {kind: _told(choice, result.split.name) for kind, choice in result.mapped.choices.items()},
         "changes": changes(result),
-        **coverage(result.fitted, load_gap(gap), WIRE.get(arm, 0.0)),
+        **coverage(result.fitted, hidden, WIRE.get(arm, 0.0)),
     }
     return case
 
@@ -153,7 +162,7 @@ def coverage(fitted: Fitted, gap: Gap, wire: float) -> dict[str, Any]:
     how many of these hold the truth.
     """
     physics = fitted.physics
-    scale = np.array([e.kind.spread if e.kind.factor else e.kind.spread / UNIT for e in physics.entries])
+    scale = np.array([e.spread if e.kind.factor else e.spread / UNIT for e in physics.entries])
     off = (fitted.z - physics.z(truth(fitted, gap, wire))) * scale
     covariance = fitted.covariance * np.outer(scale, scale)
     reach = TWO_SIGMA * np.sqrt(np.diag(covariance))

@@ -89,7 +89,7 @@ def random_maps(spec: ArmSpec, period: float) -> dict[str, MapFile]:
     )
     by_goal = joints[0].mode == "position"
     pwm = torch.tensor([float(j.mode == "pwm") for j in joints])
-    drive = make_goal_map(rig, numbers) if by_goal else TorqueMap(n, taps, map_physics(rig, numbers), pwm=pwm)
+    drive = make_goal_map(rig, numbers, period) if by_goal else TorqueMap(n, taps, map_physics(rig, numbers), pwm=pwm)
     for module in (sense, drive):
         residual = module.residual
         residual.scale.fill_(1e-3)
@@ -102,7 +102,8 @@ def random_maps(spec: ArmSpec, period: float) -> dict[str, MapFile]:
     rows = random.normal(0.0, 0.3, (20, n, 3 * sense.taps))
     maps = {"observation": observation_file(sense, rows, names, period)}
     if isinstance(drive, GoalMap):
-        return maps | {"goal": goal_file(drive, random.uniform(0.5, 1.0, (20, n, 6)), names, period)}
+        moved = random.uniform(0.5, 1.0, (20, n, 3 * drive.taps + 3))
+        return maps | {"goal": goal_file(drive, moved, names, period)}
     return maps | {"torque": torque_file(drive, random.uniform(0.5, 1.0, (20, n, 2 * taps + 3)), names, period)}
 
 

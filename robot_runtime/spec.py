@@ -23,6 +23,9 @@ _MOST_GEAR = 1000.0
 _BEYOND_NOMINAL = 1.5
 """Times what the servo does at its nominal voltage: nothing that its supply could make of it goes further."""
 
+ASSEMBLED_WITHIN = 0.04
+"""rad, standard deviation: how far from its mark a horn is put on, before anybody has settled the joint's zero."""
+
 _WATCHDOG_STEP = 0.02  # s, unit of the Bus Watchdog register
 _WATCHDOG_MAX = 127 * _WATCHDOG_STEP
 
@@ -67,6 +70,7 @@ class JointSpec:
     mode: str
     sign: int
     offset: float  # rad
+    zero_within: float  # rad, standard deviation of what the offset may be off by
     gear: float  # servo turns for one joint turn
     homing_offset: int  # ticks, what the servo's Homing Offset register held when the joint was zeroed
     limits: Limits
@@ -256,6 +260,7 @@ def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
         mode=mode,
         sign=sign,
         offset=table.number("offset", "rad", most=_MOST_ANGLE),
+        zero_within=table.positive("zero_within", "rad", ASSEMBLED_WITHIN, most=_MOST_ANGLE),
         gear=gear,
         homing_offset=_homing_offset(table, model),
         limits=_limits(table.table("limits"), model, gear),

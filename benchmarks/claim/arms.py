@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from sim.twin.gap import Gap, load_gap
+from benchmarks.gaps import gap_text, zeroed_gap
+from sim.twin.gap import load_gap
 
 ARM = "open-manipulator-x"
 
@@ -27,21 +28,6 @@ class GapArm:
         """The gap as a file."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.gap.replace(':', '-')}{'-zeroed' if self.zeroed else ''}.toml"
-        gap = load_gap(self.gap)
-        first = gap.joint(joints[0])
-        path.write_text(gap_text(gap, joints, replace(first, offset=0.0) if self.zeroed else first), encoding="utf-8")
+        gap = zeroed_gap(load_gap(self.gap), joints, joints[: int(self.zeroed)])
+        path.write_text(gap_text(gap, joints), encoding="utf-8")
         return path
-
-
-def gap_text(gap: Gap, joints: Sequence[str], first: object | None = None) -> str:
-    """A gap as TOML, joint by joint; `first`: another gap of the first joint."""
-    lines = [f'name = "{gap.name}"']
-    lines += [f"{key} = {float(getattr(gap, key))!r}" for key in ("payload", "command_delay", "ambient")]
-    tables: dict[str, object] = {f"joint.{name}": gap.joint(name) for name in joints}
-    if first is not None:
-        tables[f"joint.{joints[0]}"] = first
-    tables |= {"supply": gap.supply, "bus": gap.bus}
-    for name, table in tables.items():
-        lines += ["", f"[{name}]"]
-        lines += [f"{key} = {float(value)!r}" for key, value in asdict(table).items() if value is not None]  # type: ignore[call-overload]
-    return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 
 from calibration.logs.log import Floats
-from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.maps.fit import GOAL_HISTORY, SENSE_HISTORY, TORQUE_HISTORY, lags_of
 from calibration.maps.graph import Graph, goal_graph, observation_graph, torque_graph
 from calibration.maps.modules import FADE, GoalMap, ObservationMap, TorqueMap
 from robot_runtime.calibrated.file import MapFile
@@ -64,9 +64,9 @@ def torque_file(
 def goal_file(module: GoalMap, inputs: Floats, joints: Sequence[str], period: float, bound: float = FADE[1]) -> MapFile:
     """A goal map for arm.cal. Inputs: (samples, joints, 3 taps + 3), see `GoalMap`. Otherwise as `observation_file`.
 
-    Its taps are those of a torque map, or, if it has one, the present.
+    If it has one tap, that is the present.
     """
-    lags = (0,) if module.taps == 1 else _lags(TORQUE_HISTORY, period, module.taps)
+    lags = (0,) if module.taps == 1 else _lags(GOAL_HISTORY, period, module.taps)
     return _file("goal", module, goal_graph(module), inputs, joints, period, [lags, lags, lags], bound)
 
 

@@ -20,6 +20,11 @@ TORQUE_HISTORY = (0.0, 0.010, 0.020, 0.030, 0.040, 0.050, 0.065, 0.080, 0.100, 0
 """s before now of the torque map's taps."""
 SENSE_HISTORY = tuple(0.005 * i for i in range(10))
 """s before now of the observation map's taps: as far as a velocity register of 20 ms lag looks back."""
+GOAL_HISTORY = tuple(0.025 * i for i in range(12))
+"""s before now of the goal map's taps, whose mean it goes by. A goal that is moved by k times the measured error closes
+a loop around the servo's own; where the servo rings (twice its size at 4 Hz, on a Koch's elbow), k times two times what
+the mean lets through must stay below one: of k = 0.7 a mean over 0.1 and 0.2 s still swung, one over 0.3 s did not.
+"""
 AUTHORITY = 0.3
 """Share of the command's limit that a residual may have."""
 GOAL_AUTHORITY = 0.15
@@ -118,8 +123,8 @@ def map_physics(rig: Rig, numbers: Mapping[str, Floats], *, friction: bool = Tru
     return {name: _tensor(value) for name, value in physics.items()}
 
 
-def make_goal_map(rig: Rig, numbers: Mapping[str, Floats]) -> GoalMap:
-    """The goal map of these numbers; nothing in it is learnt."""
+def make_goal_map(rig: Rig, numbers: Mapping[str, Floats], period: float) -> GoalMap:
+    """The goal map of these numbers, of a bus of this period (s); nothing in it is learnt."""
     joints = rig.world.joints
     law = {
         "offset": numbers["offset"],
@@ -129,13 +134,14 @@ def make_goal_map(rig: Rig, numbers: Mapping[str, Floats]) -> GoalMap:
         "sim_volts": rig.laws.nominal_volts,
         "authority": np.full(len(joints), GOAL_AUTHORITY),
     }
-    return GoalMap(len(joints), 1, map_physics(rig, numbers), {name: _tensor(value) for name, value in law.items()})
+    taps = len(lags_of(GOAL_HISTORY, period))
+    return GoalMap(len(joints), taps, map_physics(rig, numbers), {name: _tensor(value) for name, value in law.items()})
 
 
-def goal_inputs(track: Track, volts: Floats) -> Floats:
-    """(samples, joints, 6), as a GoalMap of the present takes them, in the simulator's frame."""
-    moved = np.stack([np.nan_to_num(track.command), track.true_q, track.true_dq], axis=2)
-    return np.concatenate([moved, _now(track, volts)], axis=2)
+def goal_inputs(track: Track, lags: Sequence[int], volts: Floats) -> Floats:
+    """(samples, joints, 3 taps + 3), as a GoalMap takes them, in the simulator's frame."""
+    moved = (np.nan_to_num(track.command), track.true_q, track.true_dq)
+    return np.concatenate([*(tapped(values, lags) for values in moved), _now(track, volts)], axis=2)
 
 
 def _now(track: Track, volts: Floats) -> Floats:

@@ -139,10 +139,10 @@ def goal_graph(module: GoalMap) -> Graph:
     graph = Graph(3 * size + 3 * joints)
     goal, q, dq, more = np.split(np.eye(graph.inputs), [size, 2 * size, 3 * size])
     volts, extra, weight = np.split(more, 3)
-    error, now = (goal - q)[:joints], dq[:joints]
+    error, speed = (part.reshape(taps, joints, -1).mean(axis=0) for part in (goal - q, dq))
     gain, constant = _column(module.gain), _column(module.sim_constant)
-    torque = (_column(module.sim_volts) * gain * error - constant * now) * constant / _column(module.sim_resistance)
-    duty = _physics(graph, module.motor, torque, now, volts, extra, weight)
+    torque = (_column(module.sim_volts) * gain * error - constant * speed) * constant / _column(module.sim_resistance)
+    duty = _physics(graph, module.motor, torque, speed, volts, extra, weight)
     less = graph.linear("history", -error, np.zeros(joints))
     moved = graph.linear(duty, np.diag(1.0 / gain[:, 0]), less)
     most = graph.constant(_column(module.authority).T), graph.constant(-_column(module.authority).T)

@@ -215,6 +215,8 @@ class GoalMap(nn.Module):
 
     The goal is moved by the joint's offset, and by what makes the arm's motor do as the simulator's: the servo's law
     forwards with the simulator's motor, the torque map's physics, the law backwards. Of equal motors nothing is left.
+    What is measured comes back through the goal late, around a servo that holds its own loop and rings: so the error
+    and the speed are means over all taps, too slow to ring with it.
     Input, flat: for each joint goal taps, q taps, dq taps, volts, extra torque, weight. Output: goal and novelty of all
     joints.
     """
@@ -240,11 +242,10 @@ class GoalMap(nn.Module):
         taps = self.taps
         y = x.reshape(-1, self.joints, 3 * taps + 3).transpose(0, 1)
         goal, q, dq, volts, extra, weight = torch.split(y, [taps, taps, taps, 1, 1, 1], dim=2)
-        error, now = goal - q, dq[:, :, :1]
-        torque = self.torque(error[:, :, :1], now)
-        wanted = self.motor.physical(torque, now, volts, extra, weight) / self.gain
-        moved = _within(wanted - error[:, :, :1], self.authority)
-        return torch.cat([error, dq], dim=2), goal[:, :, :1] - self.offset + moved
+        error, speed = (goal - q).mean(dim=2, keepdim=True), dq.mean(dim=2, keepdim=True)
+        wanted = self.motor.physical(self.torque(error, speed), speed, volts, extra, weight) / self.gain
+        moved = _within(wanted - error, self.authority)
+        return torch.cat([goal - q, dq], dim=2), goal[:, :, :1] - self.offset + moved
 
     def torque(self, error: Tensor, dq: Tensor) -> Tensor:
         """N·m that the simulator's motor makes of this error, rad."""

@@ -13,6 +13,7 @@ from calibration.logs.splits import Split, Unit
 from calibration.logs.windows import encoder_noise
 from calibration.maps.export import goal_file, observation_file, torque_file
 from calibration.maps.fit import (
+    GOAL_HISTORY,
     SENSE_HISTORY,
     TORQUE_HISTORY,
     Part,
@@ -168,7 +169,7 @@ def fit_maps(stage: MapStage, splits: Sequence[Split], progress: Callable[[str],
     observation = stage.observation(splits[0].train, choices["observation"].level)
     torque, goal = None, None
     if rig.laws.position.all():
-        goal = make_goal_map(rig, stage.numbers)
+        goal = make_goal_map(rig, stage.numbers, stage.period)
     elif not rig.laws.position.any():
         progress("torque map")
         choices["torque"] = choose(stage.torque_score, splits)
@@ -191,5 +192,6 @@ def files_of(mapped: Mapped, rig: Rig) -> dict[str, MapFile]:
         pushed = np.nan_to_num(torque_inputs(longest, lags_of(TORQUE_HISTORY, period), mapped.volts)[rows])
         files["torque"] = torque_file(mapped.torque, pushed, joints, period)
     if mapped.goal is not None:
-        files["goal"] = goal_file(mapped.goal, np.nan_to_num(goal_inputs(longest, mapped.volts)[rows]), joints, period)
+        moved = np.nan_to_num(goal_inputs(longest, lags_of(GOAL_HISTORY, period), mapped.volts)[rows])
+        files["goal"] = goal_file(mapped.goal, moved, joints, period)
     return files

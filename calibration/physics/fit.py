@@ -285,7 +285,7 @@ def uncertainty(problem: Problem, z: Floats) -> Known:
         apart[group] = np.linalg.solve(information - own.T @ own, score)
     apart -= apart.mean(axis=0)
     entries = problem.physics.entries
-    floor = MODEL_ERROR * np.array([1.0 if e.kind.factor else UNIT for e in entries]) / [e.kind.spread for e in entries]
+    floor = MODEL_ERROR * np.array([1.0 if e.kind.factor else UNIT for e in entries]) / [e.spread for e in entries]
     jackknife = apart.T @ apart * ((len(groups) - 1) / len(groups))
     covariance = jackknife + problem.doubt * bread + np.diag(floor**2)
     singular = np.linalg.svd(rows, compute_uv=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from robot_runtime.spec import JointSpec
+from robot_runtime.spec import ASSEMBLED_WITHIN, JointSpec
 from sim.worlds.arm import ArmWorld
 
 Floats = npt.NDArray[np.float64]
@@ -21,7 +21,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of parameter. `spread`: prior standard deviation, of the logarithm for factors."""
+    """One kind of parameter. `spread`: prior standard deviation, of the logarithm for factors; an offset's is the arm
+    file's `zero_within`.
+    """
 
     name: str
     unit: str
@@ -44,7 +46,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("viscous", "N·m·s/rad", 0.7, factor=True, low=0.05, high=8.0),
         Kind("load_friction", "1", 1.0, factor=True, low=0.05, high=12.0),
         Kind("link_mass", "1", 0.12, factor=True, low=0.6, high=1.6),
-        Kind("offset", "rad", 0.04, factor=False, low=-0.2, high=0.2),
+        Kind("offset", "rad", ASSEMBLED_WITHIN, factor=False, low=-0.2, high=0.2),
         Kind("goal_speed", "rad/s", 0.7, factor=True, low=0.05, high=20.0),
         Kind("delay", "s", 0.015, factor=False, low=-0.015, high=0.060, each=False),
         Kind("supply_resistance", "ohm", 1.0, factor=True, low=0.02, high=15.0, each=False),
@@ -69,6 +71,7 @@ class Entry:
     joint: int  # -1: the arm's
     label: str  # "delay", "shoulder.coulomb"
     start: float  # in its unit; where z is 0
+    spread: float  # prior standard deviation, of the logarithm for factors
 
 
 class Physics:
@@ -82,13 +85,19 @@ class Physics:
         self.nominal = {name: _nominal(kind, world.joints, world) for name, kind in KINDS.items()}
         self.start = {**self.nominal, **(start or {})}
         self.entries = [
-            Entry(kind, i, f"{self.joints[i]}.{name}" if kind.each else name, float(self.start[name][max(i, 0)]))
+            Entry(
+                kind,
+                i,
+                f"{self.joints[i]}.{name}" if kind.each else name,
+                float(self.start[name][max(i, 0)]),
+                world.joints[i].zero_within if name == "offset" else kind.spread,
+            )
             for name, kind in KINDS.items()
             if name in fitted
             for i in (range(len(self.joints)) if kind.each else (-1,))
         ]
         self.labels = tuple(entry.label for entry in self.entries)
-        self._spread = np.array([entry.kind.spread for entry in self.entries])
+        self._spread = np.array([entry.spread for entry in self.entries])
         self._factor = np.array([entry.kind.factor for entry in self.entries], dtype=bool)
         self._start = np.array([entry.start for entry in self.entries])
 

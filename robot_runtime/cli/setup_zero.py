@@ -171,7 +171,7 @@ def _edits(spec: ArmSpec, zeros: Sequence[Zero]) -> list[Edit]:
     for zero in zeros:
         values = {
             name: getattr(zero.after, name)
-            for name in ("sign", "offset", "homing_offset")
+            for name in ("sign", "offset", "zero_within", "homing_offset")
             if getattr(zero.after, name) != getattr(zero.before, name)
         }
         edits += joint_edits(spec.joint_names.index(zero.after.name), values)

@@ -26,6 +26,9 @@ MOVE = 0.2
 _BACK = 0.5
 """Share of a movement by which it may have gone the other way first."""
 
+BY_POSE, BY_STOPS = 0.02, 0.01
+"""rad, standard deviation: how well a zero is known from a pose held by eye, and from both stops."""
+
 _STOP_SLACK = 0.09
 """rad by which limits may reach beyond the stops that were felt: gears give."""
 
@@ -87,6 +90,7 @@ class Zeroing:
         self.signs: dict[int, int] = {}
         self.offsets: dict[int, float] = {}
         self._keep_signs = keep_signs
+        self._within = BY_STOPS if stops else BY_POSE
         self._widest: dict[int, tuple[int, int]] = {}
         last = Capture("stops" if stops else "pose")
         self.captures = (*(Capture("sign", i) for i in self.chosen), last)
@@ -154,7 +158,7 @@ class Zeroing:
         sign, offset = self.signs[i], self.offsets[i]
         same = sign == joint.sign and abs(offset - joint.offset) < abs(joint.rad_per_tick) / 2
         offset = joint.offset if same else round(offset, _DECIMALS)  # no encoder could tell them apart
-        after = replace(joint, sign=sign, offset=offset, homing_offset=HOMING_OFFSET)
+        after = replace(joint, sign=sign, offset=offset, zero_within=self._within, homing_offset=HOMING_OFFSET)
         notes = [*require_clear_of_wrap(after, self.pose_name, self.pose[joint.name])]
         base = math.floor(self.tracks[i].now / joint.servo.ticks_per_turn) * joint.servo.ticks_per_turn
         seen = sorted(after.angle(ticks - base) for ticks in self._widest[i])

@@ -14,12 +14,13 @@ from rich.console import Console
 
 from benchmarks.calibration_flights import Flown
 from benchmarks.claim import calibrating, learning, study
-from benchmarks.claim.arms import ARM, GapArm, gap_text
+from benchmarks.claim.arms import ARM, GapArm
 from benchmarks.claim.calibrating import NotFlownError
 from benchmarks.claim.figure import draw
 from benchmarks.claim.runs import CALIBRATION, MAPS, RECORDING, TUNING, ZERO_SHOT, Run, add, learning_for, read, seeded
 from benchmarks.claim.study import Study
 from benchmarks.claim.table import over_trials, table
+from benchmarks.gaps import gap_text
 from robot_runtime.spec import load_arm
 from sim.tasks.registry import make_task
 from sim.training import checkpoint

@@ -12,7 +12,7 @@ from calibration.logs.windows import Windows, cut
 from calibration.physics.fit import Fitted, fit
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig, rollout
-from robot_runtime.spec import load_arm
+from robot_runtime.spec import ASSEMBLED_WITHIN, load_arm
 from tests.calibration.recordings import record
 
 CLEAN = """
@@ -150,3 +150,11 @@ def test_nothing_at_the_tip_weighs_less_than_nothing(tmp_path: Path) -> None:
     assert found.at_bound == ()
     low, high = found.interval["payload"]
     assert low < 0.0 < high
+
+
+def test_a_settled_zero_starts_nearer() -> None:
+    """What the arm file says of a joint's zero is where the fit starts from; of the others, what assembly leaves."""
+    arm = load_arm("koch-v1.1")
+    settled = replace(arm, joints=(replace(arm.joints[0], zero_within=0.01), *arm.joints[1:]))
+    physics = Physics(Rig.of(settled, arm.joint_names[:2]).world, ("offset",))
+    np.testing.assert_allclose(physics.values(np.ones(2)), [0.01, ASSEMBLED_WITHIN])

@@ -11,12 +11,12 @@ import torch
 
 from calibration.maps import export as map_export
 from calibration.maps.export import METADATA_KEY, MapExportError, goal_file, observation_file, torque_file
-from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.maps.fit import GOAL_HISTORY, SENSE_HISTORY, TORQUE_HISTORY, lags_of
 from calibration.maps.graph import observation_graph
 from calibration.maps.modules import LAW, PHYSICS, GoalMap, ObservationMap, Residual, TorqueMap
 
 PERIOD = 0.005
-TAPS, SENSE_TAPS = len(lags_of(TORQUE_HISTORY, PERIOD)), len(lags_of(SENSE_HISTORY, PERIOD))
+TAPS, SENSE_TAPS, GOAL_TAPS = (len(lags_of(h, PERIOD)) for h in (TORQUE_HISTORY, SENSE_HISTORY, GOAL_HISTORY))
 DRY = ("load", "sim_load", "coulomb", "sim_coulomb")
 
 
@@ -90,9 +90,25 @@ def test_a_goal_map(joints: int) -> None:
     module = GoalMap(joints, 1, physics(joints), law)
     file = goal_file(module, rows(joints, 6, volts=True), names(joints), PERIOD)
     assert file.taps == {"goal": (0.0,), "q": (0.0,), "dq": (0.0,)}
-    learnt = GoalMap(joints, TAPS, physics(joints), law)
+    learnt = GoalMap(joints, GOAL_TAPS, physics(joints), law)
     trained(learnt.residual)
-    assert len(goal_file(learnt, rows(joints, 3 * TAPS + 3, volts=True), names(joints), PERIOD).taps["q"]) == TAPS
+    given = rows(joints, 3 * GOAL_TAPS + 3, volts=True)
+    assert len(goal_file(learnt, given, names(joints), PERIOD).taps["q"]) == GOAL_TAPS
+
+
+def test_a_goal_moves_by_the_mean_of_its_history() -> None:
+    """What came in for a moment moves it by a share of what a lasting error does."""
+    law = {name: torch.ones(1) for name in LAW} | {"offset": torch.zeros(1), "gain": torch.full((1,), 0.1)}
+    motor = {name: torch.ones(1) for name in ("constant", "nominal_constant", "resistance")}
+    module = GoalMap(1, GOAL_TAPS, {name: torch.zeros(1) for name in PHYSICS} | motor, law)
+
+    def moved(errors: list[float]) -> float:
+        x = torch.tensor([[*errors, *([0.0] * 2 * GOAL_TAPS), 5.0, 0.0, 0.0]])
+        return float(module(x)[0, 0].detach()) - errors[0]
+
+    lasting = moved([0.1] * GOAL_TAPS)
+    assert lasting != 0.0
+    assert moved([0.1] + [0.0] * (GOAL_TAPS - 1)) == pytest.approx(lasting / GOAL_TAPS)
 
 
 def test_a_goal_map_of_equal_motors_moves_goals_by_the_offset_alone() -> None:
