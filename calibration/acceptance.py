@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calibration.closed_loop import Flown
 from calibration.logs.log import Floats
 from calibration.maps.modules import TorqueMap
 from calibration.maps.residuals import LEVELS, Choice
@@ -41,6 +42,10 @@ TURNS = 0.1
 """Share of a direction that offsets must have for it to matter: masses that make up for each other move no tip."""
 AUTHORITY = 0.3
 """Share of a command's limit that a residual may have; the map clips it itself."""
+SWING = 0.010
+"""rad that a joint at rest may go and come back, in closed loop: six steps of the usual encoder. Maps that stand leave
+less than 1 mrad, those that swing made 367 and more.
+"""
 
 ADVICE: Mapping[str, str] = {
     "rollouts": "record longer (--level full), free of table and cables; check masses and arm file",
@@ -53,6 +58,8 @@ ADVICE: Mapping[str, str] = {
     " (--payload); check masses and arm file",
     "slope": "the torque map bends the wrong way: record more motion of that joint, then fit again",
     "residual": "",
+    "closed": "with these maps the arm would swing: fly without --calibration; record longer (--level full), and fit"
+    " again; a position joint rings less with a lower position_p_gain in arm.toml",
 }
 """Row -> what to do when it fails."""
 
@@ -75,10 +82,11 @@ def judge(
     slopes: Mapping[str, tuple[float, float]],
     flicker: Floats,
     period: float,
+    flown: Flown | None = None,
 ) -> tuple[Row, ...]:
     """The table. `slopes`: joint -> lowest and highest slope of its torque map, in the physics' own. `flicker`: error
     of a line through the angles, a joint's, of its velocity's spread: what the encoder makes of it. `period`: s, of
-    the bus.
+    the bus. `flown`: in closed loop; None: no map drives these joints.
     """
     rows = [_rollout_row(split, joints, rollouts)]
     for joint, before, after in zip(joints, rollouts.nominal, rollouts.fitted, strict=True):
@@ -102,6 +110,8 @@ def judge(
                 "slope", split, low, SLOPE[0], fine, f"{low:.2f} to {high:.2f} times the physics', at most {SLOPE[1]:g}"
             )
         )
+    if flown is not None:
+        rows.append(_closed_row(split, joints, flown))
     rows += [_residual_row(kind, choice) for kind, choice in choices.items()]
     return tuple(rows)
 
@@ -152,6 +162,13 @@ def _map_row(split: str, joints: Sequence[str], choice: Choice, name: str, bound
     worst = int(np.argmax(score.errors / bounds))
     value, bound = score.errors[worst], float(bounds[worst])
     return Row(name, split, value, bound, value <= bound, f"worst {joints[worst]}, mean {score.mean:.4f}")
+
+
+def _closed_row(split: str, joints: Sequence[str], flown: Flown) -> Row:
+    worst = int(np.argmax(flown.swing))
+    swing, apart, without = float(flown.swing[worst]), 1e3 * flown.apart[worst], 1e3 * flown.without[worst]
+    note = f"rad of swing at rest, worst {joints[worst]}: {apart:.1f} mrad rms from the simulator's motion"
+    return Row("closed loop", split, swing, SWING, swing <= SWING, f"{note}, {without:.1f} without maps")
 
 
 def _residual_row(kind: str, choice: Choice) -> Row:

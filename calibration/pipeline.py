@@ -11,6 +11,7 @@ from importlib.metadata import version
 import numpy as np
 
 from calibration.acceptance import Rollouts, accepted, judge, slopes_of
+from calibration.closed_loop import fly
 from calibration.examine import RefusedLogError, examine
 from calibration.logs.load import Loaded, left_out, standing
 from calibration.logs.log import Floats, Log
@@ -87,7 +88,8 @@ def calibrate(
     progress(f"physics: fitted to {len(main.train)} pieces, {seconds:.0f} s; held out: {main.name}")
     fitted = identify(rig, train, threads=threads, progress=progress)
     rig = fine_rig(rig)
-    windows = windows_of(rig, [unit.of(logs[unit.log]) for unit in main.test])
+    pieces = [unit.of(logs[unit.log]) for unit in main.test]
+    windows = windows_of(rig, pieces)
     held = HeldOut(windows, errors(rig, windows, None, threads), errors(rig, windows, fitted, threads))
     spread = delays(rig, train, fitted, threads).spread
     volts = _open_volts(logs, rig)
@@ -100,6 +102,9 @@ def calibrate(
             [torque_inputs(t, lags, volts)[rows & t.moving.any(axis=1)] for t, rows in stage.parts(main.test)]
         )
         slopes = slopes_of(mapped.torque, inputs[:: max(1, len(inputs) // SLOPE_SAMPLES)], names)
+    maps = files_of(mapped, rig)
+    progress("closed loop")
+    driven = not {"torque", "goal"}.isdisjoint(maps)
     rows = judge(
         main.name,
         names,
@@ -110,13 +115,14 @@ def calibrate(
         slopes,
         stage.flicker(main),
         stage.period,
+        fly(rig, stage.numbers, volts, maps, pieces) if driven else None,
     )
     identity = next((one.identity for one in loaded if one.identity is not None), None)
     identity = identity or Identity.of_spec(spec)
     identity = replace(identity, name=name or identity.name)
     calibration = Calibration(
         identity=identity,
-        maps=files_of(mapped, rig),
+        maps=maps,
         physics=numbers_of(fitted),
         acceptance=rows,
         accepted=accepted(rows),
@@ -138,7 +144,9 @@ def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
         RefusedLogError: the logs cannot be fitted.
     """
     stood = tuple(f"{name} keeps its data file's numbers: {one.text}" for name, one in left_out(loaded).items())
-    return (*stood, *examine(loaded, rig))
+    position = rig.laws.position
+    mixed = ("some joints take goals and others torques: no map drives them, and no closed loop is judged",)
+    return (*stood, *examine(loaded, rig), *(mixed if position.any() and not position.all() else ()))
 
 
 def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:

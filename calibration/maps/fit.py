@@ -20,11 +20,8 @@ TORQUE_HISTORY = (0.0, 0.010, 0.020, 0.030, 0.040, 0.050, 0.065, 0.080, 0.100, 0
 """s before now of the torque map's taps."""
 SENSE_HISTORY = tuple(0.005 * i for i in range(10))
 """s before now of the observation map's taps: as far as a velocity register of 20 ms lag looks back."""
-GOAL_HISTORY = tuple(0.025 * i for i in range(12))
-"""s before now of the goal map's taps, whose mean it goes by. A goal that is moved by k times the measured error closes
-a loop around the servo's own; where the servo rings (twice its size at 4 Hz, on a Koch's elbow), k times two times what
-the mean lets through must stay below one: of k = 0.7 a mean over 0.1 and 0.2 s still swung, one over 0.3 s did not.
-"""
+GOAL_HISTORY = (0.0, 0.05, 0.10)
+"""s before now of the goal map's taps: a goal's speed is what it did from the last to the first."""
 AUTHORITY = 0.3
 """Share of the command's limit that a residual may have."""
 GOAL_AUTHORITY = 0.15
@@ -125,17 +122,17 @@ def map_physics(rig: Rig, numbers: Mapping[str, Floats], *, friction: bool = Tru
 
 def make_goal_map(rig: Rig, numbers: Mapping[str, Floats], period: float) -> GoalMap:
     """The goal map of these numbers, of a bus of this period (s); nothing in it is learnt."""
-    joints = rig.world.joints
-    law = {
+    joints, laws, physics = rig.world.joints, rig.laws, map_physics(rig, numbers)
+    simulated = {
         "offset": numbers["offset"],
-        "gain": rig.laws.default_p * rig.laws.p_unit,
-        "sim_constant": rig.laws.constant,
-        "sim_resistance": np.array([j.servo.motor.resistance for j in joints]),
-        "sim_volts": rig.laws.nominal_volts,
+        "gain": laws.default_p * laws.p_unit,
         "authority": np.full(len(joints), GOAL_AUTHORITY),
+        "sim_volts": laws.nominal_volts,
+        "sim_constant": laws.constant,
+        "sim_resistance": np.array([j.servo.motor.resistance for j in joints]),
     }
-    taps = len(lags_of(GOAL_HISTORY, period))
-    return GoalMap(len(joints), taps, map_physics(rig, numbers), {name: _tensor(value) for name, value in law.items()})
+    lags = [lag * period for lag in lags_of(GOAL_HISTORY, period)]
+    return GoalMap(len(joints), lags, physics | {name: _tensor(value) for name, value in simulated.items()})
 
 
 def goal_inputs(track: Track, lags: Sequence[int], volts: Floats) -> Floats:

@@ -17,7 +17,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.maps.modules import FADE, PHYSICS, SOFT, STICK, GoalMap, ObservationMap, Residual, TorqueMap
+from calibration.maps.modules import FADE, MOTOR, PHYSICS, SOFT, STICK, GoalMap, ObservationMap, Residual, TorqueMap
 from models.export import OPSET
 
 Floats = npt.NDArray[np.float64]
@@ -139,12 +139,12 @@ def goal_graph(module: GoalMap) -> Graph:
     graph = Graph(3 * size + 3 * joints)
     goal, q, dq, more = np.split(np.eye(graph.inputs), [size, 2 * size, 3 * size])
     volts, extra, weight = np.split(more, 3)
-    error, speed = (part.reshape(taps, joints, -1).mean(axis=0) for part in (goal - q, dq))
-    gain, constant = _column(module.gain), _column(module.sim_constant)
-    torque = (_column(module.sim_volts) * gain * error - constant * speed) * constant / _column(module.sim_resistance)
-    duty = _physics(graph, module.motor, torque, speed, volts, extra, weight)
-    less = graph.linear("history", -error, np.zeros(joints))
-    moved = graph.linear(duty, np.diag(1.0 / gain[:, 0]), less)
+    speed = (goal[:joints] - goal[-joints:]) / module.span
+    sense = graph.node("Tanh", graph.linear("history", speed / STICK, np.zeros(joints)))
+    supply = graph.linear("history", volts, np.zeros(joints))
+    arm = _steady(graph, module, "", sense, weight + extra, speed, supply)
+    simulated = _steady(graph, module, "sim_", sense, weight, speed, graph.constant(_column(module.sim_volts).T))
+    moved = graph.linear(graph.node("Sub", arm, simulated), np.diag(1.0 / _column(module.gain)[:, 0]), np.zeros(joints))
     most = graph.constant(_column(module.authority).T), graph.constant(-_column(module.authority).T)
     moved = graph.node("Max", graph.node("Min", moved, most[0]), most[1])
 
@@ -158,6 +158,27 @@ def goal_graph(module: GoalMap) -> Graph:
         features[j, taps:] = dq[j::joints]
     _residual(graph, module.residual, "history", features, simple, np.eye(joints))
     return graph
+
+
+def _steady(graph: Graph, module: GoalMap, whose: str, sense: str, weight: Floats, speed: Floats, volts: str) -> str:
+    """`GoalMap.duty`; weight and speed: where they stand in the history."""
+    zero = np.zeros(module.joints)
+    coulomb, viscous, load, constant, resistance, supply = (_column(getattr(module, whose + name)) for name in MOTOR)
+
+    def scaled(value: str, factor: Floats) -> str:
+        return graph.node("Mul", value, graph.constant(factor.T))
+
+    needed = graph.linear("history", weight + viscous * speed, scaled(sense, coulomb))
+    helped = graph.node("Mul", scaled(sense, load), graph.node("Sign", needed))
+    motor = graph.node("Div", needed, graph.node("Sub", graph.constant(1.0), helped))
+    turning = graph.linear("history", constant * speed, zero)
+    across = graph.node("Add", scaled(motor, resistance / constant), turning)
+    if not supply.any():
+        return graph.node("Div", across, volts)
+    lost = graph.node("Mul", scaled(motor, 4.0 * supply / constant), across)
+    left = graph.node("Relu", graph.node("Sub", graph.node("Mul", volts, volts), lost))
+    whole = graph.node("Add", volts, graph.node("Sqrt", left))
+    return graph.node("Div", graph.node("Add", across, across), whole)
 
 
 def _residual(

@@ -7,7 +7,7 @@ have their own weights; all joints and members are one batched product.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -213,44 +213,51 @@ class TorqueMap(nn.Module):
 class GoalMap(nn.Module):
     """Taps of goal, position and speed of the simulator, and volts -> goal of a position joint.
 
-    The goal is moved by the joint's offset, and by what makes the arm's motor do as the simulator's: the servo's law
-    forwards with the simulator's motor, the torque map's physics, the law backwards. Of equal motors nothing is left.
-    What is measured comes back through the goal late, around a servo that holds its own loop and rings: so the error
-    and the speed are means over all taps, too slow to ring with it.
+    The goal is moved by the joint's offset, and by how much farther ahead of the joint the arm's servo must be told to
+    be than the simulator's, to hold its weight against its friction while it follows: the arm's law backwards, less the
+    simulator's. Of equal arms nothing is left. It goes by the goal's own speed: what was measured would come back late,
+    around a servo that holds its own loop and rings.
     Input, flat: for each joint goal taps, q taps, dq taps, volts, extra torque, weight. Output: goal and novelty of all
     joints.
     """
 
     offset: Tensor
     gain: Tensor
-    sim_constant: Tensor
-    sim_resistance: Tensor
-    sim_volts: Tensor
     authority: Tensor
+    constant: Tensor
+    sim_volts: Tensor
+    span: float
 
-    def __init__(self, joints: int, taps: int, physics: dict[str, Tensor], law: dict[str, Tensor]) -> None:
-        """`physics`: as for a torque map; `law`: see LAW, one number a joint."""
+    def __init__(self, joints: int, lags: Sequence[float], servos: Mapping[str, Tensor]) -> None:
+        """`lags`: s before now of the taps; `servos`: see SERVOS, one number a joint."""
         super().__init__()
-        self.joints, self.taps = joints, taps
-        for name in LAW:
-            self.register_buffer(name, law[name].reshape(joints, 1, 1))
-        self.motor = TorqueMap(joints, taps, physics, pwm=torch.ones(joints))
-        self.residual = Residual(joints, 2 * taps, _ends(taps, 2))
+        self.joints, self.taps = joints, len(lags)
+        self.span = lags[-1] - lags[0]
+        for name in SERVOS:
+            self.register_buffer(name, servos[name].reshape(joints, 1, 1))
+        self.register_buffer("sim_supply", torch.zeros(joints, 1, 1))  # its volts stay what they are
+        self.residual = Residual(joints, 2 * self.taps, _ends(self.taps, 2))
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of (batch, joints * (3 taps + 3)): features (joints, batch, 2 taps), and the goal by physics."""
         taps = self.taps
         y = x.reshape(-1, self.joints, 3 * taps + 3).transpose(0, 1)
         goal, q, dq, volts, extra, weight = torch.split(y, [taps, taps, taps, 1, 1, 1], dim=2)
-        error, speed = (goal - q).mean(dim=2, keepdim=True), dq.mean(dim=2, keepdim=True)
-        wanted = self.motor.physical(self.torque(error, speed), speed, volts, extra, weight) / self.gain
-        moved = _within(wanted - error, self.authority)
-        return torch.cat([goal - q, dq], dim=2), goal[:, :, :1] - self.offset + moved
+        speed = (goal[:, :, :1] - goal[:, :, -1:]) / self.span
+        moved = self.duty("", weight + extra, speed, volts) - self.duty("sim_", weight, speed, self.sim_volts)
+        told = goal[:, :, :1] - self.offset + _within(moved / self.gain, self.authority)
+        return torch.cat([goal - q, dq], dim=2), told
 
-    def torque(self, error: Tensor, dq: Tensor) -> Tensor:
-        """N·m that the simulator's motor makes of this error, rad."""
-        across = self.sim_volts * self.gain * error - self.sim_constant * dq
-        return across * self.sim_constant / self.sim_resistance
+    def duty(self, whose: str, weight: Tensor, speed: Tensor, volts: Tensor) -> Tensor:
+        """That holds a weight against friction at a speed."""
+        coulomb, viscous, load, constant, resistance, supply = (getattr(self, whose + name) for name in MOTOR)
+        sense = torch.tanh(speed / STICK)
+        needed = weight + coulomb * sense + viscous * speed
+        amps = needed / (1.0 - load * sense * torch.sign(needed)) / constant
+        across = resistance * amps + constant * speed
+        # duty (volts - supply duty amps) = across: the root that exists without load
+        root = (volts * volts - 4.0 * supply * amps * across).clamp(min=0.0).sqrt()
+        return cast("Tensor", 2.0 * across / (volts + root))
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, joints * (3 taps + 3)) -> (batch, 2 * joints)."""
@@ -259,8 +266,10 @@ class GoalMap(nn.Module):
         return torch.cat([goal + added, novelty], dim=0)[:, :, 0].transpose(0, 1)
 
 
-LAW = ("offset", "gain", "sim_constant", "sim_resistance", "sim_volts", "authority")
-"""Numbers of a goal map: rad, duty for 1 rad; N·m/A, ohm, V of the simulator's motor; the largest correction, rad."""
+MOTOR = ("coulomb", "viscous", "load", "constant", "resistance", "supply")
+SERVOS = ("offset", "gain", "authority", "sim_volts", *MOTOR, *(f"sim_{name}" for name in MOTOR[:-1]))
+"""Numbers of a goal map: rad, duty for 1 rad, the largest correction (rad), V of the simulator's supply; of the arm's
+motor and of the simulator's: friction (N·m, N·m·s/rad, share of the load), N·m/A, ohm, ohm of the supply."""
 
 PHYSICS = (
     "sim_coulomb",

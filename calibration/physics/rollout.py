@@ -66,20 +66,46 @@ def rollout(
     return np.concatenate([q for q, _ in parts]), np.concatenate([dq for _, dq in parts])
 
 
+class Arms:
+    """Simulations of a rig, each with numbers and servos of its own. Arrays: simulations x joints."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        numbers: dict[str, Floats],
+        volts: Floats,
+        gains: tuple[Floats, Floats],
+        load: Floats,
+        threads: int = 1,
+    ) -> None:
+        """`numbers`: Physics.expand, a row a simulation; volts, gains: as for `Servos`; `load`: kg that hang at each
+        one's tip besides.
+        """
+        self._batch = Batch(rig.world.model, len(volts), threads)
+        _apply(self._batch, rig, numbers, load)
+        self.servos = Servos(rig.laws, numbers, volts, gains, float(rig.world.model.opt.timestep))
+        self.q, self.dq = self._batch.bind("qpos"), self._batch.bind("qvel")  # live, truly; rad, rad/s
+        self._applied, self._friction = self._batch.bind("qfrc_applied"), self._batch.expand("dof_frictionloss")
+        self._dry, self._load = numbers["coulomb"], numbers["load_friction"]
+
+    def step(self, command: Floats, on: npt.NDArray[np.bool_], seen: Floats) -> None:
+        """A step of the physics under these commands; `seen`: rad, as the encoders show it."""
+        torque = self.servos.torque(command, on, seen, self.dq)
+        self._applied[:] = torque
+        np.abs(torque, out=torque)
+        np.multiply(torque, self._load, out=torque)
+        np.add(torque, self._dry, out=self._friction)
+        self._batch.step()
+
+
 def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int, smooth: bool) -> tuple[Floats, Floats]:
     vectors, count, n = len(z), len(windows), len(rig.world.joints)
     numbers = {k: np.repeat(v, count, axis=0) for k, v in physics.expand(z).items()}
     which = np.tile(np.arange(count), vectors)
-    batch = Batch(rig.world.model, vectors * count, threads)
-    _apply(batch, rig, numbers, windows.load[which])
-    servos = Servos(
-        rig.laws, numbers, windows.volts[which], (windows.gains[0][which], windows.gains[1][which]), windows.step
-    )
-    servos.kicks &= not smooth
-    offset = numbers["offset"]
-    q, dq = batch.bind("qpos"), batch.bind("qvel")
-    applied, friction = batch.bind("qfrc_applied"), batch.expand("dof_frictionloss")
-    dry, load = numbers["coulomb"], numbers["load_friction"]
+    gains = windows.gains[0][which], windows.gains[1][which]
+    arms = Arms(rig, numbers, windows.volts[which], gains, windows.load[which], threads)
+    arms.servos.kicks &= not smooth
+    offset, q, dq = numbers["offset"], arms.q, arms.dq
     q[:] = windows.q[which, 0] + offset
     dq[:] = windows.dq[which, 0]
     samples = windows.q.shape[1]
@@ -102,15 +128,10 @@ def _some(rig: Rig, physics: Physics, z: Floats, windows: Windows, threads: int,
     for k in range((samples - 1) * windows.every):
         after = commanded(k + 1)
         seen = q - offset
-        if servos.kicks:
+        if arms.servos.kicks:
             seen += (flicker * random.standard_normal(flicker.shape))[which]
-        torque = servos.torque((after - before) / windows.step, on[which, windows.margin + k], seen, dq)
+        arms.step((after - before) / windows.step, on[which, windows.margin + k], seen)
         before = after
-        applied[:] = torque
-        np.abs(torque, out=torque)
-        np.multiply(torque, load, out=torque)
-        np.add(torque, dry, out=friction)
-        batch.step()
         if (k + 1) % windows.every == 0:
             row = (k + 1) // windows.every
             np.subtract(q, offset, out=shown[0][row])

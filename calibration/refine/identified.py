@@ -90,6 +90,11 @@ class Motor:
         found: Floats = self.volts * self.constant / self.resistance
         return found
 
+    def duty(self, torque: Floats, dq: Floats) -> Floats:
+        """The duties that make these torques (N·m, arms x joints) at these speeds."""
+        across = torque * self.resistance / self.constant + self.constant * dq
+        return np.clip(across / self.volts, -1.0, 1.0)
+
     def torque(self, duty: Floats, dq: Floats) -> Floats:
         """N·m of these duties (arms x joints) at these speeds."""
         across = np.clip(duty, -1.0, 1.0) * self.volts - self.constant * dq

@@ -16,7 +16,7 @@ from robot_runtime.calibrated.file import Calibration
 from robot_runtime.flight.charts import Line, lines
 from robot_runtime.flight.html import document, grid, moving, section, table
 
-_SMALLER_IS_BETTER = ("rollouts", "error", "velocity", "command", "delay", "untold")
+_SMALLER_IS_BETTER = ("rollouts", "error", "velocity", "command", "delay", "untold", "closed")
 _TIGHT = 0.7
 """Share of its bound from which a row that passed is worth a word."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from calibration.acceptance import UNTOLD, Rollouts, accepted, advice, judge
+from calibration.closed_loop import Flown
 from calibration.logs.log import Floats
 from calibration.logs.windows import Windows, cut
 from calibration.maps.residuals import Choice, Score
@@ -165,3 +166,16 @@ def test_segments_may_disagree_about_the_delay_by_a_cycle_of_a_slow_bus(true: Fi
     assert not passed(0.0064, 0.005)
     assert passed(0.0064, 0.010)
     assert not passed(0.0110, 0.010)
+
+
+def test_maps_that_swing_the_arm_are_refused(true: Fitted) -> None:
+    fine, still = Rollouts(np.full(3, 0.03), np.full(3, 0.002)), np.full(3, 0.005)
+
+    def rows(*swing: float) -> tuple[Row, ...]:
+        flown = Flown(np.array(swing), still, 2.0 * still)
+        return judge("held out", JOINTS, fine, true, 0.0, {}, {}, np.zeros(3), PERIOD, flown)
+
+    assert accepted(rows(0.001, 0.009, 0.0))
+    (line,) = advice(rows(0.001, 0.3, 0.0))
+    assert line.startswith("closed loop: 0.3, bound 0.01 (rad of swing at rest, worst joint3")
+    assert "fly without --calibration" in line

@@ -13,10 +13,11 @@ from calibration.maps import export as map_export
 from calibration.maps.export import METADATA_KEY, MapExportError, goal_file, observation_file, torque_file
 from calibration.maps.fit import GOAL_HISTORY, SENSE_HISTORY, TORQUE_HISTORY, lags_of
 from calibration.maps.graph import observation_graph
-from calibration.maps.modules import LAW, PHYSICS, GoalMap, ObservationMap, Residual, TorqueMap
+from calibration.maps.modules import MOTOR, PHYSICS, SERVOS, GoalMap, ObservationMap, Residual, TorqueMap
 
 PERIOD = 0.005
-TAPS, SENSE_TAPS, GOAL_TAPS = (len(lags_of(h, PERIOD)) for h in (TORQUE_HISTORY, SENSE_HISTORY, GOAL_HISTORY))
+TAPS, SENSE_TAPS = len(lags_of(TORQUE_HISTORY, PERIOD)), len(lags_of(SENSE_HISTORY, PERIOD))
+GOAL_LAGS = lags_of(GOAL_HISTORY, PERIOD)
 DRY = ("load", "sim_load", "coulomb", "sim_coulomb")
 
 
@@ -84,46 +85,48 @@ def test_a_torque_map_of_every_physics(pwm: tuple[float, ...], without: tuple[st
     assert [*file.taps] == ["torque", "dq"]
 
 
+def goal_map(joints: int, **others: float) -> GoalMap:
+    servos = {name: 0.5 + torch.rand(joints) for name in SERVOS} | physics(joints, **others)
+    return GoalMap(joints, [lag * PERIOD for lag in GOAL_LAGS], servos)
+
+
+def still(goal: float, measured: float, weight: float) -> list[float]:
+    """A joint's row."""
+    taps = len(GOAL_LAGS)
+    return [goal] * taps + [measured] * taps + [0.0] * taps + [5.0, 0.0, weight]
+
+
 @pytest.mark.parametrize("joints", [1, 5])
-def test_a_goal_map(joints: int) -> None:
-    law = {name: 0.5 + torch.rand(joints) for name in LAW}
-    module = GoalMap(joints, 1, physics(joints), law)
-    file = goal_file(module, rows(joints, 6, volts=True), names(joints), PERIOD)
-    assert file.taps == {"goal": (0.0,), "q": (0.0,), "dq": (0.0,)}
-    learnt = GoalMap(joints, GOAL_TAPS, physics(joints), law)
-    trained(learnt.residual)
-    given = rows(joints, 3 * GOAL_TAPS + 3, volts=True)
-    assert len(goal_file(learnt, given, names(joints), PERIOD).taps["q"]) == GOAL_TAPS
+@pytest.mark.parametrize("without", [(), ("supply",), (*DRY, "supply")])
+def test_a_goal_map(joints: int, without: tuple[str, ...]) -> None:
+    module = goal_map(joints, **dict.fromkeys(without, 0.0))
+    given = rows(joints, 3 * module.taps + 3, volts=True)
+    file = goal_file(module, given, names(joints), PERIOD)
+    assert file.taps == dict.fromkeys(("goal", "q", "dq"), (0.0, 0.05, 0.1))
+    trained(module.residual)
+    goal_file(module, given, names(joints), PERIOD)
 
 
-def test_a_goal_moves_by_the_mean_of_its_history() -> None:
-    """What came in for a moment moves it by a share of what a lasting error does."""
-    law = {name: torch.ones(1) for name in LAW} | {"offset": torch.zeros(1), "gain": torch.full((1,), 0.1)}
-    motor = {name: torch.ones(1) for name in ("constant", "nominal_constant", "resistance")}
-    module = GoalMap(1, GOAL_TAPS, {name: torch.zeros(1) for name in PHYSICS} | motor, law)
-
-    def moved(errors: list[float]) -> float:
-        x = torch.tensor([[*errors, *([0.0] * 2 * GOAL_TAPS), 5.0, 0.0, 0.0]])
-        return float(module(x)[0, 0].detach()) - errors[0]
-
-    lasting = moved([0.1] * GOAL_TAPS)
-    assert lasting != 0.0
-    assert moved([0.1] + [0.0] * (GOAL_TAPS - 1)) == pytest.approx(lasting / GOAL_TAPS)
-
-
-def test_a_goal_map_of_equal_motors_moves_goals_by_the_offset_alone() -> None:
-    values = physics(2, supply=0.0)
-    for name in ("coulomb", "viscous", "load"):
-        values[name] = values[f"sim_{name}"]
-    law = {"offset": torch.tensor([0.1, -0.2]), "gain": torch.full((2,), 2.0), "authority": torch.full((2,), 0.3)}
-    law |= {
-        "sim_constant": values["constant"],
-        "sim_resistance": values["resistance"],
-        "sim_volts": torch.full((2,), 5.0),
-    }
-    module = GoalMap(2, 1, values, law)
-    x = torch.tensor([[0.5, 0.4, 0.0, 5.0, 0.0, 0.1, -0.3, -0.25, 0.0, 5.0, 0.0, 0.0]])
+def test_a_goal_map_of_equal_servos_moves_goals_by_the_offset_alone() -> None:
+    module = goal_map(2, supply=0.0)
+    for name in MOTOR:
+        module.get_buffer(name).copy_(module.get_buffer(f"sim_{name}"))
+    module.sim_volts.fill_(5.0)
+    module.offset[:, 0, 0] = torch.tensor([0.1, -0.2])
+    x = torch.tensor([still(0.5, 0.4, 0.1) + still(-0.3, -0.25, 0.0)])
     np.testing.assert_allclose(module(x)[0, :2].detach(), [0.4, -0.1], atol=1e-6)
+
+
+def test_a_goal_that_rests_moves_by_the_weight_and_by_nothing_that_is_measured() -> None:
+    """What comes back late around a servo's own loop could make it swing."""
+    module = goal_map(1)
+    module.authority.fill_(10.0)
+    first, elsewhere, heavier = (
+        float(module(torch.tensor([row]))[0, 0].detach())
+        for row in (still(0.5, 0.4, 0.1), still(0.5, -0.4, 0.1), still(0.5, 0.4, 0.3))
+    )
+    assert first == elsewhere
+    assert first != heavier
 
 
 def test_an_onnx_that_computes_something_else_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +142,24 @@ def test_a_period_that_it_was_not_fitted_at_is_refused() -> None:
     module = ObservationMap(1, SENSE_TAPS, torch.zeros(1), 0.0, relative=torch.zeros(1), period=PERIOD)
     with pytest.raises(MapExportError, match="another period"):
         observation_file(module, rows(1, 3 * SENSE_TAPS, volts=False), names(1), 0.01)
+
+
+def test_a_map_of_a_joint_that_hardly_moved_is_as_exact_as_single_precision_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its speeds count many times over; they are differences of large angles."""
+    module = ObservationMap(3, SENSE_TAPS, torch.zeros(3), 0.03, relative=torch.zeros(3), period=PERIOD)
+    with torch.no_grad():
+        module.residual.scale.fill_(20.0)
+        module.residual.linear.normal_(std=0.2)
+        module.residual.most.fill_(7.0)
+    given = 0.02 * rows(3, 3 * SENSE_TAPS, volts=False)
+    given[:, :, :SENSE_TAPS] += 2.8
+    observation_file(module, given, names(3), PERIOD)
+    monkeypatch.setattr(map_export, "ROUNDING", 0.0)
+    with pytest.raises(MapExportError, match="off by"):
+        observation_file(module, given, names(3), PERIOD)
+
+
+def test_an_onnx_that_says_nan_is_not_made() -> None:
+    module = ObservationMap(1, SENSE_TAPS, torch.full((1,), torch.nan), 0.0, relative=torch.zeros(1), period=PERIOD)
+    with pytest.raises(MapExportError, match="off by nan"):
+        observation_file(module, rows(1, 3 * SENSE_TAPS, volts=False), names(1), PERIOD)

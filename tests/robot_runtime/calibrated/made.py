@@ -11,7 +11,7 @@ import onnx
 import torch
 
 from calibration.maps.export import goal_file, observation_file, torque_file
-from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of
+from calibration.maps.fit import GOAL_HISTORY, SENSE_HISTORY, TORQUE_HISTORY, lags_of
 from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.calibrated.file import Calibration, MapFile, Number, Row
@@ -20,6 +20,7 @@ from robot_runtime.spec import ArmSpec, JointSpec
 
 PERIOD = 0.005
 TAPS, SENSE_TAPS = len(lags_of(TORQUE_HISTORY, PERIOD)), len(lags_of(SENSE_HISTORY, PERIOD))
+GOAL_LAGS = [lag * PERIOD for lag in lags_of(GOAL_HISTORY, PERIOD)]
 
 
 def numbers(joints: Sequence[JointSpec], **others: float) -> dict[str, torch.Tensor]:
@@ -48,7 +49,7 @@ def torque_map(joints: Sequence[JointSpec], **others: float) -> TorqueMap:
 
 def goal_map(joints: Sequence[JointSpec], offset: float = 0.0, **others: float) -> GoalMap:
     nominal = numbers(joints)
-    law = {
+    servos = {
         "offset": torch.full((len(joints),), offset),
         "gain": torch.full((len(joints),), 2.0),
         "sim_constant": nominal["constant"],
@@ -56,7 +57,7 @@ def goal_map(joints: Sequence[JointSpec], offset: float = 0.0, **others: float) 
         "sim_volts": torch.tensor([j.servo.motor.nominal_voltage for j in joints]),
         "authority": torch.full((len(joints),), 0.2),
     }
-    return known_everywhere(GoalMap(len(joints), 1, numbers(joints, **others), law))
+    return known_everywhere(GoalMap(len(joints), GOAL_LAGS, numbers(joints, **others) | servos))
 
 
 Map = TypeVar("Map", ObservationMap, TorqueMap, GoalMap)

@@ -158,21 +158,28 @@ def test_joints_that_the_policy_does_not_drive_cannot_be_outside() -> None:
     assert maps.summary()["torque"]["outside"] == 0
 
 
-def test_a_weaker_motor_gets_a_goal_further_ahead() -> None:
+def test_a_weaker_motor_holds_a_weight_with_a_goal_further_ahead() -> None:
     spec = load_arm("koch-v1.1")
     joints = mapped(spec, "goal")
     weak = goal_map(joints)
-    weak.motor.constant *= 0.8
-    weak.motor.nominal_constant *= 1.0
+    weak.constant *= 0.8
     maps = ResidualMaps(spec, calibration(spec, weak), PERIOD)
     maps.follow(np.zeros(len(spec.joints)), np.ones(len(spec.joints), dtype=bool))
-    state, q = JointState(len(spec.joints)), np.zeros(len(spec.joints))
-    state.voltage[:] = [j.servo.motor.nominal_voltage for j in spec.joints]
+    state, q, weight = JointState(len(spec.joints)), np.array(spec.poses["home"]), np.zeros(len(spec.joints))
+    state.voltage[:] = volts = np.array([j.servo.motor.nominal_voltage for j in spec.joints])
+    state.q[:] = q
     maps.reset(state, 0.0)
-    maps.observe(state, 0.0, q, q.copy())
-    values = np.full(len(spec.joints), 0.1)
+    maps.observe(state, 0.0, q.copy(), np.zeros(len(spec.joints)))
+    values = q.copy()
     maps.command(np.zeros(len(spec.joints)), maps.carries, state, 0.0, values)
-    np.testing.assert_allclose(values[: len(joints)], 0.1 / 0.8, rtol=1e-4)  # current for the same torque: 1 / 0.8
+    Kinematics(spec).gravity(q, weight)
+    motors = [j.servo.motor for j in spec.joints]
+    ohms = [m.resistance / (j.gear * m.torque_constant) for j, m in zip(spec.joints, motors, strict=True)]
+    duty = weight * np.array(ohms) / volts
+    gain = float(weak.gain[0, 0, 0])
+    further = (values - q)[: len(joints)]
+    np.testing.assert_allclose(further, (duty * (1 / 0.8 - 1) / gain)[: len(joints)], atol=1e-6)
+    assert np.abs(further).max() > 0.005
 
 
 def test_maps_of_another_arm_or_of_unknown_inputs_are_refused() -> None:
