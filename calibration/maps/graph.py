@@ -116,17 +116,15 @@ def torque_graph(module: TorqueMap) -> Graph:
     graph = Graph(2 * size + 3 * joints)
     torque, dq, now = np.split(np.eye(graph.inputs), [size, 2 * size])
     volts, extra, weight = np.split(now, 3)
-    every = np.tile(np.eye(joints), (taps, 1))
-    command = _physics(graph, module, torque, dq, every @ volts, every @ extra, every @ weight)
+    command = _physics(graph, module, torque[:joints], dq[:joints], volts, extra, weight)
     both = graph.node("Concat", command, "history", axis=1)
-    column = np.arange(size).reshape(taps, joints)
-    features = np.zeros((joints, 2 * taps, graph.inputs + size))
+    features = np.zeros((joints, 1 + taps, joints + graph.inputs))
     for j in range(joints):
-        features[j, np.arange(taps), column[:, j]] = 1.0
-        features[j, taps + np.arange(taps), 2 * size + column[:, j]] = 1.0
+        features[j, 0, j] = 1.0
+        features[j, 1:, joints:] = dq[j::joints]
 
     def simple(more: Floats, out: str) -> str:
-        return graph.linear(both, np.eye(joints, graph.inputs + size), more, out)
+        return graph.linear(both, np.eye(joints, joints + graph.inputs), more, out)
 
     _residual(graph, module.residual, both, features, simple, np.eye(joints))
     return graph

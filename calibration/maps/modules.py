@@ -150,6 +150,9 @@ class TorqueMap(nn.Module):
 
     Input, flat: for each joint torque taps, dq taps, volts, extra torque (what the arm weighs more than the
     simulator's, N·m), and weight (the simulator's own). Output: command and novelty of all joints.
+
+    Of the torques only that of now counts. A fit sees torques through differentiated angles and would average their
+    noise away over the past; a policy's torque has none, and in flight such a mean is a lag of 15 ms.
     """
 
     sim_coulomb: Tensor
@@ -171,15 +174,15 @@ class TorqueMap(nn.Module):
         for name in PHYSICS:
             self.register_buffer(name, physics[name].reshape(joints, 1, 1))
         self.register_buffer("pwm", pwm.reshape(joints, 1, 1))
-        self.residual = Residual(joints, 2 * taps, _ends(taps, 2))
+        self.residual = Residual(joints, 1 + taps, [0, *(1 + tap for tap in _ends(taps, 1))])
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of (batch, joints * (2 taps + 3)): features (joints, batch, 2 taps), and the command by physics."""
+        """Of (batch, joints * (2 taps + 3)): features (joints, batch, 1 + taps), and the command by physics."""
         taps = self.taps
         y = x.reshape(-1, self.joints, 2 * taps + 3).transpose(0, 1)
         torque, dq, volts, extra, weight = torch.split(y, [taps, taps, 1, 1, 1], dim=2)
-        command = self.physical(torque, dq, volts, extra, weight)
-        return torch.cat([command, dq], dim=2), command[:, :, :1]
+        command = self.physical(torque[:, :, :1], dq[:, :, :1], volts, extra, weight)
+        return torch.cat([command, dq], dim=2), command
 
     def physical(self, torque: Tensor, dq: Tensor, volts: Tensor, extra: Tensor, weight: Tensor) -> Tensor:
         """What makes the arm's motor do as the simulator's: its friction off, the arm's on, then the servo's law."""

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from calibration.maps.fit import fit_torque_map, lags_of, torque_scores, whole
+from calibration.maps.fit import TORQUE_HISTORY, fit_torque_map, lags_of, torque_inputs, torque_scores, whole
 from calibration.maps.modules import FADE, PHYSICS, ObservationMap, Residual, TorqueMap
 from calibration.maps.targets import Track, rubbed
 from calibration.maps.training import Budget
@@ -80,6 +82,23 @@ def test_what_physics_cannot_say_is_learnt(rig: Rig) -> None:
     found = fit_torque_map(rig, numbers(rig), train, np.array([5.0]), budget=Budget(epochs=40))
     score = torque_scores(found, test, np.array([5.0]))
     assert score["map"][0] < 0.5 * score["physics"][0]
+
+
+def test_a_torque_goes_through_at_once_however_noisy_those_of_the_fit_were(rig: Rig) -> None:
+    made = a_track(rig, 1)
+    noise = 0.01 * np.random.default_rng(5).standard_normal(made.torque.shape)
+    train, volts = [whole(replace(made, torque=made.torque + noise))], np.array([5.0])
+    found = fit_torque_map(rig, numbers(rig), train, volts, network=False)
+    lags = lags_of(TORQUE_HISTORY, made.period)
+    x = torque_inputs(made, lags, volts)[100:500].reshape(400, -1).astype(np.float32)
+    step, past = x.copy(), x.copy()
+    step[:, 0] += 0.05
+    past[:, 1 : len(lags)] += 0.05
+    with torch.no_grad():
+        before, after, later = (found(torch.from_numpy(rows))[:, 0] for rows in (x, step, past))
+        by_physics = [found.parts(torch.from_numpy(rows))[1][0, :, 0] for rows in (x, step)]
+    np.testing.assert_allclose(later, before)
+    np.testing.assert_allclose(after - before, by_physics[1] - by_physics[0], rtol=0.15)
 
 
 def test_histories_become_whole_periods() -> None:
