@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from calibration.logs.windows import Windows, cut
-from calibration.physics.fit import Fitted, fit
+from calibration.physics.fit import LOOP_ERROR, MODEL_ERROR, Fitted, Problem, fit, known_at_best
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig, rollout
 from robot_runtime.spec import ASSEMBLED_WITHIN, load_arm
@@ -158,3 +159,15 @@ def test_a_settled_zero_starts_nearer() -> None:
     settled = replace(arm, joints=(replace(arm.joints[0], zero_within=0.01), *arm.joints[1:]))
     physics = Physics(Rig.of(settled, arm.joint_names[:2]).world, ("offset",))
     np.testing.assert_allclose(physics.values(np.ones(2)), [0.01, ASSEMBLED_WITHIN])
+
+
+def test_what_a_servo_moves_by_itself_is_known_less(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    """Its loop makes of ticks and play what the model does not know."""
+    rig, windows, found = pendulum
+    floors = []
+    for laws_position in (False, True):
+        problem = Problem(rig, found.physics, windows, found.scale, threads=1)
+        problem.rig = replace(rig, laws=copy.copy(rig.laws))
+        problem.rig.laws.position = np.array([laws_position])
+        floors.append(known_at_best(problem))
+    np.testing.assert_allclose(floors[1] / floors[0], LOOP_ERROR / MODEL_ERROR)
