@@ -28,8 +28,10 @@ from robot_runtime.calibrated.identity import Identity
 from robot_runtime.policy.onnx_data import locations
 from robot_runtime.typed_json import record
 
-VERSION = 2
-"""Of the file's form and of what goes into its maps (2: what the arm weighs); a reader refuses every other one."""
+VERSION = 3
+"""Of the file's form and of what its maps are (2: they know what the arm weighs; 3: goals go by their own speed,
+torques pass at once; goal maps before could swing an arm); a reader refuses every other one.
+"""
 
 KINDS = ("observation", "torque", "goal")
 """Maps: measured -> as the simulator would sense it; torque -> command; goal -> goal. See `calibrated.maps`."""
