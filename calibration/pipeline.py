@@ -23,6 +23,7 @@ from calibration.physics.fit import Fitted
 from calibration.physics.identify import delays, errors, fine_rig, identify, mean_error, numbers_of, unseen, windows_of
 from calibration.physics.law import MODES
 from calibration.physics.rollout import Rig
+from calibration.tip_doubt import tip_doubt
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import ArmSpec
@@ -87,6 +88,8 @@ def calibrate(
     seconds = sum(log.duration for log in train)
     progress(f"physics: fitted to {len(main.train)} pieces, {seconds:.0f} s; held out: {main.name}")
     fitted = identify(rig, train, threads=threads, progress=progress)
+    if doubt := tip_doubt(fitted, rig).text:
+        findings = (*findings, doubt)
     rig = fine_rig(rig)
     pieces = [unit.of(logs[unit.log]) for unit in main.test]
     windows = windows_of(rig, pieces)
