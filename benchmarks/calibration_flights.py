@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -172,12 +172,7 @@ def main() -> None:
         print(f"{'':24}recovered: success {shares[0]:.0%}, error {shares[1]:.0%}", flush=True)
         facts = {"arm": arm, "gap": name, "zeroed": options.zeroed, "recovered": shares}
         for which, flown in (("simulated", simulated), ("zero_shot", zero_shot), ("calibrated", calibrated)):
-            facts[which] = {
-                "success": flown.success,
-                "error": flown.error,
-                "outside": flown.outside,
-                "let_go": flown.let_go,
-            }
+            facts[which] = asdict(flown)
         print(json.dumps(facts), flush=True)
 
 

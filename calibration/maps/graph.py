@@ -239,13 +239,12 @@ def _networks(graph: Graph, residual: Residual, x: str, weight: Floats, bias: Fl
 def _physics(
     graph: Graph, module: TorqueMap, torque: Floats, dq: Floats, volts: Floats, extra: Floats, weight: Floats
 ) -> str:
-    """The command by physics, of all joints, as often as there are rows. Where these stand in the history: matrices.
+    """The command by physics, of all joints. Where these stand in the history: matrices, a row for each joint.
 
     Terms that are zero for all joints are left out.
     """
-    size = len(torque)
-    n = {name: np.tile(_column(getattr(module, name))[:, 0], size // module.joints) for name in (*PHYSICS, "pwm")}
-    zero = np.zeros(size)
+    n = {name: _column(getattr(module, name))[:, 0] for name in (*PHYSICS, "pwm")}
+    zero = np.zeros(module.joints)
 
     def scaled(value: str, factor: Floats) -> str:
         return graph.node("Mul", value, graph.constant(factor.reshape(1, -1)))
