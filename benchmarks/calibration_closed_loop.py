@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.acceptance import SWING
-from calibration.closed_loop import fly
-from calibration.drift import joints_of, physics_of
+from calibration.judging.acceptance import SWING
+from calibration.judging.closed_loop import fly
+from calibration.judging.drift import joints_of, physics_of
 from calibration.logs.load import arm_of, load, standing
 from calibration.logs.splits import splits
 from calibration.physics.identify import fine_rig

@@ -26,17 +26,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
 from benchmarks.gaps import gap_text, joints_named, zeroed_gap, zeroed_spec
-from calibration.acceptance import ROLLOUT
 from calibration.errors import CalibrationError
 from calibration.excitation import Excitation, plan
 from calibration.excitation.segment import FILE
+from calibration.judging.acceptance import ROLLOUT
 from calibration.logs.load import load
 from calibration.logs.log import Floats
 from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, sense_inputs, torque_inputs
 from calibration.maps.residuals import Choice
 from calibration.physics.fit import TWO_SIGMA, UNIT, Fitted
 from calibration.pipeline import Result, calibrate
-from calibration.record import record_on_twin
+from calibration.recording.record import record_on_twin
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.spec import ArmSpec, load_arm
 from sim.twin.gap import Gap, load_gap

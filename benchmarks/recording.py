@@ -21,7 +21,7 @@ from calibration.logs.windows import cut
 from calibration.physics.fit import Problem
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
-from calibration.record import record_on_twin
+from calibration.recording.record import record_on_twin
 from robot_runtime.arm import Kinematics
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Phase

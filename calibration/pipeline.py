@@ -10,9 +10,10 @@ from importlib.metadata import version
 
 import numpy as np
 
-from calibration.acceptance import Rollouts, accepted, judge, slopes_of
-from calibration.closed_loop import fly
-from calibration.examine import RefusedLogError, examine
+from calibration.judging.acceptance import Rollouts, accepted, judge, slopes_of
+from calibration.judging.closed_loop import fly
+from calibration.judging.examine import RefusedLogError, examine
+from calibration.judging.tip_doubt import tip_doubt
 from calibration.logs.load import Loaded, left_out, standing
 from calibration.logs.log import Floats, Log
 from calibration.logs.splits import Split, splits
@@ -23,7 +24,6 @@ from calibration.physics.fit import Fitted
 from calibration.physics.identify import delays, errors, fine_rig, identify, mean_error, numbers_of, unseen, windows_of
 from calibration.physics.law import MODES
 from calibration.physics.rollout import Rig
-from calibration.tip_doubt import tip_doubt
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import ArmSpec

@@ -11,7 +11,7 @@ from calibration.excitation import Excitation, plan
 from calibration.excitation.segment import FILE
 from calibration.logs.load import load
 from calibration.pipeline import calibrate
-from calibration.record import record_on_twin
+from calibration.recording.record import record_on_twin
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.spec import ArmSpec
 

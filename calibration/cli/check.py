@@ -12,7 +12,7 @@ from robot_runtime.cli.common import Screen
 
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
-    from calibration.drift import Checked
+    from calibration.judging.drift import Checked
 
 _EPILOG = """examples:
   robot-calibrate check left.cal recordings/today              a fresh minute, or the twenty seconds of --joints
@@ -42,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Check, and say what was found."""
-    from calibration.drift import Verdict, check  # noqa: PLC0415 (a page of help needs no arrays)
+    from calibration.judging.drift import Verdict, check  # noqa: PLC0415 (a page of help needs no arrays)
     from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
 
     calibration = Calibration.read(arguments.calibration)

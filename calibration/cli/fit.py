@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         require_free("--report", arguments.report, (*inputs, arguments.out), is_page)
     import torch  # noqa: PLC0415
 
-    from calibration.acceptance import advice  # noqa: PLC0415
+    from calibration.judging.acceptance import advice  # noqa: PLC0415
     from calibration.pipeline import calibrate  # noqa: PLC0415
 
     torch.set_num_threads(1)  # matrices this small only wait for each other's threads

@@ -15,7 +15,7 @@ from robot_runtime.cli.common import ExitCode, Screen, UsageError, add_twin_opti
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
     from calibration.excitation import Segment
-    from calibration.record import Hooks, Recording
+    from calibration.recording.record import Hooks, Recording
     from robot_runtime.bus import SerialPort
     from robot_runtime.live import Live
     from robot_runtime.realtime import Facts
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Recording]:
     from calibration.excitation import plan  # noqa: PLC0415 (MuJoCo's batches: a page of help needs none)
-    from calibration.record import Recording  # noqa: PLC0415
+    from calibration.recording.record import Recording  # noqa: PLC0415
     from robot_runtime.spec import load_arm  # noqa: PLC0415
 
     if not 0.0 <= arguments.payload < math.inf:
@@ -141,7 +141,7 @@ def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Re
 
 
 def _resumed(arguments: argparse.Namespace) -> tuple[ArmSpec, Recording]:
-    from calibration.record import Recording  # noqa: PLC0415
+    from calibration.recording.record import Recording  # noqa: PLC0415
     from robot_runtime.spec import load_arm  # noqa: PLC0415
 
     recording = Recording.open(arguments.resume)
@@ -151,7 +151,7 @@ def _resumed(arguments: argparse.Namespace) -> tuple[ArmSpec, Recording]:
 
 
 def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording) -> None:
-    from calibration.preview import pace, picture, rows, table  # noqa: PLC0415
+    from calibration.recording.preview import pace, picture, rows, table  # noqa: PLC0415
     from robot_runtime.flight.clip import ClipError  # noqa: PLC0415
 
     excitation = recording.missing
@@ -230,7 +230,7 @@ def _relents(
     arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording, ended: Verdict
 ) -> bool:
     """Whether to go on after a flight that ended early, with what is missing made gentler."""
-    from calibration.record import lies  # noqa: PLC0415
+    from calibration.recording.record import lies  # noqa: PLC0415
 
     text = recording.relent(spec)
     if not text:
@@ -248,7 +248,7 @@ def _fly_part(
     arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording: Recording, part: str, port: SerialPort
 ) -> Verdict:
     """One flight."""
-    from calibration.record import record_part  # noqa: PLC0415
+    from calibration.recording.record import record_part  # noqa: PLC0415
     from robot_runtime.operator_inputs import Operator  # noqa: PLC0415
     from robot_runtime.realtime import RealTime  # noqa: PLC0415
     from robot_runtime.session import recorder_watcher  # noqa: PLC0415
@@ -277,7 +277,7 @@ def _hooks(
     operator: Any,
     until: ExitStack,
 ) -> Hooks:
-    from calibration.record import Hooks  # noqa: PLC0415
+    from calibration.recording.record import Hooks  # noqa: PLC0415
     from robot_runtime.calibrated.identity import adapter_serial  # noqa: PLC0415
     from robot_runtime.cli.telling import show_checks  # noqa: PLC0415
     from robot_runtime.live import Live, about  # noqa: PLC0415

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from calibration.acceptance import ADVICE, advice
+from calibration.judging.acceptance import ADVICE, advice
 from calibration.logs.log import Floats
 from calibration.physics.numbers import KINDS, Physics
 from calibration.report.clip import SLOWER, tips_apart

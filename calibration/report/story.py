@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
-from calibration.drift import joints_of, physics_of
+from calibration.judging.drift import joints_of, physics_of
 from calibration.logs.load import Loaded, standing
 from calibration.logs.log import Floats, Log
 from calibration.logs.splits import splits

@@ -9,8 +9,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from calibration.acceptance import UNTOLD, Rollouts, accepted, advice, judge
-from calibration.closed_loop import Flown
+from calibration.judging.acceptance import UNTOLD, Rollouts, accepted, advice, judge
+from calibration.judging.closed_loop import Flown
 from calibration.logs.log import Floats
 from calibration.logs.windows import Windows, cut
 from calibration.maps.residuals import Choice, Score

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.align import check_law, follow
+from calibration.judging.align import check_law, follow
 from calibration.logs.log import Log, make_log
 from calibration.physics.law import Laws
 from robot_runtime.spec import load_arm

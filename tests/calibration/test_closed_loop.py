@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration import closed_loop, pipeline
-from calibration.acceptance import SWING
-from calibration.closed_loop import Flown, back_and_forth, fly
+from calibration import pipeline
+from calibration.judging import closed_loop
+from calibration.judging.acceptance import SWING
+from calibration.judging.closed_loop import Flown, back_and_forth, fly
 from calibration.logs.log import Floats, make_log
 from calibration.maps.graph import Graph
 from calibration.physics.numbers import Physics

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.examine import RefusedLogError, examine, pushed
+from calibration.judging.examine import RefusedLogError, examine, pushed
 from calibration.logs.clean import clean
 from calibration.logs.load import Loaded
 from calibration.logs.log import Log

@@ -15,15 +15,15 @@ import pytest
 
 from calibration import pipeline
 from calibration.cli.calibrate import main
-from calibration.drift import NoRolloutsError, check
-from calibration.examine import RefusedLogError
 from calibration.excitation.redraw import redraw
 from calibration.excitation.stage import LIFTED
-from calibration.gentler import ROUNDS, gentler
+from calibration.judging.drift import NoRolloutsError, check
+from calibration.judging.examine import RefusedLogError
 from calibration.logs.load import LeftOut, load, standing
 from calibration.physics.rollout import Rig
-from calibration.record import INDEX, Recording, lies, record_on_twin
-from calibration.strain import SOONER, STRAINED, TRAILS, Strain
+from calibration.recording.gentler import ROUNDS, gentler
+from calibration.recording.record import INDEX, Recording, lies, record_on_twin
+from calibration.recording.strain import SOONER, STRAINED, TRAILS, Strain
 from robot_runtime.arm import JointState
 from robot_runtime.bus import Bus
 from robot_runtime.bus.latency_timer import LatencyTimer
@@ -262,7 +262,7 @@ def test_a_log_without_a_joint_says_nothing_of_its_calibration(
     stuck: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = load_arm(OMX)
-    monkeypatch.setattr("calibration.drift.joints_of", lambda _: ("joint1", "gripper"))
+    monkeypatch.setattr("calibration.judging.drift.joints_of", lambda _: ("joint1", "gripper"))
     with pytest.raises(NoRolloutsError, match="gripper left out"):
         check(None, load([stuck.folder], spec), spec)  # type: ignore[arg-type]
 

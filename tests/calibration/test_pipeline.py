@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.acceptance import advice
-from calibration.drift import Verdict, check
+from calibration.judging.acceptance import advice
+from calibration.judging.drift import Verdict, check
 from calibration.logs.clean import clean
 from calibration.logs.load import Loaded
 from calibration.pipeline import Result, calibrate

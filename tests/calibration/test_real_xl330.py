@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.align import check_law, follow
+from calibration.judging.align import check_law, follow
 from calibration.logs.clean import clean, unusable
 from calibration.logs.ingest import load_mapping, read_log
 from calibration.logs.log import Log

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calibration.judging.tip_doubt import tip_doubt
 from calibration.physics.fit import TWO_SIGMA, Fitted
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
-from calibration.tip_doubt import tip_doubt
 from robot_runtime.arm import Kinematics
 from robot_runtime.spec import load_arm
 

@@ -17,8 +17,8 @@ from calibration.errors import CalibrationError
 from calibration.excitation.segment import Excitation, Segment
 from calibration.excitation.spans import EVENT, event_text
 from calibration.excitation.tracking import ExcitationSource, Tell, with_gains
-from calibration.gentler import BALKS, gentler, left_out
-from calibration.strain import Strain
+from calibration.recording.gentler import BALKS, gentler, left_out
+from calibration.recording.strain import Strain
 from robot_runtime.bus import Bus, Port
 from robot_runtime.bus.latency_timer import LatencyTimer
 from robot_runtime.calibrated.identity import Identity

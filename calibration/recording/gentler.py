@@ -20,7 +20,7 @@ from calibration.excitation.redraw import redraw
 from calibration.excitation.segment import Excitation
 from calibration.excitation.stage import LIFTED, find_stage
 from calibration.physics.law import POSITION_MODES, default_gains
-from calibration.strain import STRAINED, TRAILS
+from calibration.recording.strain import STRAINED, TRAILS
 from robot_runtime.arm import Kinematics
 from robot_runtime.flight.reader import Flight, read_flight
 from robot_runtime.flying import Phase

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.align import CLEAR, LATEST, MOVED, check_law, follow
 from calibration.errors import CalibrationError
+from calibration.judging.align import CLEAR, LATEST, MOVED, check_law, follow
 from calibration.logs.clean import unusable
 from calibration.logs.load import Loaded
 from calibration.logs.log import Floats, Log

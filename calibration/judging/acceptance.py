@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.closed_loop import Flown
+from calibration.judging.closed_loop import Flown
 from calibration.logs.log import Floats
 from calibration.maps.modules import TorqueMap
 from calibration.maps.residuals import LEVELS, Choice

@@ -13,9 +13,9 @@ from enum import Enum
 
 import numpy as np
 
-from calibration.acceptance import GOOD, ROLLOUT
 from calibration.errors import CalibrationError
-from calibration.examine import examine
+from calibration.judging.acceptance import GOOD, ROLLOUT
+from calibration.judging.examine import examine
 from calibration.logs.load import Loaded, left_out, standing
 from calibration.logs.log import Floats
 from calibration.physics.fit import TWO_SIGMA, fit
