@@ -25,6 +25,13 @@ exit codes:
   130  interrupted"""
 
 
+_NOTHING = {
+    "HOLDS": "; no number changed beyond noise",
+    "DRIFTED": "; no number says why: look for play, a loose screw or a cable that pulls, then record and fit anew",
+}
+"""Verdict -> what is said where no number has changed."""
+
+
 def add_parser(subparsers: Subparsers) -> None:
     """The options of `check`."""
     parser = subparsers.add_parser(
@@ -60,7 +67,7 @@ def _say(found: Checked, screen: Screen) -> None:
         screen.say(f"  {row[0]:24} {row[1] * 1e3:12.2f} {row[2] * 1e3:12.2f} {row[3] * 1e3:12.2f}")
     for text in (*(c.text for c in found.changes), *found.surroundings):
         screen.say(f"  changed: {text}")
-    screen.say(f"\n{found.verdict.value}" + ("" if found.changes else "; no number changed beyond noise"))
+    screen.say(f"\n{found.verdict.value}" + ("" if found.changes else _NOTHING.get(found.verdict.name, "")))
 
 
 def _as_json(found: Checked) -> dict[str, Any]:

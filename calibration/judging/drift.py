@@ -137,7 +137,7 @@ def check(
             changes += [change] if change is not None else []
     changes.sort(key=lambda c: -c.sigmas)
     return Checked(
-        _verdict(nominal, calibrated, then, changes),
+        _verdict(nominal, calibrated, then),
         names,
         nominal,
         calibrated,
@@ -184,13 +184,14 @@ def _change(label: str, was: Number, now: Number) -> Change | None:
     return Change(label, was.value, now.value, sigmas, kind.unit) if sigmas > SIGMAS and abs(moved) > least else None
 
 
-def _verdict(nominal: Floats, calibrated: Floats, then: Floats, changes: Sequence[Change]) -> Verdict:
+def _verdict(nominal: Floats, calibrated: Floats, then: Floats) -> Verdict:
+    """By the errors alone: what has no number (play, a cable that pulls) drifts as well."""
     bound = np.fmax(WORSE * then, GOOD)
     if (calibrated <= bound).all():
         return Verdict.HOLDS
     if calibrated.mean() > max(ROLLOUT * nominal.mean(), GOOD):
         return Verdict.FOREIGN
-    return Verdict.DRIFTED if changes else Verdict.HOLDS
+    return Verdict.DRIFTED
 
 
 def _surroundings(calibration: Calibration, loaded: Sequence[Loaded], names: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""Cleaning: samples that are not what the joint did are found, counted, marked and said. Never silently, never removed.
+"""Cleaning: samples that are not what the joint did are found, counted, marked and said. Never silently; and none but
+those whose clock stands still or goes back is taken out.
 
 A spike is one of the values that a bus or a firmware makes up (-pi rad, 0 V, 25 V, 150 °C), or a position that no servo
 could have reached and left within two samples. A stale sample repeats the one before while the joint moves.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.judging import drift
 from calibration.judging.acceptance import advice
 from calibration.judging.drift import Verdict, check
 from calibration.logs.clean import clean
@@ -74,6 +75,16 @@ def test_a_horn_that_slipped_is_found(result: Result, tmp_path: Path) -> None:
     assert found.verdict is not Verdict.HOLDS
     (change,) = [c for c in found.changes if c.label == "pendulum.offset"]
     assert change.now - change.before == pytest.approx(0.12, abs=0.02)
+
+
+def test_errors_that_no_number_explains_are_drift(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "WORSE", 0.01)  # any error is larger than on the day it was made
+    monkeypatch.setattr(drift, "GOOD", 1e-6)
+    found = check(result.calibration, loaded(tmp_path, 8.0, 2), load_arm(NAME), threads=1)
+    assert not found.changes
+    assert found.verdict is Verdict.DRIFTED
 
 
 def test_numbers_of_another_arm_are_refused(result: Result, tmp_path: Path) -> None:
