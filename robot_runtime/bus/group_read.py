@@ -11,7 +11,16 @@ import numpy as np
 from fastcrc.crc16 import umts
 from numpy.typing import NDArray
 
-from robot_runtime.bus.packets import ALERT, BROADCAST, HEADER, STATUS, Instruction, instruction_packet, status_packets
+from robot_runtime.bus.packets import (
+    ALERT,
+    BROADCAST,
+    HEADER,
+    STATUS,
+    STUFFED,
+    Instruction,
+    instruction_packet,
+    status_packets,
+)
 from robot_runtime.bus.timing import sync_read_reply_bytes
 
 _SLACK = 256
@@ -95,7 +104,12 @@ class GroupRead:
         return True
 
     def _accept_plain(self, received: memoryview) -> bool:
-        """All packets as they should be: in order, unstuffed, each with its CRC."""
+        """All packets as they should be: in order, unstuffed, each with its CRC.
+
+        A stuffed packet of fewer data, a late reply to another read, is as long as one of these and has their head.
+        """
+        if STUFFED in received.tobytes():
+            return False
         parts = self._layout.unpack(received)
         if parts[0::3] != self._heads or _refused(parts[1::3]):
             return False

@@ -16,6 +16,7 @@ from fastcrc.crc16 import umts
 HEADER = b"\xff\xff\xfd\x00"
 PATTERN = b"\xff\xff\xfd"
 """Inside a packet these three bytes would look like a header, so a fourth, FD, is stuffed behind them."""
+STUFFED = PATTERN + b"\xfd"
 
 BROADCAST = 0xFE
 STATUS = 0x55
@@ -48,12 +49,12 @@ def crc16(data: bytes | bytearray | memoryview) -> int:
 
 def stuff(body: bytes) -> bytes:
     """Instruction and parameters as they go on the wire."""
-    return body.replace(PATTERN, PATTERN + b"\xfd")
+    return body.replace(PATTERN, STUFFED)
 
 
 def unstuff(body: bytes) -> bytes:
     """Instruction and parameters as they were meant."""
-    return body.replace(PATTERN + b"\xfd", PATTERN)
+    return body.replace(STUFFED, PATTERN)
 
 
 def instruction_packet(servo_id: int, instruction: int, parameters: bytes = b"") -> bytes:

@@ -55,6 +55,28 @@ def test_current_minus_one_and_velocity_minus_three_look_like_a_header_and_are_u
     np.testing.assert_array_equal(group.field(2, "<i4"), [-3] * 3)
 
 
+def test_a_late_stuffed_reply_to_a_shorter_read_is_no_reply_to_this_one() -> None:
+    """It is as long, has the same header, and its CRC is right: read as it stands, the angle would be 400 rad."""
+    standing = bytes((0, 0, 0xFB, 0xFF, 0xFF, 0xFF, 0xFD, 3, 0, 0))  # velocity -5, position 1021
+    late = b"".join(status(i, standing) for i in IDS)
+    group = GroupRead(IDS, 126, 11, fast=False)
+    assert len(late) == group.size
+    assert receive(group, late) == 0b111  # all missing
+    assert group.data(0) == bytes(11)
+
+
+def test_a_crc_that_ends_what_looks_stuffed_is_understood() -> None:
+    """Data that end in FF FF, before a CRC of FD FD, are not stuffed."""
+    for number in range(1 << 16):
+        data = bytes((number & 0xFF, number >> 8, 0, 0, 0xFF, 0xFF))
+        if (packet := status(IDS[0], data)).endswith(b"\xff\xff\xfd\xfd"):
+            break
+    group = GroupRead(IDS[:1], 126, 6, fast=False)
+    assert len(packet) == group.size
+    assert receive(group, packet) == 0
+    assert group.data(0) == data
+
+
 def test_a_fast_reply_is_not_unstuffed() -> None:
     group = GroupRead(IDS, 126, 10, fast=True)
     awkward = bytes((0xFF, 0xFF, 0xFD, 0xFF, 0xFF, 0xFF, 0, 8, 0, 0))
