@@ -1,13 +1,14 @@
 """What a calibration gives back: a frozen policy in simulation, zero-shot on a twin with a gap, calibrated on it.
 
 python benchmarks/calibration_flights.py TASK POLICY.onnx --cases FOLDER [--gaps mild,harsh] [--targets 40]
-    [--zeroed JOINTS]
+    [--zeroed JOINTS] [--anew]
 
 FOLDER is that of calibration_twin.py: one folder a case, with its arm.cal. Every target is flown for as long as an
 episode lasts, through the runtime's own pilot, maps and envelope, in virtual time. Bars, and a line of JSON a gap.
 
 --zeroed: the encoders of these joints (or 'all') stand as they should, as after `robot-setup zero`. Where an axis
 is upright, nothing that joints feel shows its offset, and no calibration by joint data can find it.
+--anew: every target begins at home, so that an arm that got stuck loses one target and not those behind it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
-from benchmarks.gaps import joints_named, zeroed_gap
+from benchmarks.gaps import joints_named, timer_set, zeroed_gap
 from robot_runtime.arm import Arm, JointCommand
 from robot_runtime.arm.state import Floats
 from robot_runtime.calibrated.file import Calibration
@@ -59,15 +60,17 @@ def fly(
     calibration: Calibration | None,
     seed: int = 0,
     period: float = 0.005,
+    anew: bool = False,
 ) -> Flown:
     """Fly over the task's targets, one after the other. Errors are true: a crooked encoder counts, as it does on a
     table. Where a servo lets go (overload), that target is lost, and the next one begins with the arm started anew.
-    `period`: s, of the bus.
+    `period`: s, of the bus; `anew`: every target begins with the arm at home.
     """
     aims = task.new_targets(targets, seed)
     errors = np.zeros((targets, round(task.goal.held_for / period)))
     outside, let_go, flight = 0, 0, None
     for row in range(targets):
+        flight = None if anew else flight
         flight = flight or _Flight(policy, task, gap, calibration, seed, period)
         outside += flight.towards(aims, row, errors[row])
         if flight.let_go:
@@ -86,7 +89,7 @@ class _Flight:
     ) -> None:
         spec = task.world.spec
         self._task, self._period = task, period
-        self._twin = Twin(TwinArm.load(str(spec.path)), gap=gap, pose="home", seed=seed)
+        self._twin = Twin(TwinArm.load(str(spec.path)), gap=timer_set(gap), pose="home", seed=seed)
         self._port = LockstepPort(self._twin)
         self._arm = arm = Arm.open(spec, self._port)
         gravity = self._twin.drives.model.opt.gravity
@@ -151,6 +154,7 @@ def main() -> None:
     parser.add_argument("--gaps", default="mild,harsh")
     parser.add_argument("--targets", type=int, default=40)
     parser.add_argument("--zeroed", default="", metavar="JOINTS")
+    parser.add_argument("--anew", action="store_true")
     options = parser.parse_args()
     arm = load_policy_arm(options.policy)
     task = make_task(options.task, range(options.targets), arm=arm)
@@ -164,13 +168,15 @@ def main() -> None:
         calibration = Calibration.read(options.cases / f"{arm}_{name.replace(':', '-')}" / "arm.cal")
         gap = zeroed_gap(load_gap(name), joints, joints_named(options.zeroed, joints))
         period = calibration.maps["observation"].period
-        zero_shot = fly(options.policy, task, gap, options.targets, None, period=period)
-        calibrated = fly(options.policy, task, gap, options.targets, calibration, period=period)
+        zero_shot, calibrated = (
+            fly(options.policy, task, gap, options.targets, maps, period=period, anew=options.anew)
+            for maps in (None, calibration)
+        )
         show(f"{name}, zero-shot", zero_shot)
         show(f"{name}, calibrated", calibrated)
         shares = [recovered(*(getattr(f, k) for f in (simulated, zero_shot, calibrated))) for k in ("success", "error")]
         print(f"{'':24}recovered: success {shares[0]:.0%}, error {shares[1]:.0%}", flush=True)
-        facts = {"arm": arm, "gap": name, "zeroed": options.zeroed, "recovered": shares}
+        facts = {"arm": arm, "gap": name, "zeroed": options.zeroed, "anew": options.anew, "recovered": shares}
         for which, flown in (("simulated", simulated), ("zero_shot", zero_shot), ("calibrated", calibrated)):
             facts[which] = asdict(flown)
         print(json.dumps(facts), flush=True)

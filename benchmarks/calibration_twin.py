@@ -33,7 +33,6 @@ from calibration.judging.acceptance import ROLLOUT
 from calibration.logs.load import load
 from calibration.logs.log import Floats
 from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, sense_inputs, torque_inputs
-from calibration.maps.residuals import Choice
 from calibration.physics.fit import TWO_SIGMA, UNIT, Fitted
 from calibration.pipeline import Result, calibrate
 from calibration.recording.record import record_on_twin
@@ -115,16 +114,14 @@ def case_of(arm: str, gap: str, work: Path, payload: float, zeroed: str = "") ->
         "ratio": fitted / nominal,
         "delay_ms": 1e3 * (result.fitted.values["delay"] - WIRE.get(arm, 0.0)),
         "true_delay_ms": 1e3 * hidden.command_delay,
-        "maps": {kind: _told(choice, result.split.name) for kind, choice in result.mapped.choices.items()},
+        "maps": {
+            kind: {"level": result.mapped.choices[kind].level, "score": float(np.max(errors))}
+            for kind, errors in result.mapped.errors.items()
+        },
         "changes": changes(result),
         **coverage(result.fitted, hidden, WIRE.get(arm, 0.0)),
     }
     return case
-
-
-def _told(choice: Choice, split: str) -> dict[str, Any]:
-    score = choice.of(choice.level, split)
-    return {"level": choice.level, "score": score.mean if score else None}
 
 
 def excitation_of(spec: ArmSpec, work: Path, rate: float, payload: float) -> Excitation:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from types import MappingProxyType
 
+from calibration.recording.record import SET_TIMER
 from robot_runtime.setup.zero import BY_STOPS
 from robot_runtime.spec import ArmSpec
 from sim.twin.gap import Gap
@@ -32,6 +33,11 @@ def zeroed_spec(spec: ArmSpec, zeroed: Collection[str]) -> ArmSpec:
     """The arm as its file is after `robot-setup zero --stops` of these joints."""
     joints = (replace(j, zero_within=BY_STOPS) if j.name in zeroed else j for j in spec.joints)
     return replace(spec, joints=tuple(joints))
+
+
+def timer_set(gap: Gap) -> Gap:
+    """Its adapter's latency timer set, as `SerialPort` does, preflight demands and recordings on the twin have it."""
+    return replace(gap, bus=replace(gap.bus, latency_timer=min(gap.bus.latency_timer, SET_TIMER)))
 
 
 def gap_text(gap: Gap, joints: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from calibration.judging.acceptance import Rollouts, accepted, judge, slopes_of
 from calibration.judging.closed_loop import fly
 from calibration.judging.examine import RefusedLogError, examine
+from calibration.judging.strength import weaknesses
 from calibration.judging.tip_doubt import tip_doubt
 from calibration.logs.load import Loaded, left_out, standing
 from calibration.logs.log import Floats, Log
@@ -96,6 +97,7 @@ def calibrate(
     held = HeldOut(windows, errors(rig, windows, None, threads), errors(rig, windows, fitted, threads))
     spread = delays(rig, train, fitted, threads).spread
     volts = _open_volts(logs, rig)
+    findings = (*findings, *(one.text for one in weaknesses(rig, fitted.numbers(), volts)))
     stage = MapStage(rig, logs, fitted, volts, period or _period(loaded))
     mapped = fit_maps(stage, every, progress)
     slopes = {}
@@ -115,6 +117,7 @@ def calibrate(
         fitted,
         spread,
         mapped.choices,
+        mapped.errors,
         slopes,
         stage.flicker(main),
         stage.period,

@@ -79,14 +79,16 @@ def judge(
     fitted: Fitted,
     delay_spread: float,
     choices: Mapping[str, Choice],
+    left_over: Mapping[str, Floats],
     slopes: Mapping[str, tuple[float, float]],
     flicker: Floats,
     period: float,
     flown: Flown | None = None,
 ) -> tuple[Row, ...]:
-    """The table. `slopes`: joint -> lowest and highest slope of its torque map, in the physics' own. `flicker`: error
-    of a line through the angles, a joint's, of its velocity's spread: what the encoder makes of it. `period`: s, of
-    the bus. `flown`: in closed loop; None: no map drives these joints.
+    """The table. `left_over`: map -> its error over its spread, a joint's. `slopes`: joint -> lowest and highest slope
+    of its torque map, in the physics' own. `flicker`: error of a line through the angles, a joint's, of its velocity's
+    spread: what the encoder makes of it. `period`: s, of the bus. `flown`: in closed loop; None: no map drives these
+    joints.
     """
     rows = [_rollout_row(split, joints, rollouts)]
     for joint, before, after in zip(joints, rollouts.nominal, rollouts.fitted, strict=True):
@@ -95,8 +97,8 @@ def judge(
         rows.append(Row(f"error of {joint}", split, float(after), bound, bool(after <= bound), note))
     velocity, command = np.hypot(VELOCITY, FLICKER * flicker), np.full(len(joints), COMMAND)
     for kind, name, bounds in (("observation", "velocity", velocity), ("torque", "command", command)):
-        if kind in choices:
-            rows.append(_map_row(split, joints, choices[kind], name, bounds))
+        if kind in left_over:
+            rows.append(_map_row(split, joints, left_over[kind], name, bounds))
     apart = max(DELAY, period)
     rows.append(Row("delay", "between segments", delay_spread, apart, delay_spread <= apart, "s"))
     stuck = ", ".join(fitted.at_bound)
@@ -156,12 +158,10 @@ def _untold_row(fitted: Fitted) -> Row:
     return Row("untold", "training", far, UNTOLD, far <= UNTOLD, f"prior standard deviations along {told}")
 
 
-def _map_row(split: str, joints: Sequence[str], choice: Choice, name: str, bounds: Floats) -> Row:
-    score = choice.of(choice.level, split)
-    assert score is not None  # the first split is scored on every level that is tried
-    worst = int(np.argmax(score.errors / bounds))
-    value, bound = score.errors[worst], float(bounds[worst])
-    return Row(name, split, value, bound, value <= bound, f"worst {joints[worst]}, mean {score.mean:.4f}")
+def _map_row(split: str, joints: Sequence[str], errors: Floats, name: str, bounds: Floats) -> Row:
+    worst = int(np.argmax(errors / bounds))
+    value, bound = float(errors[worst]), float(bounds[worst])
+    return Row(name, split, value, bound, value <= bound, f"worst {joints[worst]}, mean {np.mean(errors):.4f}")
 
 
 def _closed_row(split: str, joints: Sequence[str], flown: Flown) -> Row:

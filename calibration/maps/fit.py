@@ -12,7 +12,7 @@ from torch import Tensor
 from calibration.logs.log import Flags, Floats
 from calibration.maps.modules import PHYSICS, GoalMap, ObservationMap, TorqueMap
 from calibration.maps.targets import Track, tapped
-from calibration.maps.training import Budget, fit_ensemble, fit_inverse, fit_linear
+from calibration.maps.training import Budget, Samples, fit_ensemble, fit_inverse, fit_linear, joined
 from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
 
@@ -28,6 +28,8 @@ GOAL_AUTHORITY = 0.15
 """rad by which a goal may be moved, besides the offset: three times what a stiff servo lags and sags."""
 FASTEST = 1.0
 """Times the joint's velocity limit: the largest correction of a velocity."""
+PRACTISED = 1.0
+"""Weight of all practice, of the recording's."""
 
 Part = tuple[Track, Flags]
 """A track, and which of its samples to use."""
@@ -96,7 +98,7 @@ def fit_torque_map(
     most = np.where(pwm > 0, 1.0, [j.limits.torque for j in rig.world.joints]) * AUTHORITY
     with torch.no_grad():
         features, command = found.parts(inputs)
-        fit_linear(found.residual, features, wanted - command, weight, _tensor(most), zero=not linear)
+        fit_linear(found.residual, (features, wanted - command, weight), _tensor(most), zero=not linear)
     if network:
         fit_ensemble(found.residual, features, wanted - command, weight, budget=budget, seed=seed, progress=progress)
     return found
@@ -153,6 +155,7 @@ def fit_observation_map(
     numbers: Mapping[str, Floats],
     parts: Sequence[Part],
     *,
+    practised: Sequence[Track] = (),
     lead: float = 0.0,
     linear: bool = True,
     network: bool = True,
@@ -160,7 +163,10 @@ def fit_observation_map(
     seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ObservationMap:
-    """Fit an observation map to tracks. `lead`: s from a reading to the effect of what a policy makes of it."""
+    """Fit an observation map to tracks. `lead`: s from a reading to the effect of what a policy makes of it.
+
+    practised: `practice`'s; all together they have PRACTISED of the tracks' weight.
+    """
     joints = rig.world.joints
     period = parts[0][0].period
     lags = lags_of(SENSE_HISTORY, period)
@@ -168,13 +174,23 @@ def fit_observation_map(
     torch.manual_seed(seed)
     offset = _tensor(numbers["offset"])
     found = ObservationMap(len(joints), len(lags), offset, lead, relative=_tensor(relative), period=period)
-    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.wanted_dq, lambda t: t.usable)
     most = np.array([FASTEST * j.limits.velocity for j in joints])
-    with torch.no_grad():
+
+    def left_over(parts: Sequence[Part]) -> Samples:
+        inputs, wanted, weight = _sensed(parts, lags)
         features, _, register = found.features(inputs)
-        fit_linear(found.residual, features, wanted - register, weight, _tensor(most), zero=not linear)
+        return features, wanted - register, weight
+
+    with torch.no_grad():
+        recorded = left_over(parts)
+        besides = left_over([whole(one) for one in practised]) if practised else None
+        if besides is not None:
+            share = PRACTISED * recorded[2].sum(1, keepdim=True) / besides[2].sum(1, keepdim=True)
+            besides = (*besides[:2], share * besides[2])
+        fit_linear(found.residual, recorded, _tensor(most), besides=besides, zero=not linear)
     if network:
-        fit_ensemble(found.residual, features, wanted - register, weight, budget=budget, seed=seed, progress=progress)
+        samples = recorded if besides is None else joined(recorded, besides)
+        fit_ensemble(found.residual, *samples, budget=budget, seed=seed, progress=progress)
     return found
 
 
@@ -195,14 +211,18 @@ def torque_scores(found: TorqueMap, parts: Sequence[Part], volts: Floats, *, dut
 
 def sense_scores(found: ObservationMap, parts: Sequence[Part]) -> dict[str, Floats]:
     """A joint's velocity error, rad/s rms: of the register and of the map; and how much the velocity varies."""
-    lags = lags_of(SENSE_HISTORY, parts[0][0].period)
-    inputs, wanted, weight = _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.wanted_dq, lambda t: t.usable)
+    inputs, wanted, weight = _sensed(parts, lags_of(SENSE_HISTORY, parts[0][0].period))
     n = found.joints
     with torch.no_grad():
         register = found.features(inputs)[2]
         mapped = found(inputs)[:, n : 2 * n].T[..., None]
         spread = _rms(wanted - (weight * wanted).sum(1, keepdim=True) / weight.sum(1, keepdim=True), weight)
     return {"register": _rms(register - wanted, weight), "map": _rms(mapped - wanted, weight), "spread": spread}
+
+
+def _sensed(parts: Sequence[Part], lags: Sequence[int]) -> Samples:
+    """What an observation map takes and is to give."""
+    return _gather(parts, lambda t: sense_inputs(t, lags), lambda t: t.wanted_dq, lambda t: t.usable)
 
 
 def _gather(

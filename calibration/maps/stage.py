@@ -26,8 +26,10 @@ from calibration.maps.fit import (
     sense_scores,
     torque_inputs,
     torque_scores,
+    whole,
 )
 from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
+from calibration.maps.practice import practice
 from calibration.maps.residuals import LEVELS, Choice, choose
 from calibration.maps.targets import SLOPE_REACH, Track, track
 from calibration.maps.training import Budget
@@ -38,6 +40,8 @@ from robot_runtime.calibrated.file import MapFile
 
 EPOCHS = 40
 """Of the networks' training; twice as many take away 2 % more."""
+UNSEEN = 6
+"""Motions of practice that no map is fitted to."""
 EXPORTED = 400
 """Samples that an exported map is compared on with what was fitted."""
 
@@ -50,6 +54,7 @@ class Mapped:
     torque: TorqueMap | None  # of torque and PWM joints
     goal: GoalMap | None  # of position joints
     choices: Mapping[str, Choice]  # map -> its residual
+    errors: Mapping[str, Floats]  # map -> what is left over of what was held out, a joint's, over its spread
     tracks: tuple[Track, ...]
     volts: Floats  # V, of each joint's supply without load
     lead: float  # s from a reading to the effect of what a policy makes of it
@@ -77,6 +82,11 @@ class MapStage:
         )
         self._begins = [float(log.time[0]) for log in logs]
         self._logs = logs
+        # A policy's torques push joints about; goals, which servos follow on their own, hardly do.
+        by_torque = not rig.laws.position.any()
+        made = practice(rig, self.numbers, volts, logs, period, self.lead) if by_torque else ()
+        self._practised, self._unseen = made[:-UNSEEN], [whole(one) for one in made[-UNSEEN:]]
+        self._spread: Floats = np.std(np.concatenate([one.wanted_dq for one in made or self.tracks]), axis=0)
         self._tuned: dict[tuple[Unit, ...], TorqueMap] = {}
 
     def _weighed(self, made: Track, rig: Rig, fitted: Fitted) -> Track:
@@ -105,6 +115,7 @@ class MapStage:
             self.rig,
             self.numbers,
             self.parts(units),
+            practised=self._practised,
             lead=self.lead,
             linear=level != LEVELS[0],
             network=level == LEVELS[2],
@@ -128,8 +139,19 @@ class MapStage:
         return found
 
     def observation_score(self, split: Split, level: str) -> Floats:
-        """Velocity error over the velocity's spread, a joint's, on what the split holds out."""
-        scores = sense_scores(self.observation(split.train, level), self.parts(split.test))
+        """Velocity error over the velocity's spread, a joint's: on what the split holds out, and on practice that no
+        map is fitted to, as much of one as of the other.
+        """
+        found = self.observation(split.train, level)
+        recorded = self.velocity_error(found, split)
+        if not self._unseen:
+            return recorded
+        practised = sense_scores(found, self._unseen)["map"] / self._spread
+        return np.asarray(np.hypot(recorded, practised) / np.sqrt(2.0))
+
+    def velocity_error(self, found: ObservationMap, split: Split) -> Floats:
+        """Velocity error over the velocity's spread, a joint's, on what the split holds out of the recording."""
+        scores = sense_scores(found, self.parts(split.test))
         return np.asarray(scores["map"] / scores["spread"])
 
     def flicker(self, split: Split) -> Floats:
@@ -145,7 +167,11 @@ class MapStage:
 
     def torque_score(self, split: Split, level: str) -> Floats:
         """Squared command error over the command's variance, a joint's."""
-        return torque_scores(self.torque(split.train, level), self.parts(split.test), self.volts)["map"]
+        return self.command_error(self.torque(split.train, level), split)
+
+    def command_error(self, found: TorqueMap, split: Split) -> Floats:
+        """The same, of a map."""
+        return torque_scores(found, self.parts(split.test), self.volts)["map"]
 
 
 def weights(model: object, poses: Floats) -> Floats:
@@ -167,6 +193,7 @@ def fit_maps(stage: MapStage, splits: Sequence[Split], progress: Callable[[str],
     progress("observation map")
     choices = {"observation": choose(stage.observation_score, splits)}
     observation = stage.observation(splits[0].train, choices["observation"].level)
+    errors = {"observation": stage.velocity_error(observation, splits[0])}
     torque, goal = None, None
     if rig.laws.position.all():
         goal = make_goal_map(rig, stage.numbers, stage.period)
@@ -174,7 +201,8 @@ def fit_maps(stage: MapStage, splits: Sequence[Split], progress: Callable[[str],
         progress("torque map")
         choices["torque"] = choose(stage.torque_score, splits)
         torque = stage.torque(splits[0].train, choices["torque"].level)
-    return Mapped(observation, torque, goal, choices, stage.tracks, stage.volts, stage.lead, stage.period)
+        errors["torque"] = stage.command_error(torque, splits[0])
+    return Mapped(observation, torque, goal, choices, errors, stage.tracks, stage.volts, stage.lead, stage.period)
 
 
 def files_of(mapped: Mapped, rig: Rig) -> dict[str, MapFile]:

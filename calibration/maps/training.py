@@ -31,27 +31,50 @@ class Budget:
     rate: float = 3e-3
 
 
-def fit_linear(residual: Residual, x: Tensor, y: Tensor, weight: Tensor, most: Tensor, *, zero: bool = False) -> None:
+Samples = tuple[Tensor, Tensor, Tensor]
+"""Features (joints, samples, features), targets and weights (joints, samples, 1)."""
+
+
+def fit_linear(
+    residual: Residual, known: Samples, most: Tensor, *, besides: Samples | None = None, zero: bool = False
+) -> None:
     """Normalise, and lay a plane through what physics leaves over; `zero`: normalise only.
 
-    x: (joints, samples, features); y, weight: (joints, samples, 1); most: (joints), the largest residual allowed.
+    most: (joints), the largest residual allowed. besides: samples that the plane goes through as well, with their own
+    weights; they do not make a place a known one.
     """
-    total = weight.sum(dim=1, keepdim=True).clamp(min=1.0)
-    mean = (weight * x).sum(dim=1, keepdim=True) / total
-    spread = ((weight * (x - mean) ** 2).sum(dim=1, keepdim=True) / total).sqrt()
+    x, y, weight = known
+    mean, spread = _moments(x, weight)
     residual.mean.copy_(mean)
     residual.scale.copy_(torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), torch.zeros_like(spread)))
+    if besides is not None:
+        x, y, weight = joined(known, besides)
     z = (x - residual.mean) * residual.scale
-    centre = (weight * y).sum(dim=1, keepdim=True) / total
+    total = weight.sum(dim=1, keepdim=True).clamp(min=1.0)
+    low, centre = ((weight * a).sum(dim=1, keepdim=True) / total for a in (z, y))
+    z = z - low
     eye = torch.eye(x.shape[2], dtype=x.dtype) * RIDGE * total
     gram = z.transpose(1, 2) @ (weight * z) + eye
     residual.linear.copy_(torch.linalg.solve(gram, z.transpose(1, 2) @ (weight * (y - centre))))
-    residual.bias.copy_(centre)
+    residual.bias.copy_(centre - low @ residual.linear)
     if zero:
         residual.linear.zero_()
         residual.bias.zero_()
     residual.most.copy_(most.reshape(-1, 1, 1))
     residual.clip.zero_()
+
+
+def joined(some: Samples, others: Samples) -> Samples:
+    """One behind the other."""
+    x, y, weight = (torch.cat(pair, dim=1) for pair in zip(some, others, strict=True))
+    return x, y, weight
+
+
+def _moments(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every feature."""
+    total = weight.sum(dim=1, keepdim=True).clamp(min=1.0)
+    mean = (weight * x).sum(dim=1, keepdim=True) / total
+    return mean, ((weight * (x - mean) ** 2).sum(dim=1, keepdim=True) / total).sqrt()
 
 
 def fit_ensemble(

@@ -13,7 +13,6 @@ from calibration.judging.acceptance import UNTOLD, Rollouts, accepted, advice, j
 from calibration.judging.closed_loop import Flown
 from calibration.logs.log import Floats
 from calibration.logs.windows import Windows, cut
-from calibration.maps.residuals import Choice, Score
 from calibration.maps.stage import weights
 from calibration.physics.fit import Fitted, Problem, error_scale, uncertainty
 from calibration.physics.identify import heavier, mean_error
@@ -91,7 +90,7 @@ def tips(rig: Rig, numbers: Mapping[str, Floats], poses: Floats) -> Floats:
 def verdict(arm: tuple[Rig, Windows], found: Fitted) -> tuple[Row, ...]:
     nominal = np.full(len(JOINTS), 0.03)  # of a simulator as it comes, on an arm with a gap
     return judge(
-        "held out", JOINTS, Rollouts(nominal, errors(arm, found)), found, 0.0, {}, {}, np.zeros(len(JOINTS)), PERIOD
+        "held out", JOINTS, Rollouts(nominal, errors(arm, found)), found, 0.0, {}, {}, {}, np.zeros(len(JOINTS)), PERIOD
     )
 
 
@@ -123,11 +122,12 @@ def test_numbers_that_make_up_for_each_other_are_refused(arm: tuple[Rig, Windows
 def test_a_speed_is_known_no_better_than_the_encoder_shows_it(arm: tuple[Rig, Windows], true: Fitted) -> None:
     """15 % of the spread is too much of a velocity, unless a line through the flickering angles is off by 8 %."""
     nominal = np.full(len(JOINTS), 0.03)
-    choice = Choice("physics", (Score("held out", "physics", (0.05, 0.15, 0.05)),))
+    velocity = np.array((0.05, 0.15, 0.05))
 
     def row(flicker: tuple[float, float, float]) -> Row:
         told = Rollouts(nominal, errors(arm, true))
-        rows = judge("held out", JOINTS, told, true, 0.0, {"observation": choice}, {}, np.array(flicker), PERIOD)
+        left_over = {"observation": velocity}
+        rows = judge("held out", JOINTS, told, true, 0.0, {}, left_over, {}, np.array(flicker), PERIOD)
         return next(row for row in rows if row.name == "velocity")
 
     assert not row((0.0, 0.0, 0.0)).passed
@@ -148,7 +148,7 @@ def test_masses_that_make_up_for_each_other_are_fine_as_long_as_no_offset_does(t
         covariance = 1e-4 * np.eye(len(labels)) + np.outer(way, way)
         found = replace(true, z=3.0 * way, covariance=covariance)
         fine = Rollouts(np.full(3, 0.03), np.full(3, 0.002))
-        rows = judge("held out", JOINTS, fine, found, 0.0, {}, {}, np.zeros(3), PERIOD)
+        rows = judge("held out", JOINTS, fine, found, 0.0, {}, {}, {}, np.zeros(3), PERIOD)
         return next(row for row in rows if row.name == "untold")
 
     assert row((heavier, 1.0), (lighter, -1.0)).passed
@@ -159,7 +159,7 @@ def test_segments_may_disagree_about_the_delay_by_a_cycle_of_a_slow_bus(true: Fi
     fine = Rollouts(np.full(3, 0.03), np.full(3, 0.002))
 
     def passed(spread: float, period: float) -> bool:
-        rows = judge("held out", JOINTS, fine, true, spread, {}, {}, np.zeros(3), period)
+        rows = judge("held out", JOINTS, fine, true, spread, {}, {}, {}, np.zeros(3), period)
         return next(row for row in rows if row.name == "delay").passed
 
     assert passed(0.0045, 0.005)
@@ -173,7 +173,7 @@ def test_maps_that_swing_the_arm_are_refused(true: Fitted) -> None:
 
     def rows(*swing: float) -> tuple[Row, ...]:
         flown = Flown(np.array(swing), still, 2.0 * still)
-        return judge("held out", JOINTS, fine, true, 0.0, {}, {}, np.zeros(3), PERIOD, flown)
+        return judge("held out", JOINTS, fine, true, 0.0, {}, {}, {}, np.zeros(3), PERIOD, flown)
 
     assert accepted(rows(0.001, 0.009, 0.0))
     (line,) = advice(rows(0.001, 0.3, 0.0))

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.logs.log import Floats, Log, make_log
+from calibration.maps import practice as practised
+from calibration.maps.fit import fit_observation_map, sense_scores, whole
+from calibration.maps.practice import lookback, practice
+from calibration.maps.targets import track
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig
+from robot_runtime.spec import load_arm
+
+PERIOD, LEAD, LAG, VOLTS = 0.005, 0.030, 0.020, np.array([5.0])
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return Rig.of(load_arm("xl330-pendulum"))
+
+
+def numbers(rig: Rig) -> dict[str, Floats]:
+    found = {name: value[0] for name, value in Physics(rig.world, ()).expand(np.zeros(0)).items()}
+    return found | {"delay": np.array([LEAD]), "offset": np.array([0.02])}
+
+
+def a_log(back: float = 2 * LAG) -> Log:
+    """A smooth motion, behind a register that looks back so far (s)."""
+    time = np.arange(0.0, 20.0, PERIOD)
+
+    def angle(at: Floats) -> Floats:
+        return 1.5 + 0.8 * np.sin(1.3 * at) + 0.2 * np.sin(5.0 * at + 1.0)
+
+    q = angle(time)[:, None]
+    dq = ((angle(time) - angle(time - back)) / back)[:, None]
+    return make_log("smooth", ("pendulum",), ("pwm",), time, q, 0.3 * np.sin(q), dq=dq, duty=0.0, volts=5.0)
+
+
+def rms(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
+@pytest.mark.parametrize("back", [0.020, 0.058, 0.080])
+def test_how_far_a_register_looks_back_is_read_off_a_log(back: float) -> None:
+    assert lookback([a_log(back)]) == pytest.approx(back, abs=0.003)
+
+
+def test_it_is_the_arm_of_the_numbers_behind_its_own_sensors(rig: Rig) -> None:
+    made = practice(rig, numbers(rig), VOLTS, [a_log()], PERIOD, LEAD)[0]
+    back, ahead = round(2 * LAG / PERIOD), round(LEAD / PERIOD)
+    known = slice(back, len(made) - ahead)
+    # The register: what the angles did over as long as the recording's looks back.
+    register = np.zeros_like(made.q)
+    register[back:] = (made.q[back:] - made.q[:-back]) / (2 * LAG)
+    assert rms((made.dq - register)[known]) < 0.1 * made.dq.std()
+    # What is wanted: the simulator's register, a delay later.
+    lag = rig.world.joints[0].servo.motor.velocity_lag
+    looks = round(2 * lag / PERIOD)
+    later = np.zeros_like(made.q)
+    later[looks:] = (made.q[looks:] - made.q[:-looks]) / (looks * PERIOD)
+    off = rms((made.wanted_dq[:-ahead] - later[ahead:])[back:])
+    assert off < 0.1 * made.dq.std()
+    assert off < 0.5 * rms((made.wanted_dq - register)[known])  # a delay makes more than that
+    np.testing.assert_allclose(made.q / rig.laws.tick, np.rint(made.q / rig.laws.tick), atol=1e-6)
+
+
+def test_it_moves_about_as_fast_as_it_was_recorded(rig: Rig) -> None:
+    seen = practice(rig, numbers(rig), VOLTS, [a_log()], PERIOD, LEAD)
+    moved = np.concatenate([one.wanted_dq for one in seen]).std()
+    assert moved == pytest.approx(a_log().dq.std(), rel=0.5)
+
+
+def test_a_map_that_practised_sees_sooner_what_torques_have_begun(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, fitted = a_log(), numbers(rig)
+    recorded = [whole(track(rig, log, PERIOD, fitted["offset"], delay=LEAD, ahead=LEAD - LAG))]
+    seen = practice(rig, fitted, VOLTS, [log], PERIOD, LEAD)
+    monkeypatch.setattr(practised, "SEED", 8)
+    others = [whole(one) for one in practice(rig, fitted, VOLTS, [log], PERIOD, LEAD)]
+    worst = {}
+    for name, tracks in (("recording", ()), ("both", seen)):
+        found = fit_observation_map(rig, fitted, recorded, practised=tracks, lead=LEAD, network=False)
+        score = sense_scores(found, others)
+        worst[name] = float((score["map"] / score["spread"]).max())
+    assert worst["both"] < 0.5 * worst["recording"]
+    assert worst["both"] < 0.15
