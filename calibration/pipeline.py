@@ -152,7 +152,21 @@ def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
     stood = tuple(f"{name} keeps its data file's numbers: {one.text}" for name, one in left_out(loaded).items())
     position = rig.laws.position
     mixed = ("some joints take goals and others torques: no map drives them, and no closed loop is judged",)
-    return (*stood, *examine(loaded, rig), *(mixed if position.any() and not position.all() else ()))
+    odd = examine(loaded, rig)
+    if silent := _without_speed(loaded, rig):
+        raise RefusedLogError(
+            f"these logs cannot be fitted: they have no speed of {', '.join(silent)}, and an observation map is fitted"
+            " to the servos' velocity registers: log them, and map their columns (dq)"
+        )
+    return (*stood, *odd, *(mixed if position.any() and not position.all() else ()))
+
+
+def _without_speed(loaded: Sequence[Loaded], rig: Rig) -> list[str]:
+    """Joints without a speed; empty as soon as one log has them all."""
+    names = rig.world.names
+    logs = [one.log.select(names) for one in loaded]
+    silent = [{n for n, dq in zip(names, log.dq.T, strict=True) if not np.isfinite(dq).any()} for log in logs]
+    return [n for n in names if n in set().union(*silent)] if all(silent) else []
 
 
 def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:

@@ -40,8 +40,6 @@ rollouts are as good, and the tip is millimetres off."""
 WEIGHING = ("link_mass", "payload", "offset")
 TURNS = 0.1
 """Share of a direction that offsets must have for it to matter: masses that make up for each other move no tip."""
-AUTHORITY = 0.3
-"""Share of a command's limit that a residual may have; the map clips it itself."""
 SWING = 0.010
 """rad that a joint at rest may go and come back, in closed loop: six steps of the usual encoder. Maps that stand leave
 less than 1 mrad, those that swing made 367 and more.

@@ -41,11 +41,11 @@ class Weakness:
 
     joint: str
     weak: float  # share of them that it cannot lift itself to
-    asked: float  # N·m as the arm file counts them, in the worst pose
+    asked: float  # N·m as the arm file counts them, in the worst of them
     there: float
     limited: bool  # by the arm file; else by supply and motor
     tired: float  # share of them in which its servo may let go
-    load: float  # of its full load, as the overload protection counts it, in the worst pose
+    load: float  # of its full load, as the overload protection counts it, in the worst of them
 
     @property
     def text(self) -> str:
@@ -83,11 +83,11 @@ def weaknesses(rig: Rig, numbers: Mapping[str, Floats], volts: Floats) -> tuple[
         Weakness(
             name,
             _share(weak[:, i], simulated.lifts[:, i]),
-            float(arm.asked[:, i].max()),
+            float(arm.asked[simulated.lifts[:, i], i].max(initial=0.0)),
             float(arm.there[i]),
             bool(arm.limited[i]),
             _share(tired[:, i], simulated.holds[:, i]),
-            float(arm.load[:, i].max()),
+            float(arm.load[simulated.holds[:, i], i].max(initial=0.0)),
         )
         for i, name in enumerate(rig.world.names)
     )

@@ -3,8 +3,8 @@
 A recording moves smoothly. A filter that is fitted to it alone averages noise away over its past, and what torques of
 the last moments have begun it sees too late: a policy that acts 50 times a second swings the arm by that lag. So the
 fitted arm is simulated under torques that change with every action (springs and dampers of many sizes towards poses of
-the recording, and chance), about as fast as it was recorded, behind encoders that step and flicker and registers that
-look back as the recording's do.
+the recording, and chance), harder where it was recorded faster, behind encoders that step and flicker and registers
+that look back as the recording's do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from calibration.physics.rollout import Arms, Rig
 
 ARMS, SECONDS = 20, 6.0
 FIRST = 1.5
-"""s of a first motion, which shows how much pushing makes the recording's speeds."""
+"""s of a first motion, which shows how much harder to push towards the recording's speeds."""
 ACTS = 0.02
 """s from one torque to the next, as policies act."""
 STAYS = 1.0
@@ -56,11 +56,10 @@ def practice(
     first = np.diff(moved(FIRST, np.ones(len(recorded)))[0], axis=0) / step
     true, sent = moved(SECONDS, np.clip(recorded / first.std(axis=(0, 1)), LEAST, MOST))
     random = np.random.default_rng(SEED)
-    noise = np.mean([encoder_noise(log) for log in logs], axis=0)
-    flicker = np.sqrt(np.maximum(noise**2 - rig.laws.rounding, 0.0))
     at = np.rint(np.arange(LONGEST, (len(true) - waits - 1) * step, period) / step).astype(np.intp)  # readings
     shown = true - numbers["offset"]
-    q = np.rint((shown[at] + flicker * random.standard_normal(shown[at].shape)) / rig.laws.tick) * rig.laws.tick
+    seen = shown[at] + flicker(rig, logs) * random.standard_normal(shown[at].shape)
+    q = np.rint(seen / rig.laws.tick) * rig.laws.tick
     unit = np.array([joint.servo.units["velocity"].scale / joint.gear for joint in rig.world.joints])
     dq = np.rint((shown[at] - shown[at - back]) / (back * step) / unit) * unit
     lag = max(joint.servo.motor.velocity_lag for joint in rig.world.joints)
@@ -75,12 +74,20 @@ def lookback(logs: Sequence[Log]) -> float:
     for seconds in np.arange(0.004, LONGEST, 0.002):
         off = 0.0
         for log in logs:
-            before = np.stack([np.interp(log.time - seconds, log.time, one) for one in log.q.T], axis=1)
-            error = (log.q - before) / seconds - log.dq
-            past = log.time > log.time[0] + LONGEST  # there is something to look back at
-            off += float(np.nansum(np.where(log.valid & past[:, None], error, 0.0) ** 2))
+            for i, good in enumerate(log.valid.T):  # a spike that is masked is no past, either
+                time, q, dq = log.time[good], log.q[good, i], log.dq[good, i]
+                past = time > log.time[0] + LONGEST  # there is something to look back at
+                before = np.interp(time[past] - seconds, time, q)
+                off += float(np.nansum(((q[past] - before) / seconds - dq[past]) ** 2))
         found.append((off, float(seconds)))
     return min(found)[1]
+
+
+def flicker(rig: Rig, logs: Sequence[Log]) -> Floats:
+    """Of each joint's encoder, rad rms, besides its steps; from the logs in which enough moves to tell."""
+    noise = np.array([encoder_noise(log) for log in logs])
+    mean = noise.sum(axis=0) / np.maximum((noise > 0.0).sum(axis=0), 1)
+    return np.asarray(np.sqrt(np.maximum(mean**2 - rig.laws.rounding, 0.0)))
 
 
 def _move(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,8 +27,9 @@ class Score:
 
     @property
     def mean(self) -> float:
-        """Over the joints."""
-        return float(np.mean(self.errors))
+        """Over the joints of which it says something: one that stands still in what is held out says nothing."""
+        known = [error for error in self.errors if math.isfinite(error)]
+        return float(np.mean(known)) if known else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def choose(score: Callable[[Split, str], Floats], splits: Sequence[Split]) -> Ch
         for split in splits:
             found.append(Score(split.name, level, tuple(map(float, score(split, level)))))
             so_far = Choice(kept, tuple(found))
-            if level != LEVELS[0] and so_far.gains(level)[split.name] < GAIN:
+            if level != LEVELS[0] and not so_far.gains(level)[split.name] >= GAIN:  # nan is no gain
                 return so_far
         kept = level
     return Choice(kept, tuple(found))

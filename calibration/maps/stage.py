@@ -84,10 +84,10 @@ class MapStage:
         self._logs = logs
         # A policy's torques push joints about; goals, which servos follow on their own, hardly do.
         by_torque = not rig.laws.position.any()
-        made = practice(rig, self.numbers, volts, logs, period, self.lead) if by_torque else ()
-        self._practised, self._unseen = made[:-UNSEEN], [whole(one) for one in made[-UNSEEN:]]
-        self._spread: Floats = np.std(np.concatenate([one.wanted_dq for one in made or self.tracks]), axis=0)
-        self._tuned: dict[tuple[Unit, ...], TorqueMap] = {}
+        self._practice = practice(rig, self.numbers, volts, logs, period, self.lead) if by_torque else ()
+        # What ships was chosen by its score: it was fitted then.
+        self._observations: dict[tuple[tuple[Unit, ...], str], ObservationMap] = {}
+        self._torques: dict[tuple[Unit, ...], dict[str, TorqueMap]] = {}
 
     def _weighed(self, made: Track, rig: Rig, fitted: Fitted) -> Track:
         """With what the simulator's arm weighs, and what this one weighs more."""
@@ -109,34 +109,36 @@ class MapStage:
             found.append((made, rows))
         return found
 
-    def observation(self, units: Sequence[Unit], level: str) -> ObservationMap:
+    def observation(self, units: tuple[Unit, ...], level: str) -> ObservationMap:
         """The observation map of these units."""
-        return fit_observation_map(
-            self.rig,
-            self.numbers,
-            self.parts(units),
-            practised=self._practised,
-            lead=self.lead,
-            linear=level != LEVELS[0],
-            network=level == LEVELS[2],
-            budget=Budget(epochs=EPOCHS),
-        )
+        if (units, level) not in self._observations:
+            self._observations[units, level] = fit_observation_map(
+                self.rig,
+                self.numbers,
+                self.parts(units),
+                practised=self._practice[:-UNSEEN],
+                lead=self.lead,
+                linear=level != LEVELS[0],
+                network=level == LEVELS[2],
+                budget=Budget(epochs=EPOCHS),
+            )
+        return self._observations[units, level]
 
     def torque(self, units: tuple[Unit, ...], level: str) -> TorqueMap:
         """The torque map of these units; all its levels stand on the same physics."""
-        tuned = self._tuned.get(units)
-        found = fit_torque_map(
-            self.rig,
-            self.numbers,
-            self.parts(units),
-            self.volts,
-            linear=level != LEVELS[0],
-            network=level == LEVELS[2],
-            tuned=tuned,
-            budget=Budget(epochs=EPOCHS),
-        )
-        self._tuned[units] = found
-        return found
+        found = self._torques.setdefault(units, {})
+        if level not in found:
+            found[level] = fit_torque_map(
+                self.rig,
+                self.numbers,
+                self.parts(units),
+                self.volts,
+                linear=level != LEVELS[0],
+                network=level == LEVELS[2],
+                tuned=next(iter(found.values()), None),
+                budget=Budget(epochs=EPOCHS),
+            )
+        return found[level]
 
     def observation_score(self, split: Split, level: str) -> Floats:
         """Velocity error over the velocity's spread, a joint's: on what the split holds out, and on practice that no
@@ -144,9 +146,10 @@ class MapStage:
         """
         found = self.observation(split.train, level)
         recorded = self.velocity_error(found, split)
-        if not self._unseen:
+        if not self._practice:
             return recorded
-        practised = sense_scores(found, self._unseen)["map"] / self._spread
+        spread = np.std(np.concatenate([one.wanted_dq for one in self._practice]), axis=0)
+        practised = sense_scores(found, [whole(one) for one in self._practice[-UNSEEN:]])["map"] / spread
         return np.asarray(np.hypot(recorded, practised) / np.sqrt(2.0))
 
     def velocity_error(self, found: ObservationMap, split: Split) -> Floats:

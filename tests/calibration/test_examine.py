@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from calibration import pipeline
 from calibration.judging.examine import RefusedLogError, examine, pushed
 from calibration.logs.clean import clean
 from calibration.logs.load import Loaded
@@ -110,6 +111,17 @@ def test_a_speed_that_is_not_of_the_angle_is_refused(
     other = replace(log, dq=log.dq * np.where(np.arange(len(log.joints)) == joint, factor, 1.0))
     with pytest.raises(RefusedLogError, match=rf"joint{joint + 1}: its speed is .* times what its angles say"):
         examine([loaded(other, rig)], rig, shortest=0.0)
+
+
+def test_a_fit_without_a_speed_register_is_refused_and_names_the_joints(
+    logs: dict[str, Log], rigs: dict[str, Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "examine", lambda *_: ())  # the log is short
+    rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"]
+    silent = replace(log, dq=np.where(np.arange(len(log.joints)) == 1, np.nan, log.dq))
+    with pytest.raises(RefusedLogError, match="no speed of joint2,"):
+        pipeline.findings_of([loaded(silent, rig)], rig)
+    assert pipeline.findings_of([loaded(silent, rig), loaded(log, rig)], rig) == ()
 
 
 def test_a_clock_in_another_unit_is_refused(logs: dict[str, Log], rigs: dict[str, Rig]) -> None:

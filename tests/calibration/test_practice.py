@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from calibration.logs.log import Floats, Log, make_log
 from calibration.maps import practice as practised
 from calibration.maps.fit import fit_observation_map, sense_scores, whole
-from calibration.maps.practice import lookback, practice
+from calibration.maps.practice import flicker, lookback, practice
 from calibration.maps.targets import track
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
@@ -25,12 +27,12 @@ def numbers(rig: Rig) -> dict[str, Floats]:
     return found | {"delay": np.array([LEAD]), "offset": np.array([0.02])}
 
 
-def a_log(back: float = 2 * LAG) -> Log:
+def a_log(back: float = 2 * LAG, pace: float = 1.0) -> Log:
     """A smooth motion, behind a register that looks back so far (s)."""
     time = np.arange(0.0, 20.0, PERIOD)
 
     def angle(at: Floats) -> Floats:
-        return 1.5 + 0.8 * np.sin(1.3 * at) + 0.2 * np.sin(5.0 * at + 1.0)
+        return 1.5 + 0.8 * np.sin(1.3 * pace * at) + 0.2 * np.sin(5.0 * pace * at + 1.0)
 
     q = angle(time)[:, None]
     dq = ((angle(time) - angle(time - back)) / back)[:, None]
@@ -44,6 +46,23 @@ def rms(values: Floats) -> float:
 @pytest.mark.parametrize("back", [0.020, 0.058, 0.080])
 def test_how_far_a_register_looks_back_is_read_off_a_log(back: float) -> None:
     assert lookback([a_log(back)]) == pytest.approx(back, abs=0.003)
+
+
+def test_spikes_that_are_masked_say_nothing_of_the_register() -> None:
+    log = a_log()
+    spikes = np.arange(100, len(log), 400)
+    q, valid = log.q.copy(), log.valid.copy()
+    q[spikes], valid[spikes] = q[spikes] + 3.0, False
+    assert lookback([replace(log, q=q, valid=valid)]) == pytest.approx(2 * LAG, abs=0.003)
+
+
+def test_a_joint_that_rests_in_one_log_flickers_as_in_the_others(rig: Rig) -> None:
+    log = a_log()
+    log = replace(log, q=log.q + np.random.default_rng(0).normal(0.0, 0.001, log.q.shape))
+    rest = replace(log, q=np.full_like(log.q, 1.5))
+    assert flicker(rig, [log, rest]) == pytest.approx(flicker(rig, [log]))
+    assert flicker(rig, [log]) == pytest.approx(0.001, rel=0.2)
+    assert flicker(rig, [rest]) == 0.0
 
 
 def test_it_is_the_arm_of_the_numbers_behind_its_own_sensors(rig: Rig) -> None:
@@ -65,10 +84,13 @@ def test_it_is_the_arm_of_the_numbers_behind_its_own_sensors(rig: Rig) -> None:
     np.testing.assert_allclose(made.q / rig.laws.tick, np.rint(made.q / rig.laws.tick), atol=1e-6)
 
 
-def test_it_moves_about_as_fast_as_it_was_recorded(rig: Rig) -> None:
-    seen = practice(rig, numbers(rig), VOLTS, [a_log()], PERIOD, LEAD)
-    moved = np.concatenate([one.wanted_dq for one in seen]).std()
-    assert moved == pytest.approx(a_log().dq.std(), rel=0.5)
+def test_what_was_recorded_faster_is_pushed_harder(rig: Rig) -> None:
+    slow, fast = (
+        np.concatenate([one.wanted_dq for one in practice(rig, numbers(rig), VOLTS, [log], PERIOD, LEAD)]).std()
+        for log in (a_log(pace=0.3), a_log(pace=3.0))
+    )
+    assert a_log(pace=0.3).dq.std() < slow < fast < a_log(pace=3.0).dq.std()  # it comes part of the way
+    assert fast > 1.5 * slow
 
 
 def test_a_map_that_practised_sees_sooner_what_torques_have_begun(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,3 +33,14 @@ def test_the_gain_of_a_level_is_told_for_every_split() -> None:
     choice = choose(lambda split, level: np.array([0.8 if level == "linear" else 1.0]), SPLITS)
     assert choice.gains("linear") == pytest.approx({"main": 0.2, "other": 0.2})
     assert not choice.earned("networks")
+
+
+def test_a_joint_that_says_nothing_is_left_out_and_a_score_that_says_nothing_earns_nothing() -> None:
+    def score(split: Split, level: str) -> np.ndarray:
+        still = np.nan if split.name == "other" else 1.0
+        return np.array([still, {"physics": 1.0, "linear": 0.5, "networks": np.nan}[level]])
+
+    choice = choose(score, SPLITS)
+    assert choice.level == "linear"
+    assert choice.of("linear", "other") is not None
+    assert choose(lambda *_: np.array([np.nan]), SPLITS).level == "physics"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,18 @@ def test_torque_is_counted_as_the_arm_file_does() -> None:
     held = (weight + 0.5 * numbers["coulomb"][0]) / (1.0 - 0.5 * numbers["load_friction"][0])
     servo = RIGS["xl330-pendulum"].world.joints[0].servo.motor
     assert one.load == pytest.approx(held / numbers["torque_constant"][0] / servo.stall_current, rel=0.01)
+
+
+def test_of_the_worst_pose_only_what_the_simulator_can_is_asked() -> None:
+    """A limit that leaves both hanging: the simulator's lifts itself a part of the way up."""
+    (joint,) = load_arm("xl330-pendulum").joints
+    limit = 0.1
+    spec = replace(load_arm("xl330-pendulum"), joints=(replace(joint, limits=replace(joint.limits, torque=limit)),))
+    rig, numbers = Rig.of(spec), nominal("xl330-pendulum")
+    numbers["torque_constant"] *= 0.8
+    (one,) = weaknesses(rig, numbers, rig.laws.nominal_volts)
+    assert 0.0 < one.weak < 1.0
+    assert limit < one.asked <= limit / 0.8
 
 
 def _heaviest(payload: float) -> float:
