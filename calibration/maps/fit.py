@@ -185,7 +185,7 @@ def fit_observation_map(
         recorded = left_over(parts)
         besides = left_over([whole(one) for one in practised]) if practised else None
         if besides is not None:
-            share = PRACTISED * recorded[2].sum(1, keepdim=True) / besides[2].sum(1, keepdim=True)
+            share = PRACTISED * recorded[2].sum(1, keepdim=True) / besides[2].sum(1, keepdim=True).clamp(min=1.0)
             besides = (*besides[:2], share * besides[2])
         fit_linear(found.residual, recorded, _tensor(most), besides=besides, zero=not linear)
     if network:

@@ -150,7 +150,8 @@ class MapStage:
             return recorded
         spread = np.std(np.concatenate([one.wanted_dq for one in self._practice]), axis=0)
         practised = sense_scores(found, [whole(one) for one in self._practice[-UNSEEN:]])["map"] / spread
-        return np.asarray(np.hypot(recorded, practised) / np.sqrt(2.0))
+        both = np.hypot(recorded, practised) / np.sqrt(2.0)
+        return np.where(np.isfinite(practised), both, recorded)  # joints that stick do not practise
 
     def velocity_error(self, found: ObservationMap, split: Split) -> Floats:
         """Velocity error over the velocity's spread, a joint's, on what the split holds out of the recording."""

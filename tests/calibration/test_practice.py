@@ -9,7 +9,7 @@ from calibration.logs.log import Floats, Log, make_log
 from calibration.maps import practice as practised
 from calibration.maps.fit import fit_observation_map, sense_scores, whole
 from calibration.maps.practice import flicker, lookback, practice
-from calibration.maps.targets import track
+from calibration.maps.targets import Track, track
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
 from robot_runtime.spec import load_arm
@@ -106,3 +106,24 @@ def test_a_map_that_practised_sees_sooner_what_torques_have_begun(rig: Rig, monk
         worst[name] = float((score["map"] / score["spread"]).max())
     assert worst["both"] < 0.5 * worst["recording"]
     assert worst["both"] < 0.15
+
+
+def test_joints_that_stick_do_not_practise(monkeypatch: pytest.MonkeyPatch) -> None:
+    arm = Rig.of(load_arm("open-manipulator-x"))
+    found = {name: value[0] for name, value in Physics(arm.world, ()).expand(np.zeros(0)).items()}
+    found["delay"] = np.array([LEAD])
+    volts, time = arm.laws.nominal_volts, np.arange(0.0, 2.0, PERIOD)
+    q = 0.3 * np.sin(2.0 * time[:, None] + np.arange(4.0))
+    dq = 0.6 * np.cos(2.0 * time[:, None] + np.arange(4.0))
+    log = make_log("four", arm.world.names, ("current",) * 4, time, q, 0.0 * q, dq=dq, duty=0.0, volts=12.0)
+    assert practice(arm, found, volts, [log], PERIOD, LEAD) == ()
+    found["coulomb"][2] *= 0.1
+    monkeypatch.setattr(practised, "SECONDS", 0.5)
+    made = practice(arm, found, volts, [log], PERIOD, LEAD)
+    np.testing.assert_array_equal(made[0].usable.all(axis=0), [False, False, True, False])
+    sensed = fit_observation_map(arm, found, [whole(log_track(arm, log, found))], practised=made, network=False)
+    assert all(np.isfinite(value.numpy()).all() for value in sensed.state_dict().values())
+
+
+def log_track(rig: Rig, log: Log, found: dict[str, Floats]) -> Track:
+    return track(rig, log, PERIOD, found["offset"], delay=LEAD, ahead=LEAD - LAG)
