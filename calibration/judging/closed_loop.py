@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from calibration.logs.log import Floats, Log
-from calibration.logs.windows import encoder_noise
+from calibration.maps.practice import flicker
 from calibration.maps.stage import weights
 from calibration.maps.targets import simulator_torque
 from calibration.physics.identify import heavier
@@ -65,8 +65,7 @@ def fly(
     visited = np.concatenate([log.q[log.valid.all(axis=1)] for log in pieces]) + numbers["offset"]
     rows = np.linspace(0, len(visited) - 1, ARMS * (LEGS + 1)).astype(np.intp)
     stops = visited[rows].reshape(LEGS + 1, ARMS, -1)
-    noise = np.mean([encoder_noise(log) for log in pieces], axis=0)
-    loop = _Loop(rig, numbers, volts, maps, stops[0], np.sqrt(np.maximum(noise**2 - rig.laws.rounding, 0.0)))
+    loop = _Loop(rig, numbers, volts, maps, stops[0], flicker(rig, pieces))
     ease = _ease(rig, np.abs(np.diff(stops, axis=0)).max(axis=0), loop.period)
     moved = np.array([[loop.cycle(a + share * (b - a)) for share in ease] for a, b in pairwise(stops)])
     with_maps, without, simulated = np.split(moved, 3, axis=2)  # legs x cycles x arms x joints each
