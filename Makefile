@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 
-.PHONY: help setup setup-lab demo test test-slow lint format hw bench bench-lerobot bench-loop bench-envelope bench-twin clean
+.PHONY: help setup setup-lab compiled demo test test-slow test-compiled lint format hw bench bench-lerobot bench-loop bench-compiled bench-envelope bench-twin clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,6 +23,20 @@ $(VENV)/lab-ready: $(VENV)/ready
 setup: $(VENV)/ready    ## make .venv with what the runtime and the twin need
 setup-lab: $(VENV)/lab-ready ## the same, and what training and the tests need (torch)
 
+compiled: $(VENV)/ready ## make .venv-compiled, whose robot-run limits commands in compiled code (needs a C compiler)
+	$(BIN)/python -m venv .venv-compiled
+	ROBOT_RUNTIME_COMPILE=1 .venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt '.[clip]'
+	ROBOT_RUNTIME_COMPILE=1 .venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall .
+
+# A copy of the tree, compiled in place: for tests and benchmarks, which run the tree that they stand in.
+COMPILED := build/compiled
+$(COMPILED)/ready: $(VENV)/ready setup.py $(shell find robot_runtime calibration models sim tests benchmarks examples hw_tests docs -name '*.py' -o -name '*.toml' -o -name '*.md')
+	rm -rf $(COMPILED)
+	mkdir -p $(COMPILED)
+	cp -r robot_runtime calibration models sim tests benchmarks examples hw_tests docs setup.py pyproject.toml README.md CHANGELOG.md LICENSE Makefile $(COMPILED)
+	cd $(COMPILED) && ROBOT_RUNTIME_COMPILE=1 $(CURDIR)/$(BIN)/python -W ignore setup.py --quiet build_ext --inplace
+	@touch $@
+
 demo: $(VENV)/ready     ## scan a twin, move it, fly a policy on it
 	$(BIN)/python examples/demo.py
 
@@ -31,6 +45,9 @@ test: $(VENV)/lab-ready     ## all fast tests (two cores, a few minutes)
 
 test-slow: $(VENV)/lab-ready ## the long studies and the large fuzzing runs
 	$(BIN)/pytest -n 2 -m slow tests
+
+test-compiled: $(VENV)/lab-ready $(COMPILED)/ready ## the tests of the runtime, with the envelope compiled
+	cd $(COMPILED) && PYTHONPATH=. $(CURDIR)/$(BIN)/python -m pytest -n 2 tests/robot_runtime hw_tests
 
 lint: $(VENV)/lab-ready     ## ruff and mypy, strict
 	$(BIN)/ruff check .
@@ -58,6 +75,9 @@ bench-lerobot: $(VENV)/ready .venv-lerobot/ready ## the same with lerobot beside
 bench-loop: $(VENV)/ready ## what a control cycle costs, how late it is, against peers
 	$(BIN)/python benchmarks/loop.py $(ARGS)
 
+bench-compiled: $(COMPILED)/ready ## the same with the envelope compiled
+	cd $(COMPILED) && PYTHONPATH=. $(CURDIR)/$(BIN)/python benchmarks/loop.py $(ARGS)
+
 bench-envelope: $(VENV)/ready ## what limiting a command costs
 	$(BIN)/python benchmarks/envelope.py $(ARGS)
 
@@ -65,4 +85,4 @@ bench-twin: $(VENV)/ready ## how much faster than the clock the lock-step twin r
 	$(BIN)/python benchmarks/twin.py $(ARGS)
 
 clean:           ## remove .venv and caches
-	rm -rf $(VENV) .venv-lerobot .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .venv-lerobot .venv-compiled .mypy_cache .ruff_cache .pytest_cache build *.egg-info

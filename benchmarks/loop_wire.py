@@ -47,7 +47,7 @@ WIRES = ((1_000_000, 500.0), (4_000_000, 1000.0))
 POLICY_RATE = 50.0
 """Hz."""
 
-SECONDS, ROUNDS = 3.0, 1
+SECONDS, ROUNDS = 3.0, 3
 LATE = 0.1
 """Of the period after which a cycle counts as late; skipped ones do too."""
 

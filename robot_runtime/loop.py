@@ -18,7 +18,8 @@ from robot_runtime.arm.state import Floats
 from robot_runtime.bus import BusError, PortError
 from robot_runtime.flight.recorder import FlightRecorder, Level
 from robot_runtime.flying import Inputs, InputSource, Phase, Request, Source, SourceFlag
-from robot_runtime.realtime import Histogram, Pacer
+from robot_runtime.histogram import Histogram
+from robot_runtime.realtime import Pacer
 from robot_runtime.safety.envelope import Envelope
 from robot_runtime.safety.fault_kind import Ending, Stop
 from robot_runtime.safety.monitor import Monitor

@@ -10,7 +10,6 @@ import ctypes
 import errno
 import gc
 import getpass
-import math
 import os
 import resource
 import sys
@@ -271,54 +270,3 @@ class Pacer:
             late -= skipped * period
             self.skipped_in_all += skipped
         self.cycle, self.due, self.lateness, self.skipped = cycle, due, late, skipped
-
-
-class Histogram:
-    """How long something took, as counts in bins whose edges grow by 4.4 %: adding one more costs no memory."""
-
-    _LOWEST, _OCTAVES, _PER_OCTAVE = 1e-7, 27, 16
-    _HIGHEST = _LOWEST * 2**_OCTAVES  # 13 s
-
-    def __init__(self) -> None:
-        """Empty."""
-        self._counts = [0] * (self._OCTAVES * self._PER_OCTAVE)
-        self.count = 0
-        self.least = math.inf  # s
-        self.most = -math.inf  # s
-
-    def add(self, seconds: float) -> None:
-        """One more; what is negative counts as next to nothing, but `least` remembers it."""
-        if seconds <= self._LOWEST:
-            i = 0
-        elif seconds < self._HIGHEST:
-            i = int(math.log2(seconds / self._LOWEST) * self._PER_OCTAVE)
-        else:
-            i = -1
-        self._counts[i] += 1
-        self.count += 1
-        self.least = min(self.least, seconds)
-        self.most = max(self.most, seconds)
-
-    def quantile(self, share: float) -> float:
-        """s, which this share of all does not exceed; exact to the width of a bin. Nan when empty."""
-        if not self.count:
-            return math.nan
-        rank, seen = max(math.ceil(share * self.count), 1), 0
-        for i, count in enumerate(self._counts):
-            seen += count
-            if seen >= rank:
-                edge = self._LOWEST * math.exp2((i + 1) / self._PER_OCTAVE)
-                return min(max(edge, self.least), self.most)
-        raise AssertionError("the counts add up to the count")
-
-    def summary(self) -> dict[str, float]:
-        """Median, p99, p99.9 and extremes, s."""
-        if not self.count:
-            return {}
-        return {
-            "median": self.quantile(0.5),
-            "p99": self.quantile(0.99),
-            "p99.9": self.quantile(0.999),
-            "max": self.most,
-            "min": self.least,
-        }

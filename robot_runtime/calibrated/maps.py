@@ -92,7 +92,7 @@ class ResidualMaps:
                 flags = self._outside
             if not self._sense.sound():
                 flags |= int(SourceFlag.OBSERVATION_MAP)
-        self._q[:], self._dq[:] = q, dq
+        self._q, self._dq = q, dq  # live: the maps behind look at them in this cycle
         return flags
 
     def command(self, torque: Floats, joints: Flags, state: JointState, now: float, values: Floats) -> int:
@@ -140,14 +140,15 @@ class _Sense:
         self._index = _index(spec, file.joints, "observation")
         self._network = _network("observation", file, period)
         self.guard, self.sound = Guard(file.joints, file.bound), self._network.sound
-        self._q_row, self._dq_row, self._sent_row = self._network.row.reshape(3, -1)
+        rows = self._network.row.reshape(3, -1)
+        self._moved_rows, self._sent_row = rows[:2], rows[2]
         self._q, self._dq = self._network.mapped.reshape(2, -1)
         self.fresh = True
 
     def map(self, state: JointState, sent: Floats, q: Floats, dq: Floats) -> bool:
         """From what was read and sent to `q` and `dq`; True: outside of what the map knows."""
         network, index = self._network, self._index
-        self._q_row[:], self._dq_row[:], self._sent_row[:] = state.q[index], state.dq[index], sent[index]
+        self._moved_rows[:], self._sent_row[:] = state.motion[:2, index], sent[index]
         if self.fresh:
             network.fill()
             self.fresh = False

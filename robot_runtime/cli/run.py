@@ -28,6 +28,7 @@ from robot_runtime.cli.common import (
     run,
 )
 from robot_runtime.cli.telling import show_checks, tell_verdict
+from robot_runtime.compiled import is_compiled
 from robot_runtime.flight.contents import attach_arm, attach_calibration, attach_policy
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
@@ -345,7 +346,8 @@ def _versions() -> dict[str, Any]:
     from importlib.metadata import version  # noqa: PLC0415 (20 ms that only a recording needs)
 
     packages = {name: version(name) for name in ("robot-runtime", "numpy", "onnxruntime", "mujoco-core")}
-    return {**packages, "python": platform.python_version(), "system": platform.platform()}
+    envelope = "compiled" if is_compiled() else "interpreted"
+    return {**packages, "python": platform.python_version(), "system": platform.platform(), "envelope": envelope}
 
 
 def _room(args: argparse.Namespace, orders: Orders) -> Recording | None:

@@ -95,7 +95,7 @@ class Actuation:
         self.directly: Flags = np.zeros(len(spec.joints), dtype=bool)
         self.directly[self._index] = ~self.by_torque[self._index]
         self._spring: Flags = ways == Route.SPRING
-        self._has_spring = bool(self._spring.any())
+        self._has_spring, self._all_springs = bool(self._spring.any()), bool(self._spring.all())
         self._by_goal: Flags = ways == Route.GOAL
         self._leash = np.where(self._by_goal, WINDUP, np.inf)  # rad; how far a spring is drawn is the policy's affair
         self._integrates = action.meaning == "velocity"
@@ -146,11 +146,15 @@ class Actuation:
 
     def fill(self, q: Floats, dq: Floats, intent: Floats) -> None:
         """What the joints should do in this bus cycle, into `intent` (whole arm; N·m where `by_torque`)."""
+        if self._has_goal:
+            self._move_goal(q)
+        if self._all_springs:
+            intent[self._index] = self._pull(q, dq)
+            return
         wanted = self.value
         if self._has_goal:
             wanted = self._wanted
             wanted[:] = self.value
-            self._move_goal(q)
             np.copyto(wanted, self._goal, where=self._by_goal)
             if self._has_spring:
                 np.copyto(wanted, self._pull(q, dq), where=self._spring)

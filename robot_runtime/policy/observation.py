@@ -58,7 +58,8 @@ class Observation:
         lengths = [t.size for t in terms]
         self._low, self._high = np.repeat(low, lengths), np.repeat(high, lengths)
         self._clips = bool(np.isfinite(self._low).any())
-        self._less_is_nothing = not self._minus.any()
+        self._less_is_nothing, self._offset_is_nothing = not self._minus.any(), not self._offset.any()
+        self._needs_torque = any(t.kind == "joint_torque" for t in terms)
         self._sample, self._minuend = np.zeros(len(self._plus)), np.zeros(len(self._plus))
         deepest = max(t.history for t in terms)
         self._past = np.zeros((deepest, len(self._plus)))
@@ -76,7 +77,8 @@ class Observation:
         """Observe: joint arrays of the whole arm (mapped, if there is a calibration), into `out`."""
         self._q[:] = q
         self._dq[:] = dq
-        self._tau[:] = tau
+        if self._needs_torque:
+            self._tau[:] = tau
         if len(self._target):
             self._target[:] = target
         if self._needs_tip:
@@ -89,7 +91,8 @@ class Observation:
         if not self._less_is_nothing:
             self._cells.take(self._minus, out=self._minuend, mode="clip")
             np.subtract(sample, self._minuend, out=sample)
-        np.subtract(sample, self._offset, out=sample)
+        if not self._offset_is_nothing:
+            np.subtract(sample, self._offset, out=sample)
         np.multiply(sample, self._scale, out=sample)
         if self._clips:
             np.maximum(sample, self._low, out=sample)

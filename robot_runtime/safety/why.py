@@ -42,12 +42,14 @@ class Tally:
         self._names = names
         self.now: NDArray[np.uint16] = np.zeros(len(names), dtype=np.uint16)
         self._counts = [[0] * len(REASONS) for _ in names]
+        self._last: list[int] = []
         self.cycles = 0
 
     def take(self, why: list[int]) -> None:
         """The reasons of one cycle, one entry a joint."""
         self.cycles += 1
-        self.now[:] = why
+        if why != self._last:  # mostly nothing changes
+            self.now[:] = self._last = why
         for bits, counts in zip(why, self._counts, strict=True):
             for reason in _reasons_in(bits):
                 counts[reason] += 1

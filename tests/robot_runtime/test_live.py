@@ -13,8 +13,8 @@ import pytest
 from robot_runtime.aim import Aim
 from robot_runtime.arm import Kinematics
 from robot_runtime.flying import Phase
+from robot_runtime.histogram import Histogram
 from robot_runtime.live import EVERY, Live, about
-from robot_runtime.realtime import Histogram
 from robot_runtime.safety.fault_kind import Stop
 from robot_runtime.safety.why import REASONS
 from robot_runtime.snapshot import SnapshotReader

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robot_runtime.realtime import Histogram, Pacer, RealTime, Settings, isolated_cores
+from robot_runtime.histogram import Histogram
+from robot_runtime.realtime import Pacer, RealTime, Settings, isolated_cores
 
 PERIOD = 0.005
 
