@@ -20,6 +20,7 @@ from sim.transfer.page import page
 from sim.transfer.pools import LocalPool
 from sim.transfer.ray_pool import NoRayError, RayPool
 from sim.transfer.results import RUNS, STUDY, read_results, write_tables
+from sim.transfer.run import NETWORKS
 from sim.transfer.runner import Outcome, Pool, run_cells
 from sim.transfer.study import SHIPPED, Study, StudyError, load_study
 
@@ -140,11 +141,16 @@ def _draw(study: Study, folder: Path, *, films: bool) -> dict[str, Any]:
 
 
 def _tell(screen: Screen, folder: Path, outcome: Outcome, drawn: dict[str, Any]) -> int:
-    facts = {"finished": outcome.finished, "failed": outcome.failed, "left": outcome.left}
+    facts = {"finished": outcome.finished, "failed": outcome.failed, "baseless": outcome.baseless, "left": outcome.left}
     screen.line({"folder": str(folder), **facts, "interrupted": outcome.interrupted, **drawn})
     screen.say(_told(drawn))
     for name, why in outcome.failed.items():
         screen.aside(f"failed: {name}: {why}")
+    for base, runs in outcome.baseless.items():
+        screen.aside(
+            f"not run: {', '.join(runs)}: the result of {base} is there, but not its {NETWORKS}, and trained again it "
+            "would be another base; bring that file back, or give another --out"
+        )
     if outcome.interrupted:
         screen.aside("interrupted; the same command goes on")
         return INTERRUPTED

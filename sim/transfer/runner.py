@@ -11,7 +11,7 @@ from typing import Protocol
 from sim.training.asked_to_stop import asked_to_stop
 from sim.training.checkpoint import CheckpointError
 from sim.transfer.files import read_json, same_run
-from sim.transfer.run import RESULT
+from sim.transfer.run import NETWORKS, RESULT
 from sim.transfer.study import Cell
 
 STOP = "stop"
@@ -48,6 +48,7 @@ class Outcome:
 
     finished: int = 0  # runs that have a result now
     failed: dict[str, str] = field(default_factory=dict)  # run -> why
+    baseless: dict[str, list[str]] = field(default_factory=dict)  # a finished run without its networks -> what waits
     left: int = 0  # runs without one, because something before them failed or the study was interrupted
     interrupted: bool = False
 
@@ -61,9 +62,15 @@ def run_cells(cells: Sequence[Cell], root: Path, pool: Pool, display: Display) -
     root.mkdir(parents=True, exist_ok=True)
     (root / STOP).unlink(missing_ok=True)
     done = {cell.id for cell in cells if _has_result(cell, root)}
-    waiting = [cell for cell in cells if cell.id not in done]
     active: dict[Future[bool], Cell] = {}
     outcome = Outcome()
+    waiting: list[Cell] = []
+    for cell in cells:
+        # Trained again, on another machine, a base is another one: what started from it would not compare.
+        if cell.id not in done and cell.base in done and not (root / cell.base / NETWORKS).exists():
+            outcome.baseless.setdefault(cell.base, []).append(cell.id)
+        elif cell.id not in done:
+            waiting.append(cell)
     with asked_to_stop((root / STOP).touch) as asked:
         while active or (waiting and not asked):
             ready = [cell for cell in waiting if cell.base is None or cell.base in done]
@@ -87,7 +94,7 @@ def run_cells(cells: Sequence[Cell], root: Path, pool: Pool, display: Display) -
         outcome.interrupted = bool(asked)
     (root / STOP).unlink(missing_ok=True)
     outcome.finished = len(done)
-    outcome.left = len(cells) - len(done) - len(outcome.failed)
+    outcome.left = len(cells) - len(done) - len(outcome.failed) - sum(map(len, outcome.baseless.values()))
     return outcome
 
 

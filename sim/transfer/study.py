@@ -21,7 +21,7 @@ SOURCE = "source"
 """Strategy and target of the runs that make the base policies."""
 _TOP = {"name", "task", "seeds", "episodes", "settings", "source", "targets", "strategies", "curricula", "about"}
 _COUNTS = ("simulations", "horizon", "hidden", "epochs", "minibatches")
-_STRATEGY = {"parts", "steps", "noise", "only"}
+_STRATEGY = {"parts", "steps", "noise", "only", "seeds"}
 _CURRICULUM = {"parts", "steps", "noise", "through"}
 
 
@@ -101,6 +101,8 @@ class Study:
         base = f"{SOURCE}-{seed}"
         yield self._cell(base, SOURCE, SOURCE, seed, {"parts": ["scratch"], "steps": self.source_steps}, None)
         for label, table in self.strategies.items():
+            if seed not in table.get("seeds", self.seeds):
+                continue
             for target in table.get("only", self.targets):
                 yield self._cell(f"{_slug(label)}-{target}-{seed}", label, target, seed, table, base)
         for label, table in self.curricula.items():
@@ -184,6 +186,9 @@ def _study(path: Path, data: dict[str, Any]) -> Study:
             if name not in targets:
                 raise ValueError(f"'{label}': no target '{name}'; there are {', '.join(targets)}")
     seeds = data["seeds"]
+    for label, table in strategies.items():
+        if unknown := [seed for seed in table.get("seeds", ()) if seed not in seeds]:
+            raise ValueError(f"'{label}': no seed {unknown[0]}; there are {', '.join(map(str, seeds))}")
     whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
     if not whole or not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds are different whole numbers from 0 on, not {seeds}")
@@ -221,7 +226,7 @@ def _require_name(name: str, whose: str) -> None:
 
 
 def _check_strategy(label: str, table: Mapping[str, Any], layers: int) -> None:
-    for key in ("parts", "only", "through", "noise"):
+    for key in ("parts", "only", "seeds", "through", "noise"):
         if not isinstance(table.get(key, []), list):
             raise TypeError(f"'{label}': {key} is a list, not {table[key]!r}")
     _whole(table["steps"], 0, f"steps of '{label}'")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +54,7 @@ class Pretended:
             return future
         (root / cell.id).mkdir(parents=True)
         (root / cell.id / RESULT).write_text(json.dumps({"definition": cell.definition}))
+        (root / cell.id / NETWORKS).touch()
         future.set_result(True)
         return future
 
@@ -82,11 +84,23 @@ def test_the_smoke_study_is_run_and_then_left_alone(tmp_path: Path) -> None:
 def test_only_what_is_missing_is_run(study: Study, tmp_path: Path) -> None:
     cells = study.cells()
     run_cells(cells, tmp_path, Pretended(), Quiet())
-    (tmp_path / cells[3].id / RESULT).unlink()
-    (tmp_path / cells[3].id).rmdir()
+    shutil.rmtree(tmp_path / cells[3].id)
     pool = Pretended()
     run_cells(cells, tmp_path, pool, Quiet())
     assert pool.begun == [cells[3].id]
+
+
+def test_nothing_starts_from_a_base_that_was_not_kept(study: Study, tmp_path: Path) -> None:
+    cells = study.cells()
+    run_cells(cells, tmp_path, Pretended(), Quiet())
+    (tmp_path / "source-1" / NETWORKS).unlink()
+    for name in ("residual-maps-short-1", "scratch-short-1"):
+        shutil.rmtree(tmp_path / name)
+    pool = Pretended()
+    outcome = run_cells(cells, tmp_path, pool, Quiet())
+    assert pool.begun == ["scratch-short-1"]
+    assert outcome.baseless == {"source-1": ["residual-maps-short-1"]}
+    assert (outcome.finished, outcome.failed, outcome.left) == (len(cells) - 1, {}, 0)
 
 
 def test_a_failure_stops_only_what_depends_on_it(study: Study, tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_the_matrix_is_seeds_by_strategies_by_targets(tmp_path: Path) -> None:
     assert [cell.base for cell in cells[-3:]] == [None, "source-1", "stacked-1-slippery-1"]
 
 
+def test_a_strategy_can_have_some_of_the_seeds(tmp_path: Path) -> None:
+    path = tmp_path / "fewer.toml"
+    path.write_text(TEXT.replace("seeds = [1]", "seeds = [1, 2]").replace('only = ["short"]', "seeds = [2]"))
+    ids = [cell.id for cell in load_study(str(path)).cells()]
+    assert [i for i in ids if i.startswith("scratch")] == ["scratch-short-2", "scratch-slippery-2"]
+    assert {"zeroshot-short-1", "zeroshot-short-2"} <= set(ids)
+
+
 def test_a_result_belongs_to_the_run_that_made_it(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     cell = cell_of(study, "residual-maps-short-1")
@@ -61,6 +69,8 @@ def test_a_result_belongs_to_the_run_that_made_it(tmp_path: Path) -> None:
         ("residual-maps = { steps = 128 }", "residual-maps = {}", "say for how many steps"),
         ("residual-maps =", "residul-maps =", "no strategy 'residul-maps'"),
         ('only = ["short"]', 'only = ["tall"]', "no target 'tall'"),
+        ('only = ["short"]', "seeds = [2]", "no seed 2; there are 1"),
+        ('only = ["short"]', "seeds = 1", "seeds is a list"),
         ("[source]\nsteps = 128", "[source]", "'steps' is missing"),
         ("steps = 64,", "steps = 64, noise = [0.1, 0.0],", "noise"),
         ("[targets]", "[targets", "not valid TOML"),
