@@ -25,7 +25,7 @@ setup-lab: $(VENV)/lab-ready ## the same, and what training and the tests need (
 
 compiled: $(VENV)/ready ## make .venv-compiled, whose robot-run limits commands in compiled code (needs a C compiler)
 	$(BIN)/python -m venv .venv-compiled
-	ROBOT_RUNTIME_COMPILE=1 .venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt '.[clip]'
+	.venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt '.[clip]'
 	ROBOT_RUNTIME_COMPILE=1 .venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall .
 
 # A copy of the tree, compiled in place: for tests and benchmarks, which run the tree that they stand in.

@@ -18,7 +18,7 @@ COMPILED = ["robot_runtime/histogram.py", *(f"robot_runtime/safety/{name}.py" fo
 """What computes on plain numbers. Where numpy, MuJoCo or the system do the work, nothing is gained."""
 
 WANTED = os.environ.get("ROBOT_RUNTIME_COMPILE", "") not in ("", "0")
-ASKED_WHAT_IT_NEEDS = "egg_info" in sys.argv  # pip asks before it installs mypy for the build
+BUILDS = not {"egg_info", "dist_info"} & set(sys.argv)  # pip first asks what a build needs, and what it will be
 EDITABLE = "editable_wheel" in sys.argv
 
 
@@ -37,6 +37,6 @@ def compiled() -> list[Extension]:
 if WANTED and EDITABLE:
     sys.exit("ROBOT_RUNTIME_COMPILE: an editable install stays pure Python: what is compiled would not see an edit")
 setup(
-    setup_requires=["mypy>=1.14"] if WANTED and not find_spec("mypyc") else [],
-    ext_modules=[] if not WANTED or (ASKED_WHAT_IT_NEEDS and not find_spec("mypyc")) else compiled(),
+    setup_requires=[name for name in ("mypy", "numpy") if WANTED and not find_spec(name)],
+    ext_modules=compiled() if WANTED and BUILDS else [],
 )
