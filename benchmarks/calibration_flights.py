@@ -27,6 +27,7 @@ from benchmarks.gaps import joints_named, timer_set, zeroed_gap
 from robot_runtime.arm import Arm, JointCommand
 from robot_runtime.arm.state import Floats
 from robot_runtime.calibrated.file import Calibration
+from robot_runtime.calibrated.friction import known_friction
 from robot_runtime.calibrated.maps import ResidualMaps
 from robot_runtime.policy.load import load_policy
 from robot_runtime.policy.pilot import PolicyPilot
@@ -100,7 +101,8 @@ class _Flight:
         gravity[:] = weight
         maps = ResidualMaps(spec, calibration, period) if calibration else None
         self._pilot = PolicyPilot(load_policy(policy, spec), arm, period, maps)
-        self._envelope = Envelope(spec, arm.kinematics, period)
+        friction = known_friction(spec, calibration) if calibration else None
+        self._envelope = Envelope(spec, arm.kinematics, period, friction=friction)
         self._command = JointCommand(len(spec.joints))
         self._command.held[:] = False
         if maps is not None:

@@ -27,6 +27,7 @@ from robot_runtime.policy.targets import TargetSource
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.envelope import Box, Envelope, Why
 from robot_runtime.safety.fault_kind import Ending
+from robot_runtime.safety.friction import Friction
 from robot_runtime.safety.monitor import Monitor, Settings
 from robot_runtime.safety.preflight import Check, Recording, passed, preflight
 from robot_runtime.safety.stopping import HOLD_FOR, Stopping
@@ -165,7 +166,14 @@ def fly(
         maps = maps_of(calibration, spec, orders)
         pilot = PolicyPilot(policy, arm, orders.period, maps)
         loop = make_loop(
-            arm, pilot, Inputs(target_size(policy.contract)), input_source, recorder, orders, show_cycle=show_cycle
+            arm,
+            pilot,
+            Inputs(target_size(policy.contract)),
+            input_source,
+            recorder,
+            orders,
+            friction=friction_of(calibration, spec),
+            show_cycle=show_cycle,
         )
         if maps is not None:
             for check in checks:
@@ -205,6 +213,15 @@ def maps_of(calibration: Calibration | None, spec: ArmSpec, orders: Orders) -> R
     return ResidualMaps(spec, calibration, orders.period, guarded=not orders.readonly)
 
 
+def friction_of(calibration: Calibration | None, spec: ArmSpec) -> Friction | None:
+    """What is known of it, if there is a calibration."""
+    if calibration is None:
+        return None
+    from robot_runtime.calibrated.friction import known_friction  # noqa: PLC0415 (as above)
+
+    return known_friction(spec, calibration)
+
+
 def make_loop(
     arm: Arm,
     source: Source,
@@ -213,16 +230,17 @@ def make_loop(
     recorder: FlightRecorder,
     orders: Orders,
     *,
+    friction: Friction | None = None,
     show_cycle: Callable[[Loop], None] | None = None,
 ) -> Loop:
-    """The loop with everything that guards it, for any source of motion."""
+    """The loop with everything that guards it, for any source of motion. `friction`: see `Envelope`."""
     period = orders.period
     box = Box(*orders.box) if orders.box else None
     monitor = Monitor(arm.spec, period, Settings(torque=not orders.readonly, target_silence=orders.target_silence))
     return Loop(
         arm,
         source,
-        Envelope(arm.spec, arm.kinematics, period, workspace=box),
+        Envelope(arm.spec, arm.kinematics, period, workspace=box, friction=friction),
         monitor,
         Stopping(arm, period, monitor.add, hold_for=orders.hold_for),
         inputs,

@@ -30,8 +30,9 @@ from operator import add, sub
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics
+from robot_runtime.safety.friction import BEYOND_SHARE, Friction
 from robot_runtime.safety.observer import Observer
-from robot_runtime.spec import JointSpec
+from robot_runtime.spec import ArmSpec, JointSpec
 
 BRAKING_SHARE = 0.5
 """Of the acceleration limit that stopping before a joint limit plans with: a payload, a weak motor and sticky gears may
@@ -55,9 +56,6 @@ VELOCITY_MODE = (0.45, 0.08, 0.6, 0.12)
 """Speed share, braking share, reaction time (s) and distance from the stops (rad) of joints in velocity mode: the
 servo's own loop is a PI controller on a register that is 20 to 40 ms old, whose integral must be unwound before it
 turns round."""
-
-SURE_FRICTION = 0.5
-"""Of the nominal dry friction: gears were seen from half to three times of it."""
 
 SHOWN_SHARE = 0.8
 """Of what holds a joint back, as all observers agree, that may be pushed against besides: less than all of it, so that
@@ -126,15 +124,13 @@ class Barrier:
             highest.append(high + up * (b.reaction + 0.5 * up / b.brake) if up > 0.0 else high)
         return lowest, highest
 
-    def spare(self, index: list[int]) -> tuple[list[float], list[float]]:
-        """rad/s by which these joints may become faster, downwards and upwards; nothing for those that run freely."""
-        down, up = [], []
-        for i in index:
-            low, high = self.v_low[i], self.v_high[i]
-            slow = max(1.0 - max(-low, high) / FREE, 0.0)
-            down.append(slow * max(low - self.speed_low[i], 0.0))
-            up.append(slow * max(self.speed_high[i] - high, 0.0))
-        return down, up
+    def spare(self, i: int) -> tuple[float, float]:
+        """rad/s by which a joint may become faster, downwards and upwards."""
+        return max(self.v_low[i] - self.speed_low[i], 0.0), max(self.speed_high[i] - self.v_high[i], 0.0)
+
+    def fastest_seen(self, i: int) -> float:
+        """rad/s of a joint, at the worst, either way."""
+        return max(-self.v_low[i], self.v_high[i])
 
     def close_in(self, low: list[float], high: list[float], gain: float) -> None:
         """The speeds and accelerations that keep every joint inside low..high (rad), into `speed_*`, `low`, `high`.
@@ -208,16 +204,23 @@ def _afford(distance: float, speed: float, push: float, gain: float, b: _Bounds)
 class Torques:
     """The torques of the joints that are driven by torque or PWM, as the model of the whole arm sees them."""
 
-    def __init__(self, kinematics: Kinematics, joints: tuple[JointSpec, ...], index: list[int]) -> None:
-        """`index`: which joints these are; the others are taken as not accelerating."""
+    def __init__(
+        self, kinematics: Kinematics, spec: ArmSpec, index: list[int], known: Friction, inertia: list[float]
+    ) -> None:
+        """`index`: which joints of the arm these are; the others are taken as not accelerating.
+
+        `known`: friction beyond the sure one; `inertia`: of all joints (kg·m²).
+        """
         self._kinematics = kinematics
-        count = len(joints)
+        count = len(spec.joints)
         self._index = index
         self._looks = 0
         self._whole_inertia, self._whole_bias = np.zeros((count, count)), np.zeros(count)
-        motors = [(joints[i].servo.motor, joints[i].gear) for i in index]
-        self._dry = [SURE_FRICTION * gear * motor.coulomb_friction for motor, gear in motors]
-        self._viscous = [SURE_FRICTION * gear**2 * motor.viscous_friction for motor, gear in motors]
+        sure = Friction.sure(spec)
+        self._dry, self._viscous = [sure.dry[i] for i in index], [sure.viscous[i] for i in index]
+        self._known = [(known.dry[i], known.viscous[i]) for i in index]
+        self._most_known = [BEYOND_SHARE * inertia[i] * spec.joints[i].limits.acceleration for i in index]
+        self._speed: list[float] = [0.0] * len(index)
         self._block = np.ix_(index, index)
         self._inertia: list[list[float]] = []
         self._inverse: list[list[float]] = []
@@ -241,6 +244,7 @@ class Torques:
             self._inertia, self._inverse = inertia.tolist(), np.linalg.inv(inertia).tolist()
         carried = self._whole_bias.tolist()
         self.gravity = [carried[i] for i in index]
+        self._speed = [abs(v[i]) for i in index]
         self.bias = []
         for i, gravity, dry, viscous in zip(index, self.gravity, self._dry, self._viscous, strict=True):
             turned = v[i] / _FRICTION_SPEED
@@ -252,14 +256,23 @@ class Torques:
         return _product(self._inverse, list(map(sub, torque, self.bias)))
 
     def leeway(self, barrier: Barrier) -> tuple[list[float], list[float]]:
-        """N·m downwards and upwards that joints may push with against what, as all observers agree, holds them."""
+        """N·m downwards and upwards that joints may push with against what, as all observers agree, holds them.
+
+        Of friction that is known, at any speed; of what else it may be, until the joint runs freely.
+        """
         index, inertia = self._index, self._inertia
         seen = zip(*[_product(inertia, [pushes[i] for i in index]) for pushes in barrier.pushes], strict=True)
-        ease = [row[k] for k, row in enumerate(self._inverse)]  # rad/s² of one N·m
-        down, up = [], []
-        for pushes, e, slower, faster in zip(seen, ease, *barrier.spare(index), strict=True):
-            down.append(min(SHOWN_SHARE * max(min(pushes), 0.0), slower / (NOTICED * e)))
-            up.append(min(SHOWN_SHARE * max(-max(pushes), 0.0), faster / (NOTICED * e)))
+        down: list[float] = []
+        up: list[float] = []
+        for k, (pushes, i) in enumerate(zip(seen, index, strict=True)):
+            slower, faster = barrier.spare(i)
+            share = max(1.0 - barrier.fastest_seen(i) / FREE, 0.0)
+            gain = NOTICED * self._inverse[k][k]  # rad/s that a N·m makes until it is noticed
+            dry, viscous = self._known[k]
+            known = min(dry + viscous * self._speed[k], self._most_known[k])
+            for held, spare, way in ((min(pushes), slower, down), (-max(pushes), faster, up)):
+                most = max(share * spare / gain, min(known, spare / gain))
+                way.append(min(SHOWN_SHARE * max(held, 0.0), most))
         return down, up
 
     def torques(self, acceleration: list[float]) -> list[float]:

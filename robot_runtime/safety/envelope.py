@@ -30,6 +30,7 @@ from robot_runtime.arm.state import Flags, Floats, JointState
 from robot_runtime.safety.barrier import GAIN, Barrier
 from robot_runtime.safety.clearance import Box, Clearance
 from robot_runtime.safety.cycle import DERATED, LEAST_SHARE, ROUNDING, SLOW, Cycle, within
+from robot_runtime.safety.friction import Friction
 from robot_runtime.safety.observer import Observer
 from robot_runtime.safety.servo_stages import PositionStage, SpeedStage
 from robot_runtime.safety.torque_stage import TorqueStage
@@ -64,8 +65,19 @@ _INTERVAL_MEMORY = 0.95  # of the longest recent cycle is remembered from one to
 class Envelope:
     """Limits commands. `reset` where the arm stands, then `limit` once a cycle."""
 
-    def __init__(self, spec: ArmSpec, kinematics: Kinematics, period: float, *, workspace: Box | None = None) -> None:
-        """`period` (s): of the cycle. Commands that come less often than that are the more careful for it."""
+    def __init__(
+        self,
+        spec: ArmSpec,
+        kinematics: Kinematics,
+        period: float,
+        *,
+        workspace: Box | None = None,
+        friction: Friction | None = None,
+    ) -> None:
+        """`period` (s): of the cycle. Commands that come less often than that are the more careful for it.
+
+        `friction`: what is known of it beyond what the data files let one count on.
+        """
         joints = spec.joints
         count = len(joints)
         self.emergency = False
@@ -83,7 +95,7 @@ class Envelope:
         self._small = [ROUNDING * _scale(j) for j in joints]
         self._positions = PositionStage(spec, kinematics, period)
         self._speeds = SpeedStage(spec, self._barrier, period)
-        self.torques = TorqueStage(spec, kinematics, self._barrier)
+        self.torques = TorqueStage(spec, kinematics, self._barrier, friction or Friction.none(spec))
         """The joints in torque and PWM modes: their last torques, and how fast these may change."""
         placed = self._positions.placed
         self._all_placed = all(placed)

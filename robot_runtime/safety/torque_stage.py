@@ -10,6 +10,7 @@ from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.state import JointState
 from robot_runtime.safety.barrier import Barrier, Torques, damping
 from robot_runtime.safety.cycle import LEAST_SHARE, Cycle, between, within
+from robot_runtime.safety.friction import Friction
 from robot_runtime.safety.why import Why
 from robot_runtime.spec import ArmSpec
 
@@ -29,13 +30,14 @@ _HEAT, _STALE = Why.HEAT.value, Why.STALE.value
 class TorqueStage:
     """Limits torques. Order: torque and heat, power, rate; last the barrier, which may break the rate to brake."""
 
-    def __init__(self, spec: ArmSpec, kinematics: Kinematics, barrier: Barrier) -> None:
-        """Limits of the joints in these modes."""
+    def __init__(self, spec: ArmSpec, kinematics: Kinematics, barrier: Barrier, known: Friction) -> None:
+        """Limits of the joints in these modes; `known`: friction of all joints beyond the sure one."""
         self.index = [i for i, j in enumerate(spec.joints) if j.mode in TORQUE_MODES]
         """Which joints of the arm these are; the lists of this class have one entry for each."""
         joints = [spec.joints[i] for i in self.index]
         self._barrier = barrier
-        self._torques = Torques(kinematics, spec.joints, self.index)
+        inertia = _home_inertia(spec, kinematics)
+        self._torques = Torques(kinematics, spec, self.index, known, inertia)
         self._limit = [j.limits.torque for j in joints]
         self._acceleration = [j.limits.acceleration for j in joints]
         self._is_pwm = [j.mode == "pwm" for j in joints]
@@ -47,7 +49,6 @@ class TorqueStage:
         self._power = spec.power
         self.torque: list[float] = [0.0] * len(joints)
         """N·m, last commanded."""
-        inertia = _home_inertia(spec, kinematics)
         self.rate: list[float] = [inertia[i] * j.limits.jerk for i, j in zip(self.index, joints, strict=True)]
         """N·m/s, the most that a torque changes when it does not brake."""
 

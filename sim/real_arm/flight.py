@@ -14,7 +14,7 @@ from robot_runtime.loop import Loop
 from robot_runtime.policy.contract import Contract
 from robot_runtime.realtime import Facts, RealTime, Settings
 from robot_runtime.safety.preflight import passed, preflight
-from robot_runtime.session import Orders, calibration_checks, layout_of, make_loop, maps_of, target_size
+from robot_runtime.session import Orders, calibration_checks, friction_of, layout_of, make_loop, maps_of, target_size
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict, verdict
 from sim.real_arm.errors import PreflightFailedError
@@ -96,7 +96,16 @@ class Flight:
         maps = maps_of(self._calibration, spec, orders)
         self._source = source = LearnerSource(contract, arm, orders.period, self._exchange, maps)
         recorder = NullRecorder(layout_of(spec, contract))
-        loop = make_loop(arm, source, self._inputs, self._exchange, recorder, orders, show_cycle=self._after_cycle)
+        loop = make_loop(
+            arm,
+            source,
+            self._inputs,
+            self._exchange,
+            recorder,
+            orders,
+            friction=friction_of(self._calibration, spec),
+            show_cycle=self._after_cycle,
+        )
         source.envelope = loop.envelope
         loop.fly()
         self._verdict = verdict(loop)

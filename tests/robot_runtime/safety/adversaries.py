@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from robot_runtime.arm import JointCommand
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.safety.envelope import Box, Envelope
+from robot_runtime.safety.friction import Friction
 from robot_runtime.spec import ArmSpec, load_arm
 from tests.robot_runtime.arm.twins import PERIOD, TwinArm, start
 
@@ -177,10 +178,11 @@ def fly(
     spec: ArmSpec | None = None,
     policy: Want | None = None,
     happens: Callable[[int, TwinArm], None] | None = None,
+    friction: Friction | None = None,
 ) -> Worst:
     """Fly an adversary; the twin has neither mechanical stops nor contacts (unless `stops`), so nothing else helps.
 
-    `happens`: what befalls the twin, looked at before every cycle.
+    `happens`: what befalls the twin, looked at before every cycle. `friction`: what the envelope takes as known.
     """
     rig = start(name, gap=gap, pose=pose, spec=spec)
     arm, spec = rig.arm, rig.arm.spec
@@ -197,7 +199,7 @@ def fly(
     draw = np.random.default_rng(seed)
     want = policy or ADVERSARIES[adversary](spec, draw)
     period = _fastest_cycle(rig)
-    envelope = Envelope(spec, arm.kinematics, period, workspace=workspace)
+    envelope = Envelope(spec, arm.kinematics, period, workspace=workspace, friction=friction)
     command = JointCommand(len(spec.joints))
     command.held[:] = False
     worst = Worst()
