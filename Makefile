@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python $(INSTALL)
 
 
 .PHONY: help setup setup-lab compiled demo test test-slow test-compiled lint format hw bench bench-lerobot bench-loop bench-compiled bench-envelope bench-twin clean
@@ -25,8 +26,8 @@ setup-lab: $(VENV)/lab-ready ## the same, and what training and the tests need (
 
 compiled: $(VENV)/ready ## make .venv-compiled, whose robot-run limits commands in compiled code (needs a C compiler)
 	$(BIN)/python -m venv .venv-compiled
-	.venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt '.[clip]'
-	ROBOT_RUNTIME_COMPILE=1 .venv-compiled/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall .
+	.venv-compiled/bin/python $(INSTALL) '.[clip]'
+	ROBOT_RUNTIME_COMPILE=1 .venv-compiled/bin/python $(INSTALL) --no-deps --force-reinstall .
 
 # A copy of the tree, compiled in place: for tests and benchmarks, which run the tree that they stand in.
 COMPILED := build/compiled

@@ -22,9 +22,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
 from benchmarks.calibration_flights import fly
+from benchmarks.claim.calibrating import planned
+from benchmarks.claim.runs import add, read
 from benchmarks.gaps import joints_named, zeroed_gap
-from calibration.excitation import Excitation, plan
-from calibration.excitation.segment import FILE
 from calibration.judging import closed_loop
 from calibration.logs.load import load
 from calibration.maps.residuals import LEVELS
@@ -78,19 +78,15 @@ def main() -> None:
                 }
             )
             print(json.dumps(lines[-1]), flush=True)
-        with file.open("a") as out:
-            out.writelines(json.dumps(line) + "\n" for line in lines)
+        for line in lines:
+            add(file, line)
     show(read(file))
 
 
 def recorded_and_fitted(spec: ArmSpec, gap: str, seed: int, payload: float, work: Path) -> Result:
     """One recording, of a plan that all of them share."""
-    planned = work / "plan"
-    if not (planned / FILE).exists():
-        planned.mkdir(parents=True, exist_ok=True)
-        plan(spec, "quick", payload=payload).save(planned)
     folder = work / f"recording-{seed}"
-    record_on_twin(spec, gap, Excitation.load(planned), folder, seed=seed)
+    record_on_twin(spec, gap, planned(spec, "quick", payload, work / "plan"), folder, seed=seed)
     return calibrate(load([folder], spec), spec)
 
 
@@ -106,11 +102,6 @@ def pairs(result: Result) -> Iterator[tuple[tuple[str, str], dict[str, MapFile],
             )
             maps = files_of(changed, rig)
             yield (observation, torque), maps, closed_loop.fly(rig, stage.numbers, mapped.volts, maps, pieces)
-
-
-def read(file: Path) -> list[dict[str, Any]]:
-    """What has been done."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def show(lines: list[dict[str, Any]]) -> None:

@@ -47,7 +47,7 @@ def record(spec: ArmSpec, gap: Path, seconds: float, seed: int, folder: Path, pl
         NotFlownError: the recording ended early, and why.
     """
     level, wanted = PLANS[seconds]
-    excitation = _planned(spec, level, plans)
+    excitation = planned(spec, level, WEIGHT, plans / level)
     if wanted:
         excitation = excitation.without([s.name for s in excitation.segments if s.name not in wanted])
     recording = record_on_twin(spec, str(gap), excitation, folder, seed=seed)
@@ -69,9 +69,9 @@ def fit(spec: ArmSpec, folder: Path, excitation: Excitation, out: Path) -> Calib
     return Calibrated(excitation.seconds, found.accepted, refused)
 
 
-def _planned(spec: ArmSpec, level: str, plans: Path) -> Excitation:
-    folder = plans / level
+def planned(spec: ArmSpec, level: str, payload: float, folder: Path) -> Excitation:
+    """The plan in this folder, made if there is none; `payload`: kg, known."""
     if not (folder / FILE).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        plan(spec, level, payload=WEIGHT).save(folder)
+        plan(spec, level, payload=payload).save(folder)
     return Excitation.load(folder)

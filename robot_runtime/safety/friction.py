@@ -1,4 +1,4 @@
-"""Friction of an arm that somebody has measured, beyond what its data files let one count on."""
+"""Friction of an arm: what its data files let one count on, and what somebody has measured beyond that."""
 
 from __future__ import annotations
 
