@@ -13,17 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
 from benchmarks.calibration_flights import fly
 from benchmarks.claim.calibrating import planned
-from benchmarks.claim.runs import add, read
+from benchmarks.claim.runs import Line, add, read
 from benchmarks.gaps import joints_named, zeroed_gap
 from calibration.judging import closed_loop
 from calibration.logs.load import load
@@ -104,7 +103,7 @@ def pairs(result: Result) -> Iterator[tuple[tuple[str, str], dict[str, MapFile],
             yield (observation, torque), maps, closed_loop.fly(rig, stage.numbers, mapped.volts, maps, pieces)
 
 
-def show(lines: list[dict[str, Any]]) -> None:
+def show(lines: Sequence[Line]) -> None:
     """The table: means over the recordings."""
     print(f"{'observation':14}{'torque':12}{'apart, mrad':>12}{'success':>9}{'error, mm':>11}   chosen in")
     for observation in LEVELS:
