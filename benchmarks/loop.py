@@ -1,10 +1,11 @@
 """The control loop: how punctual its cycles begin, against its peers in the same run; what a cycle costs; how many are
 late with the wire's time; how long it takes to start.
 
-    python benchmarks/loop.py                  tables
-    python benchmarks/loop.py --json           the same for machines
-    python benchmarks/loop.py --only cost      one of them: pacing, cost, wire, start
-    python benchmarks/loop.py --spins    what watching the clock before a deadline brings, and costs
+    python benchmarks/loop.py                        tables
+    python benchmarks/loop.py --json                 the same for machines
+    python benchmarks/loop.py --only cost            one of them: pacing, cost, wire, start
+    python benchmarks/loop.py --only cost --asleep   cost or wire on cores that may fall asleep, as without the runtime
+    python benchmarks/loop.py --spins                what watching the clock before a deadline brings, and costs
 
 The peers take turns, so that a busy moment hits them alike. lerobot is measured when LEROBOT_PYTHON names an
 interpreter that has it (`make bench-lerobot` makes one).
@@ -170,16 +171,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each peer in each round")
     parser.add_argument("--spins", action="store_true", help="compare spins instead")
     parser.add_argument("--only", action="append", choices=("pacing", "cost", "wire", "start"), help="only this")
+    parser.add_argument("--asleep", action="store_true", help="cost and wire: let the cores fall asleep")
     options = parser.parse_args()
     if options.spins:
         rows = spins(options.rate, options.seconds)
         for name, row in rows.items():
             print(f"{name:28}" + "  ".join(f"{key} {value:8.1f}" for key, value in row.items()))
         return
+    settings = Settings(awake=not options.asleep)
     parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
         "pacing": (lambda: pacing(options.rate, options.seconds), show_pacing),
-        "cost": (loop_cost.costs, loop_cost.show_costs),
-        "wire": (loop_wire.wires, loop_wire.show_wires),
+        "cost": (lambda: loop_cost.costs(settings), loop_cost.show_costs),
+        "wire": (lambda: loop_wire.wires(settings), loop_wire.show_wires),
         "start": (loop_start.starts, loop_start.show_starts),
     }
     report = {}

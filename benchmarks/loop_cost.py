@@ -27,7 +27,7 @@ from robot_runtime.loop import Loop
 from robot_runtime.operator_inputs import Operator
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.policy.targets import TargetSource
-from robot_runtime.realtime import RealTime
+from robot_runtime.realtime import RealTime, Settings
 from robot_runtime.session import Orders, Together, layout_of, make_loop, recorder_watcher
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm
@@ -204,7 +204,11 @@ def flight(spec: ArmSpec, tape: Tape, every_cycle: Callable[[Loop], None]) -> It
 
 
 def fly(
-    spec: ArmSpec, tape: Tape, cycles: int, take_apart: Callable[[Stopwatch, Loop], None] = lambda *_: None
+    spec: ArmSpec,
+    tape: Tape,
+    cycles: int,
+    settings: Settings,
+    take_apart: Callable[[Stopwatch, Loop], None] = lambda *_: None,
 ) -> Stopwatch:
     """Fly until the policy has had so many cycles; the stopwatch's lap "cycle" is a whole one."""
     watch = Stopwatch(tape)
@@ -220,7 +224,7 @@ def fly(
 
     with RealTime() as realtime, flight(spec, tape, lap) as loop:
         take_apart(watch, loop)
-        realtime.enter()
+        realtime.enter(settings)
         fly_until(loop, lambda: len(laps) >= cycles)
     return watch
 
@@ -235,18 +239,18 @@ def _parts(watch: Stopwatch, loop: Loop) -> None:
     watch.part(loop, "recorder", "put", "record")
 
 
-def costs(cycles: int = CYCLES) -> dict[str, Any]:
+def costs(settings: Settings, cycles: int = CYCLES) -> dict[str, Any]:
     """µs of a cycle and of its parts, for each arm."""
     report: dict[str, Any] = {"rate_hz": RATE, "cycles": cycles, "target_us": [TARGET_MEDIAN, TARGET_P999], "arms": {}}
     for name in ARMS:
         spec, twin = load_arm(name), Twin.load(name, pose="home")
         set_up_unboxed(Bus(LockstepPort(twin)), spec)
         tape = Tape(LockstepPort(twin))
-        fly(spec, tape, cycles)
+        fly(spec, tape, cycles, settings)
         tape.wind_back()
-        whole = fly(spec, tape, cycles).laps["cycle"]
+        whole = fly(spec, tape, cycles, settings).laps["cycle"]
         tape.wind_back()
-        parts = fly(spec, tape, cycles, _parts).laps
+        parts = fly(spec, tape, cycles, settings, _parts).laps
         parts["cycle"] = whole
         report["arms"][name] = {part: _figures(laps) for part, laps in parts.items()}
     return report

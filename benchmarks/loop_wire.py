@@ -34,7 +34,7 @@ from robot_runtime.loop import Loop
 from robot_runtime.operator_inputs import Operator
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.policy.targets import TargetSource
-from robot_runtime.realtime import PRIORITY, Pacer, RealTime
+from robot_runtime.realtime import PRIORITY, Pacer, RealTime, Settings
 from robot_runtime.session import Orders, Together, layout_of, make_loop, recorder_watcher
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm
@@ -113,7 +113,7 @@ class Late:
         return self.late / max(self.cycles, 1)
 
 
-def whole_flight(spec: ArmSpec, name: str, rate: float, seconds: float, late: Late) -> None:
+def whole_flight(spec: ArmSpec, name: str, rate: float, seconds: float, settings: Settings, late: Late) -> None:
     """The loop with everything on."""
     period = 1 / rate
 
@@ -133,7 +133,7 @@ def whole_flight(spec: ArmSpec, name: str, rate: float, seconds: float, late: La
             pilot = PolicyPilot(learned, arm, period, maps)
             inputs = Together(operator, TargetSource(None))
             loop = make_loop(arm, pilot, Inputs(0), inputs, recorder, Orders(rate=rate), show_cycle=count)
-            realtime.enter()
+            realtime.enter(settings)
             port.spin = realtime.spin(period)
             fly_until(loop, lambda: loop.run_time >= seconds)
 
@@ -162,13 +162,15 @@ class Bare:
         port.write(self.write)
 
 
-def bare_loop(bare: Bare, spec: ArmSpec, name: str, rate: float, seconds: float, late: Late) -> None:
+def bare_loop(
+    bare: Bare, spec: ArmSpec, name: str, rate: float, seconds: float, settings: Settings, late: Late
+) -> None:
     """The same pace, and the exchange alone."""
     with RealTime() as realtime:
         port = SerialPort(name, spec.bus.baudrate)
         for k in range(2 * _SAME):
             bare.exchange(port, k)
-        realtime.enter()
+        realtime.enter(settings)
         port.spin = realtime.spin(1 / rate)
         pacer = Pacer(port, 1 / rate)
         for _ in range(round(rate * seconds)):
@@ -196,7 +198,9 @@ def _bus(spec: ArmSpec, head_start: float) -> CannedBus:
     return CannedBus(spec.bus.baudrate, head_start, partial(standing_arm, ARM), PRIORITY - 10)
 
 
-def late_cycles(baudrate: int, rate: float, seconds: float = SECONDS, rounds: int = ROUNDS) -> dict[str, Any]:
+def late_cycles(
+    baudrate: int, rate: float, settings: Settings, seconds: float = SECONDS, rounds: int = ROUNDS
+) -> dict[str, Any]:
     """Share of late cycles of both."""
     spec = load_arm(ARM)
     poses = {**spec.poses, "home": spec.poses["rest"]}  # it stays where it is
@@ -205,8 +209,8 @@ def late_cycles(baudrate: int, rate: float, seconds: float = SECONDS, rounds: in
     latency, ended = _latency(spec), ""
     for _ in range(rounds):
         turns: list[Callable[[CannedBus], None]] = [
-            lambda canned: whole_flight(spec, canned.port, rate, seconds, whole),
-            lambda canned: bare_loop(Bare(spec, canned.port), spec, canned.port, rate, seconds, alone),
+            lambda canned: whole_flight(spec, canned.port, rate, seconds, settings, whole),
+            lambda canned: bare_loop(Bare(spec, canned.port), spec, canned.port, rate, seconds, settings, alone),
         ]
         for turn in turns:
             with _bus(spec, latency) as canned:
@@ -225,9 +229,9 @@ def late_cycles(baudrate: int, rate: float, seconds: float = SECONDS, rounds: in
     }
 
 
-def wires(seconds: float = SECONDS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+def wires(settings: Settings, seconds: float = SECONDS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Both speeds."""
-    return [late_cycles(baudrate, rate, seconds, rounds) for baudrate, rate in WIRES]
+    return [late_cycles(baudrate, rate, settings, seconds, rounds) for baudrate, rate in WIRES]
 
 
 def show_wires(report: list[dict[str, Any]]) -> None:

@@ -135,6 +135,12 @@ def undisturbed() -> Iterator[None]:
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
 
 
+def open_latency_files() -> int:
+    return sum(
+        str(file.readlink()) == "/dev/cpu_dma_latency" for file in Path("/proc/self/fd").iterdir() if file.exists()
+    )
+
+
 @LINUX
 @pytest.mark.usefixtures("undisturbed")
 def test_everything_is_asked_for_and_given_back() -> None:
@@ -144,13 +150,15 @@ def test_everything_is_asked_for_and_given_back() -> None:
     before, core = state(), min(os.sched_getaffinity(0))
     with RealTime() as realtime:
         facts = {f.name: f for f in realtime.enter(Settings(cores=(core,), lock_memory=False))}
-        assert set(facts) == {"scheduling class", "cores", "garbage collector"}
+        assert set(facts) - {"clock rate"} == {"scheduling class", "cores", "garbage collector", "short sleeps"}
         assert os.sched_getaffinity(0) == {core}
         assert not gc.isenabled()
         fifo = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
         assert facts["scheduling class"].got == fifo
         assert all(f.got or f.advice for f in facts.values())
+        assert open_latency_files() == int(facts["short sleeps"].got)
     assert state() == before
+    assert open_latency_files() == 0
     realtime.leave()
 
 
@@ -164,7 +172,7 @@ def test_a_refusal_is_a_fact_that_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     with RealTime() as realtime:
         facts = realtime.enter(Settings(priority=40, cores=(999,), lock_memory=False))
-        scheduling, cores, _ = facts
+        scheduling, cores, *_ = facts
         assert not scheduling.got
         assert "rtprio 40" in scheduling.advice
         assert not cores.got
@@ -176,7 +184,7 @@ def test_a_refusal_is_a_fact_that_says_what_to_do(monkeypatch: pytest.MonkeyPatc
 def test_memory_is_locked_or_it_is_said_why_not() -> None:
     code = (
         "from pathlib import Path; from robot_runtime.realtime import RealTime, Settings; r = RealTime(); "
-        "_, _, memory, _ = r.enter(Settings()); print(memory.got, memory.advice != '');"
+        "_, _, memory, *_ = r.enter(Settings()); print(memory.got, memory.advice != '');"
         "locked = lambda: next(int(x.split()[1]) for x in Path('/proc/self/status').open() if x.startswith('VmLck'));"
         "print(locked() > 0); r.leave(); print(locked())"
     )
@@ -201,7 +209,7 @@ def test_below_a_limit_only_what_there_is_gets_locked(monkeypatch: pytest.Monkey
             return -1
 
     monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: Library())
-    monkeypatch.setattr("robot_runtime.realtime._may_lock", lambda: False)
+    monkeypatch.setattr("robot_runtime.realtime.system._may_lock", lambda: False)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1 << 20, 1 << 30))
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     with RealTime() as realtime:

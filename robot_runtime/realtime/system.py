@@ -1,8 +1,4 @@
-"""Punctual cycles: what to ask of the system for them, the pace itself, and the accounting of how punctual they were.
-
-Nothing here is needed for a flight to be right, only for it to be in time. What the system does not allow is told, with
-the line that would allow it; docs/realtime.md has the measurements behind the numbers.
-"""
+"""RealTime: all that is asked of the system while an arm moves, and given back behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from robot_runtime.bus import Port
+from robot_runtime.realtime.awake import clock_rate, short_sleeps
+from robot_runtime.realtime.fact import Fact, Facts
 
 PRIORITY = 50
 """Of SCHED_FIFO (1 to 99): above everything ordinary, below the kernel's own interrupt threads where those have 50+."""
@@ -51,20 +48,8 @@ class Settings:
 
     priority: int = PRIORITY  # of SCHED_FIFO; 0: stay an ordinary process
     lock_memory: bool = True
+    awake: bool = True  # no long sleeps of any core
     cores: tuple[int, ...] | None = None  # None: those that the system keeps free for such as us (isolcpus), if any
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing that was asked of the system."""
-
-    name: str
-    got: bool
-    detail: str
-    advice: str = ""  # what to do to get it
-
-
-Facts = tuple[Fact, ...]
 
 
 class RealTime:
@@ -104,6 +89,10 @@ class RealTime:
             facts.insert(0, scheduling)
         if not self._fifo:
             _timer_slack(self._undo)
+        if settings.awake:
+            facts.append(short_sleeps(self._undo))
+        if (rate := clock_rate(usable_cores())) is not None:
+            facts.append(rate)
         return tuple(facts)
 
     def leave(self) -> None:
@@ -232,41 +221,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         return str(os.getuid())
-
-
-class Pacer:
-    """Cycles at start + k * period, for ever: a cycle that is late does not delay the ones behind it.
-
-    A cycle that takes longer than a period is followed by the next one that is not yet over: whole cycles are skipped,
-    and counted, and the phase stays. All times by the port's clock, in seconds; so it runs in virtual time too.
-    """
-
-    def __init__(self, port: Port, period: float, start: float | None = None) -> None:
-        """Cycle 0 is due at `start`, by default now."""
-        self.port, self.period = port, period
-        self.start = port.now() if start is None else start
-        self.cycle = 0  # the one that is running
-        self.due = self.start  # when it should have begun
-        self.began = self.start  # when it did
-        self.lateness = 0.0  # s that it began later
-        self.slack = 0.0  # s that were left when the one before it was done; negative: it took too long
-        self.skipped = 0  # cycles between the two that never ran
-        self.skipped_in_all = 0
-
-    def wait(self) -> None:
-        """Wait for the next cycle."""
-        port, period = self.port, self.period
-        cycle = self.cycle + 1
-        due = self.start + cycle * period
-        self.slack = due - port.now()
-        port.sleep_until(due)
-        self.began = began = port.now()
-        late = began - due
-        skipped = 0
-        if late >= period:
-            skipped = int(late / period)
-            cycle += skipped
-            due = self.start + cycle * period
-            late -= skipped * period
-            self.skipped_in_all += skipped
-        self.cycle, self.due, self.lateness, self.skipped = cycle, due, late, skipped
