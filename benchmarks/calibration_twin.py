@@ -12,7 +12,6 @@ fitted as any arm is, from about a minute of motion.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import sys
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
+from benchmarks.claim.runs import add, read
 from benchmarks.gaps import gap_text, joints_named, zeroed_gap, zeroed_spec
 from calibration.errors import CalibrationError
 from calibration.excitation import Excitation, plan
@@ -34,6 +34,7 @@ from calibration.logs.load import load
 from calibration.logs.log import Floats
 from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, sense_inputs, torque_inputs
 from calibration.physics.fit import TWO_SIGMA, UNIT, Fitted
+from calibration.physics.motor import Motor
 from calibration.pipeline import Result, calibrate
 from calibration.recording.record import record_on_twin
 from robot_runtime.safety.fault_kind import Ending
@@ -66,15 +67,9 @@ def main() -> None:
         torch.set_num_threads(2)
         for gap in options.gaps.split(","):
             for arm in options.arms.split(","):
-                if not any(case["arm"] == arm and case["gap"] == gap for case in cases(file)):
-                    with file.open("a") as out:
-                        out.write(json.dumps(case_of(arm, gap, options.work, options.payload, options.zeroed)) + "\n")
-    show(cases(file))
-
-
-def cases(file: Path) -> list[dict[str, Any]]:
-    """What has been done."""
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+                if not any(case["arm"] == arm and case["gap"] == gap for case in read(file)):
+                    add(file, case_of(arm, gap, options.work, options.payload, options.zeroed))
+    show(read(file))
 
 
 def case_of(arm: str, gap: str, work: Path, payload: float, zeroed: str = "") -> dict[str, Any]:
@@ -197,20 +192,12 @@ def changes(result: Result) -> dict[str, float]:
     }
     if mapped.torque is not None:
         x = torque_inputs(track, lags_of(TORQUE_HISTORY, mapped.period), mapped.volts)[chosen]
-        nominal = _nominal_command(result, x, mapped.torque.taps)
+        wanted, dq, volts = (x[:, :, i] for i in (0, mapped.torque.taps, 2 * mapped.torque.taps))
+        nominal = Motor.of(result.rig.world).at(volts).command(wanted, dq)  # what the runtime would send without it
         with torch.no_grad():
             command = mapped.torque(torch.tensor(x.reshape(len(x), -1), dtype=torch.float32)).numpy()[:, :n]
         found["command"] = float(np.sqrt(np.mean((command - nominal) ** 2)) / nominal.std())
     return found
-
-
-def _nominal_command(result: Result, x: Floats, taps: int) -> Floats:
-    """What the runtime would send without a calibration."""
-    laws = result.rig.laws
-    torque, dq = x[:, :, 0], x[:, :, taps]
-    resistance = np.array([j.servo.motor.resistance for j in result.rig.world.joints])
-    duty = (torque / laws.constant * resistance + laws.constant * dq) / x[:, :, 2 * taps]
-    return np.where(laws.current, torque, duty)
 
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:

@@ -163,7 +163,7 @@ def fly(
         if not show_checks(checks) or arm is None:
             only_asked = "nothing stands against a flight; only the checks were asked for"
             return refused(checks) or Verdict(Ending.COMPLETED, only_asked)
-        maps = maps_of(calibration, spec, orders)
+        maps, friction = learnt(calibration, spec, orders)
         pilot = PolicyPilot(policy, arm, orders.period, maps)
         loop = make_loop(
             arm,
@@ -172,7 +172,7 @@ def fly(
             input_source,
             recorder,
             orders,
-            friction=friction_of(calibration, spec),
+            friction=friction,
             show_cycle=show_cycle,
         )
         if maps is not None:
@@ -203,23 +203,18 @@ def calibration_checks(
     return checks_of(calibration, orders.period, adapter=adapter, force=orders.force, policy=policy)
 
 
-def maps_of(calibration: Calibration | None, spec: ArmSpec, orders: Orders) -> ResidualMaps | None:
-    """Its maps, if there is a calibration."""
+def learnt(
+    calibration: Calibration | None, spec: ArmSpec, orders: Orders
+) -> tuple[ResidualMaps | None, Friction | None]:
+    """What a calibration has for a flight, if there is one: its maps, and the friction that it is sure of."""
     if calibration is None:
-        return None
+        return None, None
+    from robot_runtime.calibrated.friction import known_friction  # noqa: PLC0415 (as above)
     from robot_runtime.calibrated.maps import ResidualMaps  # noqa: PLC0415 (as above)
 
     # With torque off the arm does not do what it is told, which no calibration has seen.
-    return ResidualMaps(spec, calibration, orders.period, guarded=not orders.readonly)
-
-
-def friction_of(calibration: Calibration | None, spec: ArmSpec) -> Friction | None:
-    """What is known of it, if there is a calibration."""
-    if calibration is None:
-        return None
-    from robot_runtime.calibrated.friction import known_friction  # noqa: PLC0415 (as above)
-
-    return known_friction(spec, calibration)
+    maps = ResidualMaps(spec, calibration, orders.period, guarded=not orders.readonly)
+    return maps, known_friction(spec, calibration)
 
 
 def make_loop(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -22,10 +22,10 @@ from calibration.maps.practice import flicker
 from calibration.maps.stage import weights
 from calibration.maps.targets import simulator_torque
 from calibration.physics.identify import heavier
+from calibration.physics.motor import Motor
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Arms, Rig
 from calibration.refine.batch import BatchMap
-from calibration.refine.identified import Motor
 from robot_runtime.calibrated.file import MapFile
 from sim.worlds.following import Following
 from sim.worlds.senses import Senses
@@ -176,7 +176,7 @@ class _Limits:
         """`volts`: of each joint's supply, arms x joints."""
         self.by_goal, self._current = bool(rig.laws.position.all()), rig.laws.current
         self._track = Following(rig.world.joints, len(volts), period)
-        self._motor = replace(Motor.of(rig.world), volts=volts)
+        self._motor = Motor.of(rig.world).at(volts)
         self._rate = np.array([joint.limits.jerk for joint in rig.world.joints]) * rig.world.inertia * period
         self._torque = np.zeros_like(volts)
 
@@ -188,7 +188,7 @@ class _Limits:
 
     def nominal(self, wanted: Floats, dq: Floats) -> Floats:
         """The commands that mean these goals or torques without a map."""
-        return wanted.copy() if self.by_goal else np.where(self._current, wanted, self._motor.duty(wanted, dq))
+        return wanted.copy() if self.by_goal else self._motor.command(wanted, dq)
 
     def __call__(self, command: Floats, q: Floats, dq: Floats) -> Floats:
         """What is let through of these commands, of joints that show these angles and speeds."""

@@ -17,6 +17,7 @@ from calibration.logs.log import Flags, Floats, Log
 from calibration.logs.windows import encoder_noise
 from calibration.maps.targets import Track, rubbed, simulator_torque
 from calibration.physics.identify import heavier
+from calibration.physics.motor import Motor
 from calibration.physics.rollout import Arms, Rig
 
 ARMS, SECONDS = 20, 6.0
@@ -124,7 +125,7 @@ def _move(
     arms.q[:] = goal = visited[random.integers(len(visited), size=ARMS)]
     spring, damping = (a * (b / a) ** random.random((ARMS, 1)) for a, b in (SPRING, DAMPING))
     chance = CHANCE * np.array([joint.limits.acceleration for joint in joints]) * random.uniform(0.0, 1.0, (ARMS, 1))
-    load = numbers["load_friction"]
+    load, motor = numbers["load_friction"], Motor.of(rig.world).at(volts)
     acts, on = max(1, round(ACTS / step)), np.ones_like(supply, dtype=bool)
     true, sent = np.empty((2, steps, *supply.shape))
     for k in range(steps):
@@ -137,20 +138,11 @@ def _move(
             pull += chance * size * random.standard_normal(supply.shape)
             net = simulator_torque(laden, true[k], speed, pull, friction=False)
             soon = speed + ACTS * pull  # friction is paid for, as torque maps do
-            command = _command(rig, rubbed(net, soon, numbers["coulomb"], numbers["viscous"], load), volts)
+            torque = rubbed(net, soon, numbers["coulomb"], numbers["viscous"], load)
+            command = motor.command(np.clip(torque, -motor.limit, motor.limit), speed)
         sent[k] = command
         arms.step(sent[max(k - waits, 0)], on, true[k] - numbers["offset"])
     return true, sent
-
-
-def _command(rig: Rig, torque: Floats, volts: Floats) -> Floats:
-    """What asks the joints' motors for these torques, within their limits."""
-    laws = rig.laws
-    limit = np.array([joint.limits.torque for joint in rig.world.joints])
-    wanted = np.clip(torque, -limit, limit)
-    resistance = np.array([joint.servo.motor.resistance for joint in rig.world.joints])
-    duty = np.clip(wanted / laws.constant * resistance / volts, -1.0, 1.0)
-    return np.where(laws.current, wanted, duty)
 
 
 def _track(period: float, q: Floats, dq: Floats, command: Floats, wanted: Floats, counts: Flags) -> Track:

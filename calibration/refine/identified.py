@@ -1,4 +1,4 @@
-"""The arm of a calibration as the physics of a task take it: factors on the data files; and the files' own motors."""
+"""The arm of a calibration as the physics of a task take it: factors on the data files."""
 
 from __future__ import annotations
 
@@ -62,41 +62,3 @@ def _drawn(number: Number, random: np.random.Generator) -> float:
     """Numbers that the data do not tell apart hang together: drawn one by one they would be another arm."""
     sigma = (number.high - number.low) / SIGMAS if number.seen else 0.0
     return float(np.clip(random.normal(number.value, sigma), number.low, number.high))
-
-
-@dataclass(frozen=True, slots=True)
-class Motor:
-    """The simulator's motors: a duty is a torque. As `robot_runtime.arm.duty` has them, for many arms at once."""
-
-    volts: Floats
-    constant: Floats  # N·m/A and V·s/rad
-    resistance: Floats
-    limit: Floats  # N·m
-
-    @classmethod
-    def of(cls, world: ArmWorld) -> Motor:
-        """Of the joints of a world, as the data files say."""
-        motors = [joint.servo.motor for joint in world.joints]
-        return cls(
-            np.array([motor.nominal_voltage for motor in motors]),
-            np.array([j.gear * m.torque_constant for j, m in zip(world.joints, motors, strict=True)]),
-            np.array([motor.resistance for motor in motors]),
-            np.array([joint.limits.torque for joint in world.joints]),
-        )
-
-    @property
-    def stall(self) -> Floats:
-        """N·m of a duty of 1 at rest."""
-        found: Floats = self.volts * self.constant / self.resistance
-        return found
-
-    def duty(self, torque: Floats, dq: Floats) -> Floats:
-        """The duties that make these torques (N·m, arms x joints) at these speeds."""
-        across = torque * self.resistance / self.constant + self.constant * dq
-        return np.clip(across / self.volts, -1.0, 1.0)
-
-    def torque(self, duty: Floats, dq: Floats) -> Floats:
-        """N·m of these duties (arms x joints) at these speeds."""
-        across = np.clip(duty, -1.0, 1.0) * self.volts - self.constant * dq
-        torque: Floats = np.clip(across / self.resistance * self.constant, -self.limit, self.limit)
-        return torque

@@ -14,7 +14,7 @@ from robot_runtime.loop import Loop
 from robot_runtime.policy.contract import Contract
 from robot_runtime.realtime import Facts, RealTime, Settings
 from robot_runtime.safety.preflight import passed, preflight
-from robot_runtime.session import Orders, calibration_checks, friction_of, layout_of, make_loop, maps_of, target_size
+from robot_runtime.session import Orders, calibration_checks, layout_of, learnt, make_loop, target_size
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict, verdict
 from sim.real_arm.errors import PreflightFailedError
@@ -93,7 +93,7 @@ class Flight:
         )
         if arm is None or not passed(checks):
             raise PreflightFailedError(checks)
-        maps = maps_of(self._calibration, spec, orders)
+        maps, friction = learnt(self._calibration, spec, orders)
         self._source = source = LearnerSource(contract, arm, orders.period, self._exchange, maps)
         recorder = NullRecorder(layout_of(spec, contract))
         loop = make_loop(
@@ -103,7 +103,7 @@ class Flight:
             self._exchange,
             recorder,
             orders,
-            friction=friction_of(self._calibration, spec),
+            friction=friction,
             show_cycle=self._after_cycle,
         )
         source.envelope = loop.envelope
