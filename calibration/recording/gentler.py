@@ -31,7 +31,7 @@ from robot_runtime.verdict import Verdict
 
 Floats = npt.NDArray[np.float64]
 
-BALKS = (STRAINED, TRAILS, faults.STALLED, faults.FOLLOWING_ERROR, faults.START_MISSED)
+BALKS = (STRAINED, TRAILS, faults.STALLED, faults.FOLLOWING_ERROR, faults.START_MISSED, faults.OVERLOADED)
 """Faults of a joint that did not go where it should."""
 STANDS = (STRAINED, faults.STALLED)
 """Those of joints that stand: what they push with is what this pose takes at most."""

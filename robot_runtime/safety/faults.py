@@ -12,6 +12,7 @@ from robot_runtime.flight.recorder import STUCK
 from robot_runtime.flight.ring import DISK_TOLD
 from robot_runtime.operator_inputs import LOOK_EVERY, PRESSES, SECOND_REQUEST
 from robot_runtime.safety.fault_kind import REACTIONS, Bound, Ending, Fault, FaultKind, Stop, worst
+from robot_runtime.safety.load import LATELY, seen_within
 from robot_runtime.safety.settings import (
     BLOCKED_ERROR,
     BLOCKED_LAG,
@@ -190,6 +191,18 @@ STALLED = FaultKind(
     Ending.MOTION,
     "something is in the way, or the load is too high",
     ("stuck-shaft",),
+)
+OVERLOADED = FaultKind(
+    "overloaded",
+    "the servo's overload protection lets go of the joint, and what it holds falls",
+    f"its load, averaged over {_S.overload_time:g} s, is {_S.overload_share:.0%} of the servo's full load, or will be "
+    f"in {_S.overload_ahead:g} s if that of the last {LATELY:g} s goes on (bound: for twice as much)",
+    Stop.LOWER,
+    Bound(seen_within(_S, 2.0)),
+    Ending.SERVO,
+    "less load, or shorter holds, or targets nearer to the arm's base",
+    ("hand",),
+    ("test_a_load_that_no_servo_bears_for_long_is_lowered_before_it_falls",),
 )
 START_MISSED = FaultKind(
     "start-missed",

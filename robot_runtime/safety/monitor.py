@@ -17,6 +17,7 @@ from robot_runtime.arm.state import Flags, Floats
 from robot_runtime.flying import Inputs, Request, SourceFlag
 from robot_runtime.safety import faults
 from robot_runtime.safety.fault_kind import Fault, FaultKind, Stop
+from robot_runtime.safety.load import EVERY, Load
 from robot_runtime.safety.settings import START_ERROR, Settings
 from robot_runtime.safety.windows import Windows
 from robot_runtime.spec import ArmSpec
@@ -85,6 +86,7 @@ class Monitor:
         self._lag = np.where(self._is_velocity, 0.0, settings.following_lag)
         self._motion = _motion_windows(spec, settings)
         self._work = np.zeros(count)
+        self._load, self._load_due = Load(spec, settings), -math.inf if settings.torque else math.inf
         self._health = _health_windows(spec, settings)
         self._health_seen = np.full(count, -math.inf)
         self._new = np.zeros(count, dtype=bool)
@@ -124,6 +126,8 @@ class Monitor:
         if missing or self._any_missed:
             self._look_for_losses(state, missing, elapsed, now)
         self._look_at_motion(state, command, now)
+        if now >= self._load_due:
+            self._look_at_load(state, now)
         if state.health_stamp.tobytes() != self._health_seen.tobytes():
             self._look_at_health(state, now)
         if 1 in state.troubles.tobytes():
@@ -211,6 +215,16 @@ class Monitor:
             value = float(state.q[i])
             text = f"stands at {value:.3f} rad, outside {limits.lower:g} to {limits.upper:g} rad"
             self._report_joint(faults.OUTSIDE_LIMITS, i, now, text, value)
+
+    def _look_at_load(self, state: JointState, now: float) -> None:
+        """Whose servo will not bear this for much longer."""
+        self._load_due = now + EVERY
+        soon, most = self._load.look(state, now), self.settings.overload_share
+        if soon.max() > most:
+            for i in _indices((soon > most) & ~self._unheard):
+                share = float(self._load.lately[i])
+                text = f"carries {share:.0%} of its full load, its overload protection bears about {most:.0%} for long"
+                self._report_joint(faults.OVERLOADED, i, now, text, share)
 
     # -- health --------------------------------------------------------------------------------------------------------
 

@@ -67,6 +67,15 @@ class Settings:
     """Share of a joint's torque limit that it makes while slower than this (rad/s), for so long (s). A servo's own
     overload protection lets a full stall pass for 1 to 5 s; a motor gets hot in several."""
 
+    overload_share: float = 0.35
+    overload_time: float = 3.0
+    overload_ahead: float = 1.0
+    """Share of a servo's full load, averaged over so many s, from which on its overload protection lets go; s that this
+    is to be seen ahead. The manual says only "persistent load"; an XM430 that held 0.41 of its stall current gave up
+    after about 5 s (ROBOTIS-GIT/DynamixelSDK#285), and this average then takes 5.8. On the twin, whose servos are
+    assumed to count like that, 18 of 18 were seen in time, and 4 of 163 targets ended that would have been borne, by a
+    hair (0.34, 0.35)."""
+
     over_speed: float = 1.2
     over_speed_slack: float = 0.1
     over_speed_time: float = 0.02

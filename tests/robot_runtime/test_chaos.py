@@ -110,7 +110,9 @@ INJECTIONS = (
     Injection("power-cycled", ("bus-silent", "lost-replies", "servo-restarted"), "power-cycled"),
     Injection("unplugged", ("port-gone",), "unplugged"),
     Injection("encoder-jump", ("encoder-jump",), "encoder-jump:servo=12,ticks=600", phases=_FLYING),
-    Injection("hand", ("following-error",), "hand:servo=1,rad=0.8,for=2.0", arm=KOCH, onset=1.0, phases=_RUN),
+    Injection(
+        "hand", ("following-error", "overloaded"), "hand:servo=1,rad=0.8,for=2.0", arm=KOCH, onset=1.0, phases=_RUN
+    ),
     Injection("stale-goal", (), "stale-goal", arm=KOCH, phases=(Phase.PREFLIGHT,)),
     Injection("late-cycle", ("late-cycle", "watchdog-tripped"), away=(0.07, 1), onset=0.07, phases=_FLYING),
     Injection("frozen-computer", ("late-cycle", "watchdog-tripped"), away=(0.5, 1), onset=0.5, phases=_FLYING),

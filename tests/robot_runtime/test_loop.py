@@ -17,6 +17,7 @@ from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.spec import load_arm
 from sim.twin import LockstepPort
+from tests.robot_runtime.arm.twins import variant
 from tests.robot_runtime.flights import Script, fly_twin, swing_contract
 from tests.robot_runtime.policy.networks import linear
 
@@ -226,3 +227,28 @@ def test_the_source_is_shown_what_is_sent(tmp_path: Path, monkeypatch: pytest.Mo
     flown = fly_twin(tmp_path, duration=0.1)
     assert flown.loop is not None
     assert [sent is flown.loop.command for sent in shown] == [True]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_load_that_no_servo_bears_for_long_is_lowered_before_it_falls(
+    seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not seen:  # what happens otherwise
+        monkeypatch.setattr("robot_runtime.safety.load.Load.look", lambda self, *_: np.zeros(len(self._full)))
+    heavy = tmp_path / "heavy.toml"
+    heavy.write_text('name = "heavy"\npayload = 0.08\n')
+    stiff = 'mode = "position"\ngains = { position_p_gain = 2000, position_d_gain = 600 }'
+    level = ("home = .*", "home = { pendulum = 1.4 }"), ("mode = .pwm.*", stiff)
+    spec = load_arm(variant(tmp_path, "xl330-pendulum", *level))
+    flown = fly_twin(tmp_path, spec=spec, gap=str(heavy), duration=12.0)
+    kinds = [f.kind.name for f in flown.verdict.faults]
+    assert flown.verdict.ending is Ending.SERVO
+    if seen:
+        assert kinds == ["overloaded"]
+        assert "joint 'pendulum' (servo 1) carries" in flown.verdict.text
+        assert flown.twin.servos[0].get("hardware_error_status") == 0
+        assert flown.twin.drives.joint_position[0] == pytest.approx(
+            load_arm("xl330-pendulum").poses["rest"][0], abs=0.2
+        )
+    else:
+        assert "hardware-error" in kinds
