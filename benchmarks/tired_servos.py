@@ -23,8 +23,8 @@ from benchmarks.gaps import joints_named, timer_set, zeroed_gap
 from robot_runtime.arm.state import Floats
 from robot_runtime.bus import Bus
 from robot_runtime.flight.recorder import NullRecorder
-from robot_runtime.flying import Inputs
 from robot_runtime.policy.load import load_policy
+from robot_runtime.policy.targets import FixedTarget
 from robot_runtime.safety.load import Load
 from robot_runtime.session import Orders, fly, layout_of
 from robot_runtime.setup.unboxed import set_up_unboxed
@@ -34,20 +34,6 @@ from sim.tasks.registry import make_task
 from sim.twin import LockstepPort, Twin
 from sim.twin.arm_file import TwinArm
 from sim.twin.gap import Gap, load_gap
-
-
-class Aim:
-    """A target that stays."""
-
-    def __init__(self, target: Floats) -> None:
-        self._target = target
-
-    def begin(self, now: float) -> None:
-        """It is there from the start."""
-
-    def sample(self, inputs: Inputs, now: float) -> None:
-        """The same in every cycle."""
-        inputs.target[:], inputs.target_stamp = self._target, now
 
 
 class Blind(Load):
@@ -64,8 +50,9 @@ def flight(task: ArmTask, path: Path, gap: Gap, target: Floats, seconds: float) 
     twin = Twin(TwinArm.load(str(spec.path)), gap=timer_set(gap), seed=0)
     set_up_unboxed(Bus(LockstepPort(twin)), spec)
     policy = load_policy(path, spec)
-    recorder, orders = NullRecorder(layout_of(spec, policy.contract)), Orders(rate=200.0, duration=seconds)
-    verdict = fly(spec, policy, LockstepPort(twin), orders, Aim(target), recorder)
+    assert policy.contract.target is not None
+    aim, orders = FixedTarget(target.tolist(), policy.contract.target), Orders(rate=200.0, duration=seconds)
+    verdict = fly(spec, policy, LockstepPort(twin), orders, aim, NullRecorder(layout_of(spec, policy.contract)))
     return verdict, any(servo.get("hardware_error_status") for servo in twin.servos)
 
 
