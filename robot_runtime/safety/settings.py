@@ -72,9 +72,8 @@ class Settings:
     overload_ahead: float = 1.0
     """Share of a servo's full load, averaged over so many s, from which on its overload protection lets go; s that this
     is to be seen ahead. The manual says only "persistent load"; an XM430 that held 0.41 of its stall current gave up
-    after about 5 s (ROBOTIS-GIT/DynamixelSDK#285), and this average then takes 5.8. On the twin, whose servos are
-    assumed to count like that, 18 of 18 were seen in time, and 4 of 163 targets ended that would have been borne, by a
-    hair (0.34, 0.35)."""
+    after about 5 s (ROBOTIS-GIT/DynamixelSDK#285), and this average then takes 5.8. What it saves and what it ends for
+    nothing on the twin, whose servos are assumed to count like that: benchmarks/tired_servos.py."""
 
     over_speed: float = 1.2
     over_speed_slack: float = 0.1
