@@ -15,10 +15,10 @@ from calibration.recording.record import record_on_twin
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.spec import ArmSpec
 
-SHORT = ("fourier-1", "fourier-2-check")
-PLANS: Mapping[float, tuple[str, tuple[str, ...]]] = {20: ("quick", SHORT), 60: ("quick", ())}
+SHORT = ("fourier-1", "fourier-2-check", "fourier-4")
+PLANS: Mapping[float, tuple[str, tuple[str, ...]]] = {25: ("quick", SHORT), 60: ("quick", ())}
 """s, about -> level of the recording, and which of its segments (none named: all). What is held out to judge the fit is
-motion too and counts; the shortest has one segment to fit to and one to judge by."""
+motion too and counts; the shorter one has a segment bare and one with the weight to fit to, and one to judge by."""
 WEIGHT = 0.2
 """kg, known, that hangs at the tip in the last part of the whole recording (`robot-calibrate record --payload`)."""
 

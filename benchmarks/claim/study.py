@@ -13,6 +13,7 @@ from rich.console import Console
 from benchmarks.calibration_flights import fly
 from benchmarks.claim import calibrating, learning
 from benchmarks.claim.arms import ARM, GapArm
+from benchmarks.claim.base import Base
 from benchmarks.claim.runs import (
     CALIBRATION,
     LEARNT,
@@ -32,21 +33,19 @@ from robot_runtime.calibrated.file import Calibration
 from robot_runtime.spec import load_arm
 from sim.tasks.arm_task import ArmTask
 from sim.tasks.registry import make_task
-from sim.training import checkpoint
 from sim.training.asked_to_stop import asked_to_stop
-from sim.training.settings import SETTINGS
-from sim.training.train import LAST, POLICY, train
 from sim.twin.gap import load_gap
 
-BASE_SEED = 1
 TARGETS = 16
 """Of one trial; three trials with other targets make 48."""
 DRAWN, WANTED = 12, 2
 """Gaps random:1 to random:12 are tried in this order, until so many could be recorded to the end."""
 RECORDED = 60
 """s, about: a quick recording."""
+SHORT = 25
+"""s, about: as much of it as a fit needs."""
 MILD, AS_IT_IS = GapArm("mild"), GapArm("mild", zeroed=False)
-FIRST = ((CALIBRATION, RECORDED), *learning_for(300, 3000))
+FIRST = ((CALIBRATION, RECORDED), *learning_for(300, 3000, 10000))
 """On every arm."""
 
 
@@ -56,6 +55,7 @@ class Study:
     def __init__(self, work: Path, results: Path, console: Console, targets: int = TARGETS) -> None:
         """`work`: policies, recordings and maps; `results`: a line a run."""
         self.work, self.results, self.console, self.targets = work, results, console, targets
+        self.base = Base(work, results.parent)
         self.spec = load_arm(ARM)
         task = make_task(learning.TASK, [0], arm=ARM)
         assert isinstance(task, ArmTask)
@@ -63,7 +63,7 @@ class Study:
 
     def run(self) -> bool:
         """All that is missing. Ctrl-C: the run that is under way is the last one; returns whether that was asked."""
-        if not self.train_base():
+        if not self.base.made(self.console):
             return True
         with asked_to_stop() as asked:
             for run in self.runs():
@@ -81,27 +81,14 @@ class Study:
             if len(drawn) < WANTED and self.can_be_flown(arm):
                 drawn.append(arm)
                 yield from self._first_on(arm)
-        yield from seeded(MILD, ((CALIBRATION, 20), *learning_for(10000)))
         yield from self._first_on(AS_IT_IS)
-        yield from seeded(MILD, learning_for(60, 1000))
-        for arm in drawn:
-            yield from seeded(arm, ((CALIBRATION, 20), *learning_for(10000)))
+        for arm in (MILD, *drawn):
+            yield from seeded(arm, ((CALIBRATION, SHORT),))
+        yield from seeded(MILD, learning_for(60, 1000, 30000))
 
     def _first_on(self, arm: GapArm) -> Iterator[Run]:
         yield Run(arm, ZERO_SHOT)
         yield from seeded(arm, FIRST)
-
-    def train_base(self) -> bool:
-        """The base policy, by the command that made the one that ships; whether it is there now."""
-        folder = self.work / "base"
-        begun = (folder / LAST).exists()
-        settings = SETTINGS[learning.TASK]
-        if begun and checkpoint.load(folder / LAST)[1]["steps"] >= settings.steps and (folder / POLICY).exists():
-            return True
-        wanted = checkpoint.Run(
-            learning.TASK, ARM, body="base", randomise=True, steps=settings.steps, seed=BASE_SEED, settings=settings
-        )
-        return train(wanted, folder, self.console, resume=begun, threads=1).complete
 
     def can_be_flown(self, arm: GapArm) -> bool:
         """Whether a quick recording comes to its end; why not is kept as a line."""
@@ -122,15 +109,16 @@ class Study:
             return
         began = time.process_time()
         gap = self.gap_file(run.arm)
-        policy, calibration, facts = self.work / "base" / POLICY, None, self._facts(run)
+        policy, calibration, facts = self.base.policy, None, self._facts(run)
         try:
             if run.method in LEARNT:
                 assert run.seed is not None
                 policy = self._path(run, "onnx")
-                base = learning.base_of(self.work / "base")
-                how = learning.settings_of(run.seconds)
-                learnt = learning.learn(run.method, gap, run.seconds, run.seed, base, policy, *how)
-                facts |= asdict(learnt)
+                settings, noise = learning.settings_of(run.seconds)
+                learnt = learning.learn(
+                    run.method, gap, run.seconds, run.seed, self.base.networks(), policy, settings, noise
+                )
+                facts |= {"noise": noise, **asdict(learnt)}
             elif run.method == CALIBRATION:
                 # No joint data show the offset of an upright base: what was fitted to the arm without it is the same.
                 fitted = replace(run, arm=replace(run.arm, zeroed=True))

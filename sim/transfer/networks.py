@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,18 +118,23 @@ class Networks:
 
     def save(self, path: Path) -> None:
         """Write all weights; the file is complete or not there."""
-        arrays = {
-            f"{name}/{key}": value.detach().numpy()
-            for name, model in (("actor", self.actor), ("critic", self.critic))
-            for key, value in model.state_dict().items()
-        }
-        unfinished = path.with_name(f"{path.stem}.part.npz")
-        np.savez(unfinished, maps=np.array(self.maps), **arrays)
-        unfinished.replace(path)
+        save_networks(Saved(self.actor.state_dict(), self.critic.state_dict(), self.maps), path)
+
+
+def save_networks(saved: Saved, path: Path) -> None:
+    """Write these weights; the file is complete or not there."""
+    arrays: dict[str, Any] = {
+        f"{name}/{key}": value.detach().numpy()
+        for name, state in (("actor", saved.actor), ("critic", saved.critic))
+        for key, value in state.items()
+    }
+    unfinished = path.with_name(f"{path.stem}.part.npz")
+    np.savez(unfinished, maps=np.array(saved.maps), **arrays)
+    unfinished.replace(path)
 
 
 def load_networks(path: Path) -> Saved:
-    """Read what `save` wrote.
+    """Read what `save_networks` wrote.
 
     Raises:
         NetworksFileError: no such file, or another one.

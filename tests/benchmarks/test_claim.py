@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -13,8 +14,10 @@ import torch
 from rich.console import Console
 
 from benchmarks.calibration_flights import Flown
+from benchmarks.claim import base as claim_base
 from benchmarks.claim import calibrating, learning, study
 from benchmarks.claim.arms import ARM, GapArm
+from benchmarks.claim.base import Base
 from benchmarks.claim.calibrating import NotFlownError
 from benchmarks.claim.figure import draw
 from benchmarks.claim.runs import CALIBRATION, MAPS, RECORDING, TUNING, ZERO_SHOT, Run, add, learning_for, read, seeded
@@ -27,7 +30,7 @@ from sim.training import checkpoint
 from sim.training.evaluate import onnx_policy
 from sim.training.learner import Learner
 from sim.training.settings import SETTINGS
-from sim.training.train import LAST
+from sim.training.train import LAST, POLICY
 from sim.twin.gap import load_gap
 
 JOINTS = load_arm(ARM).joint_names
@@ -66,23 +69,44 @@ def test_a_line_that_was_cut_off_is_no_result_and_spoils_no_other(tmp_path: Path
 
 
 @pytest.fixture
-def base(tmp_path: Path) -> Path:
-    """A training that never learnt anything."""
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
+    """Kept from a training that never learnt anything."""
     task = make_task("reach", [0, 1], arm=ARM)
     learner = Learner(task, SMALL, seed=3, total=100)
     with torch.no_grad():
         learner.actor.obs_normalizer._mean.fill_(0.1)  # as if it had seen something
     run = checkpoint.Run("reach", ARM, body="base", randomise=True, steps=100, seed=3, settings=SMALL)
-    checkpoint.save(tmp_path / LAST, run, learner.state())
-    return tmp_path
+
+    def train(wanted: object, folder: Path, *_: object, **__: object) -> SimpleNamespace:
+        folder.mkdir()
+        checkpoint.save(folder / LAST, run, learner.state())
+        (folder / POLICY).write_bytes(b"frozen")
+        return SimpleNamespace(complete=True)
+
+    monkeypatch.setattr(claim_base, "train", train)
+    kept = Base(tmp_path / "work", tmp_path / "results")
+    (tmp_path / "work").mkdir()
+    assert kept.made(Console(quiet=True))
+    return kept
 
 
-def test_nothing_learnt_is_the_base_policy(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_base_policy_is_trained_once_and_kept_with_the_results(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(claim_base, "train")
+    elsewhere = Base(tmp_path / "another machine", tmp_path / "results")
+    assert elsewhere.made(Console(quiet=True))
+    assert elsewhere.policy.read_bytes() == b"frozen"
+    before, after = base.networks(), elsewhere.networks()
+    assert all(torch.equal(before.actor[key], value) for key, value in after.actor.items())
+
+
+def test_nothing_learnt_is_the_base_policy(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gap, file = GapArm("mild").file(JOINTS, tmp_path), tmp_path / "a.onnx"
-    learning.learn(TUNING, gap, 0.0, 1, learning.base_of(base), file, SMALL)
+    learning.learn(TUNING, gap, 0.0, 1, base.networks(), file, SMALL)
     task = make_task("reach", [5, 6], arm=ARM)
     learner = Learner(task, SMALL, seed=1, total=100)
-    learner.restore(checkpoint.load(base / LAST)[1])
+    learner.restore(checkpoint.load(tmp_path / "work" / "base" / LAST)[1])
     seen = task.observation.copy()
     with torch.inference_mode():
         expected = learner.frozen()(torch.from_numpy(seen)).numpy()
@@ -95,11 +119,11 @@ def test_nothing_learnt_is_the_base_policy(base: Path, tmp_path: Path, monkeypat
 
 
 def test_learning_counts_the_seconds_of_all_arms_and_keeps_what_is_frozen(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learning, "export_policy", lambda *_, **__: None)
     gap = GapArm("mild").file(JOINTS, tmp_path)
-    learnt = learning.learn(MAPS, gap, 0.9, 1, learning.base_of(base), tmp_path / "a.onnx", SMALL, noise=(0.2, 0.1))
+    learnt = learning.learn(MAPS, gap, 0.9, 1, base.networks(), tmp_path / "a.onnx", SMALL, noise=(0.2, 0.1))
     assert learnt.motion == pytest.approx(0.96)  # whole rounds: 3 of 2 x 8 steps, 20 ms each
     assert learnt.frozen > 4
 
@@ -126,7 +150,7 @@ def flights(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(study, "fly", fly)
     monkeypatch.setattr(learning, "own_trial", lambda *_: (0.25, 0.008))
-    monkeypatch.setattr(learning, "base_of", lambda _: None)
+    monkeypatch.setattr(Base, "networks", lambda _: None)
     monkeypatch.setattr(learning, "learn", lambda *_: learning.Learnt(60.16, 5.0, 9))
     return flown
 
@@ -162,11 +186,12 @@ def test_an_arm_that_cannot_be_recorded_is_skipped_and_said(
     assert [line["skipped"] for line in read(results)] == ["it sticks"]
 
 
-def test_the_shortest_recording_has_something_to_fit_to_and_something_to_judge_by() -> None:
-    from calibration.excitation.plan import _QUICK
-
-    assert {name for name, _ in _QUICK} > set(calibrating.SHORT)
-    assert [name.endswith("-check") for name in calibrating.SHORT] == [False, True]
+def test_the_short_recording_has_something_to_fit_to_and_something_to_judge_by(tmp_path: Path) -> None:
+    planned = calibrating.planned(load_arm(ARM), "quick", calibrating.WEIGHT, tmp_path / "plan")
+    short = planned.without([s.name for s in planned.segments if s.name not in calibrating.SHORT])
+    assert tuple(s.name for s in short.segments) == calibrating.SHORT
+    assert [s.part for s in short.segments] == ["", "", "loaded"]
+    assert [name.endswith("-check") for name in calibrating.SHORT] == [False, True, False]
 
 
 # --- what is shown ---
