@@ -12,7 +12,7 @@ from torch import Tensor
 from calibration.logs.log import Flags, Floats
 from calibration.maps.modules import PHYSICS, GoalMap, ObservationMap, TorqueMap
 from calibration.maps.targets import Track, tapped
-from calibration.maps.training import Budget, Samples, fit_ensemble, fit_inverse, fit_linear, joined
+from calibration.maps.training import Budget, Samples, fit_ensemble, fit_inverse, fit_linear, joined, normalise
 from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
 
@@ -98,7 +98,8 @@ def fit_torque_map(
     most = np.where(pwm > 0, 1.0, [j.limits.torque for j in rig.world.joints]) * AUTHORITY
     with torch.no_grad():
         features, command = found.parts(inputs)
-        fit_linear(found.residual, (features, wanted - command, weight), _tensor(most), zero=not linear)
+        normalise(found.residual, features, weight)
+        fit_linear(found.residual, features, wanted - command, weight, _tensor(most), zero=not linear)
     if network:
         fit_ensemble(found.residual, features, wanted - command, weight, budget=budget, seed=seed, progress=progress)
     return found
@@ -157,6 +158,7 @@ def fit_observation_map(
     *,
     practised: Sequence[Track] = (),
     lead: float = 0.0,
+    still: Floats | None = None,
     linear: bool = True,
     network: bool = True,
     budget: Budget | None = None,
@@ -165,7 +167,8 @@ def fit_observation_map(
 ) -> ObservationMap:
     """Fit an observation map to tracks. `lead`: s from a reading to the effect of what a policy makes of it.
 
-    practised: `practice`'s; all together they have PRACTISED of the tracks' weight.
+    practised: `practice`'s; all together they have PRACTISED of the tracks' weight. still: rad, see `ObservationMap`;
+    what is learnt is learnt of joints that move.
     """
     joints = rig.world.joints
     period = parts[0][0].period
@@ -174,22 +177,25 @@ def fit_observation_map(
     torch.manual_seed(seed)
     offset = _tensor(numbers["offset"])
     found = ObservationMap(len(joints), len(lags), offset, lead, relative=_tensor(relative), period=period)
+    if still is not None:
+        found.still.copy_(_tensor(still).reshape(-1, 1, 1))
     most = np.array([FASTEST * j.limits.velocity for j in joints])
 
     def left_over(parts: Sequence[Part]) -> Samples:
         inputs, wanted, weight = _sensed(parts, lags)
         features, _, register = found.features(inputs)
-        return features, wanted - register, weight
+        return features, wanted - register, weight * found.moves(inputs)
 
     with torch.no_grad():
-        recorded = left_over(parts)
-        besides = left_over([whole(one) for one in practised]) if practised else None
-        if besides is not None:
-            share = PRACTISED * recorded[2].sum(1, keepdim=True) / besides[2].sum(1, keepdim=True).clamp(min=1.0)
-            besides = (*besides[:2], share * besides[2])
-        fit_linear(found.residual, recorded, _tensor(most), besides=besides, zero=not linear)
+        inputs, _, weight = _sensed(parts, lags)
+        normalise(found.residual, found.features(inputs)[0], weight)  # it knows rests as well
+        samples = left_over(parts)
+        if practised:
+            x, y, weight = left_over([whole(one) for one in practised])
+            share = PRACTISED * samples[2].sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1.0)
+            samples = joined(samples, (x, y, share * weight))
+        fit_linear(found.residual, *samples, _tensor(most), zero=not linear)
     if network:
-        samples = recorded if besides is None else joined(recorded, besides)
         fit_ensemble(found.residual, *samples, budget=budget, seed=seed, progress=progress)
     return found
 

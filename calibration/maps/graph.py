@@ -105,8 +105,26 @@ def observation_graph(module: ObservationMap) -> Graph:
     def simple(more: Floats, out: str) -> str:
         return graph.linear("history", base.reshape(2 * joints, -1), still + more, out)
 
-    _residual(graph, module.residual, "history", features, simple, spread)
+    _residual(graph, module.residual, "history", features, simple, spread, lambda: _moves(graph, module))
     return graph
+
+
+def _moves(graph: Graph, module: ObservationMap) -> str:
+    """`ObservationMap.moves`; no name where it is 1 of all joints."""
+    joints, taps = module.joints, module.taps
+    still = _of(module.still).reshape(-1)
+    if not still.any():
+        return ""
+    past = np.zeros((taps - 1, joints, 3 * taps * joints))
+    past[:, np.arange(joints), np.arange(joints)] = -1.0
+    for i in range(1, taps):
+        past[i - 1, np.arange(joints), i * joints + np.arange(joints)] = 1.0
+    rows = past.reshape(-1, past.shape[2])
+    way = graph.node("LeakyRelu", graph.linear("history", rows, np.zeros(len(rows))), alpha=-1.0)
+    share = np.divide(1.0, taps * still, out=np.zeros(joints), where=still > 0.0)
+    mean = np.tile(np.diag(share), taps - 1)
+    moved = graph.linear(way, mean, np.where(still > 0.0, -1.0, 1.0))
+    return graph.node("HardSigmoid", moved, alpha=1.0, beta=0.0)
 
 
 def torque_graph(module: TorqueMap) -> Graph:
@@ -180,11 +198,17 @@ def _steady(graph: Graph, module: GoalMap, whose: str, sense: str, weight: Float
 
 
 def _residual(
-    graph: Graph, residual: Residual, x: str, features: Floats, simple: Callable[[Floats, str], str], spread: Floats
+    graph: Graph,
+    residual: Residual,
+    x: str,
+    features: Floats,
+    simple: Callable[[Floats, str], str],
+    spread: Floats,
+    counts: Callable[[], str] = str,
 ) -> None:
     """`mapped` = simple + spread @ residual, and `novelty`. `features`: joints x features x numbers of x.
 
-    `simple`: makes what the residual is added to, plus a constant, of a name.
+    `simple`: makes what the residual is added to, plus a constant, of a name. `counts`: makes what share of it counts.
     """
     joints = len(features)
     scale = _of(residual.scale).reshape(joints, -1)
@@ -207,6 +231,8 @@ def _residual(
     if clip.any():
         faded = _networks(graph, residual, x, weight, bias, clip)
         added = graph.linear(faded, np.diag(clip * share), added)
+    if share_of := counts():
+        added = graph.node("Mul", added, share_of)
     # What is clipped to ±1 becomes 0 to 1, because that can be one node with the product before it.
     clipped = graph.node("HardSigmoid", added, alpha=0.5, beta=0.5)
     graph.linear(clipped, 2.0 * spread * most, simple(-spread @ most, ""), out="mapped")

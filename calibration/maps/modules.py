@@ -86,13 +86,13 @@ class Residual(nn.Module):
         self.register_buffer("clip", torch.zeros(joints, 1, 1))  # size of the networks' part, at most; 0: not used
         self.ensemble = Ensemble(joints, features)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(joints, batch, features) -> residual and novelty, (joints, batch, 1) each."""
+    def forward(self, x: Tensor, share: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """(joints, batch, features) -> residual, of which so much counts, and novelty: (joints, batch, 1) each."""
         z = (x - self.mean) * self.scale
         novelty = z[:, :, self.watched].abs().amax(dim=2, keepdim=True)
         fade = ((FADE[1] - novelty) / (FADE[1] - FADE[0])).clamp(0.0, 1.0)
         member = _within(self.ensemble(z).mean(dim=0), self.clip) * fade
-        return _within(torch.baddbmm(self.bias, z, self.linear) + member, self.most), novelty
+        return _within(share * (torch.baddbmm(self.bias, z, self.linear) + member), self.most), novelty
 
     def members(self, x: Tensor) -> Tensor:
         """Every member on its own, for training: (members, joints, batch, 1)."""
@@ -113,10 +113,14 @@ class ObservationMap(nn.Module):
     """Taps of position, velocity register and command -> what the simulator would have sensed.
 
     Input, flat: for each joint q taps, dq taps, command taps, newest first. Output: q, dq, novelty of all joints.
+
+    Of a joint that sticks the residual counts only while it moves: at rest friction takes up whatever command there is,
+    and a filter of commands would make a speed of it.
     """
 
     offset: Tensor
     relative: Tensor
+    still: Tensor
 
     def __init__(self, joints: int, taps: int, offset: Tensor, lead: float, *, relative: Tensor, period: float) -> None:
         """`relative`: 1 where a joint's command is an angle; `lead`: s, how old the reading is when the policy acts."""
@@ -124,6 +128,8 @@ class ObservationMap(nn.Module):
         self.joints, self.taps = joints, taps
         self.register_buffer("offset", offset.reshape(joints, 1, 1))
         self.register_buffer("relative", relative.reshape(joints, 1, 1))
+        # rad: a joint whose past angles lie no further from that of now, on average, stands; 0: it never counts as that
+        self.register_buffer("still", torch.zeros(joints, 1, 1))
         self.lead, self.rate = lead, 1.0 / period
         self.residual = Residual(joints, 3 * taps, _ends(taps, 3))
 
@@ -136,10 +142,17 @@ class ObservationMap(nn.Module):
         past = torch.cat([(q[:, :, :-1] - q[:, :, 1:]) * self.rate, dq[:, :, :1] * 0.0], dim=2)
         return torch.cat([past, dq, command - self.relative * now], dim=2), now, dq[:, :, :1]
 
+    def moves(self, x: Tensor) -> Tensor:
+        """How far the residual counts, (joints, batch, 1): from 0, the joint stands, to 1 at twice that."""
+        q = x.reshape(-1, self.joints, 3 * self.taps).transpose(0, 1)[:, :, : self.taps]
+        way = (q - q[:, :, :1]).abs().mean(dim=2, keepdim=True)
+        sticks = self.still > 0.0
+        return torch.where(sticks, (way / torch.where(sticks, self.still, 1.0) - 1.0).clamp(0.0, 1.0), 1.0)
+
     def forward(self, x: Tensor) -> Tensor:
         """(batch, joints * 3 * taps) -> (batch, 3 * joints)."""
         features, now, register = self.features(x)
-        added, novelty = self.residual(features)
+        added, novelty = self.residual(features, self.moves(x))
         dq = register + added
         q = now + self.offset + self.lead * dq
         return torch.cat([q, dq, novelty], dim=0)[:, :, 0].transpose(0, 1)

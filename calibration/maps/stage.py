@@ -29,7 +29,7 @@ from calibration.maps.fit import (
     whole,
 )
 from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
-from calibration.maps.practice import practice
+from calibration.maps.practice import flicker, loose, practice
 from calibration.maps.residuals import LEVELS, Choice, choose
 from calibration.maps.targets import SLOPE_REACH, Track, track
 from calibration.maps.training import Budget
@@ -42,6 +42,8 @@ EPOCHS = 40
 """Of the networks' training; twice as many take away 2 % more."""
 UNSEEN = 6
 """Motions of practice that no map is fitted to."""
+STANDS = 2.0
+"""Times its encoder's flicker, steps included, that a standing joint's angles lie apart; at least one step."""
 EXPORTED = 400
 """Samples that an exported map is compared on with what was fitted."""
 
@@ -85,6 +87,8 @@ class MapStage:
         # A policy's torques push joints about; goals, which servos follow on their own, hardly do.
         by_torque = not rig.laws.position.any()
         self._practice = practice(rig, self.numbers, volts, logs, period, self.lead) if by_torque else ()
+        apart = np.maximum(rig.laws.tick, STANDS * np.sqrt(flicker(rig, logs) ** 2 + rig.laws.rounding))
+        self.still: Floats = np.where(loose(rig, self.numbers), 0.0, apart)
         # What ships was chosen by its score: it was fitted then.
         self._observations: dict[tuple[tuple[Unit, ...], str], ObservationMap] = {}
         self._torques: dict[tuple[Unit, ...], dict[str, TorqueMap]] = {}
@@ -118,6 +122,7 @@ class MapStage:
                 self.parts(units),
                 practised=self._practice[:-UNSEEN],
                 lead=self.lead,
+                still=self.still,
                 linear=level != LEVELS[0],
                 network=level == LEVELS[2],
                 budget=Budget(epochs=EPOCHS),

@@ -35,20 +35,18 @@ Samples = tuple[Tensor, Tensor, Tensor]
 """Features (joints, samples, features), targets and weights (joints, samples, 1)."""
 
 
-def fit_linear(
-    residual: Residual, known: Samples, most: Tensor, *, besides: Samples | None = None, zero: bool = False
-) -> None:
-    """Normalise, and lay a plane through what physics leaves over; `zero`: normalise only.
-
-    most: (joints), the largest residual allowed. besides: samples that the plane goes through as well, with their own
-    weights; they do not make a place a known one.
-    """
-    x, y, weight = known
+def normalise(residual: Residual, x: Tensor, weight: Tensor) -> None:
+    """Features in units of their spread in these samples: the places that it will know."""
     mean, spread = _moments(x, weight)
     residual.mean.copy_(mean)
     residual.scale.copy_(torch.where(spread > 1e-6, 1.0 / spread.clamp(min=1e-6), torch.zeros_like(spread)))
-    if besides is not None:
-        x, y, weight = joined(known, besides)
+
+
+def fit_linear(residual: Residual, x: Tensor, y: Tensor, weight: Tensor, most: Tensor, *, zero: bool = False) -> None:
+    """Lay a plane through what physics leaves over, of a residual that is normalised; `zero`: through nothing.
+
+    most: (joints), the largest residual allowed.
+    """
     z = (x - residual.mean) * residual.scale
     total = weight.sum(dim=1, keepdim=True).clamp(min=1.0)
     low, centre = ((weight * a).sum(dim=1, keepdim=True) / total for a in (z, y))

@@ -55,6 +55,23 @@ def names(joints: int) -> list[str]:
     return [f"joint{i}" for i in range(joints)]
 
 
+@pytest.mark.parametrize("still", [(0.002, 0.002, 0.002), (0.0, 0.002, 0.004)])
+@pytest.mark.parametrize("network", [False, True])
+def test_an_observation_map_of_joints_that_stand_and_that_move(still: tuple[float, ...], network: bool) -> None:
+    """Its file is compared with the module on these rows as it is made."""
+    module = ObservationMap(3, SENSE_TAPS, torch.zeros(3), 0.03, relative=torch.zeros(3), period=PERIOD)
+    module.still.copy_(torch.tensor(still).reshape(3, 1, 1))
+    trained(module.residual, network=network)
+    given = rows(3, 3 * SENSE_TAPS, volts=False)
+    steps = np.linspace(0.0, 0.012, len(given))[:, None, None] * np.random.default_rng(1).random((3, SENSE_TAPS))
+    given[:, :, :SENSE_TAPS] = given[:, :, :1] + steps
+    counts = module.moves(torch.tensor(given.reshape(len(given), -1), dtype=torch.float32))
+    assert counts.min() == 0.0
+    assert counts.max() == 1.0
+    assert ((counts > 0.0) & (counts < 1.0)).any()
+    observation_file(module, given, names(3), PERIOD)
+
+
 @pytest.mark.parametrize("joints", [1, 4, 6])
 @pytest.mark.parametrize("network", [False, True])
 def test_an_observation_map(joints: int, network: bool) -> None:
