@@ -23,11 +23,11 @@ LATELY = 0.5
 class Load:
     """Shares of the servos' full load, as averages."""
 
-    def __init__(self, spec: ArmSpec, settings: Settings) -> None:
-        """Nothing was carried yet."""
+    def __init__(self, spec: ArmSpec, settings: Settings, period: float) -> None:
+        """Nothing was carried yet. `period`: s, of the bus."""
         self._full = np.array([_full(joint) for joint in spec.joints])
         self._turns = np.array([_turns(joint) for joint in spec.joints])
-        self._over = settings.overload_time
+        self._over, self._longest = settings.overload_time, 2.0 * max(EVERY, period)
         self._goes_on = _come(settings.overload_ahead, settings.overload_time)
         self._average = np.zeros(len(spec.joints))
         self.lately: Floats = np.zeros(len(spec.joints))
@@ -35,24 +35,29 @@ class Load:
 
     def look(self, state: JointState, now: float) -> Floats:
         """Of every joint, the average now, or that to which it will have come, whichever is more."""
-        elapsed = min(now - self._then, EVERY * 2)
+        elapsed = min(now - self._then, self._longest)  # nobody saw what was carried in a pause
         self._then = now
         share = np.abs(state.tau / self._full - state.dq * self._turns)
-        self._average += (share - self._average) * (elapsed / self._over)
-        self.lately += (share - self.lately) * (elapsed / LATELY)
-        soon: Floats = self._average + np.maximum(self.lately - self._average, 0.0) * self._goes_on
-        return soon
+        self._average += (share - self._average) * _come(elapsed, self._over)
+        self.lately += (share - self.lately) * _come(elapsed, LATELY)
+        return _soon(self._average, self.lately, self._goes_on)
 
 
 def seen_within(settings: Settings, times: float) -> float:
     """How long (s) until a load of so many times what a servo bears is seen, from none."""
-    seconds, load = 0.0, times * settings.overload_share
+    seconds, load = 0.0, np.array(times * settings.overload_share)
     goes_on = _come(settings.overload_ahead, settings.overload_time)
     while True:
         seconds += EVERY
         average, lately = (load * _come(seconds, over) for over in (settings.overload_time, LATELY))
-        if average + (lately - average) * goes_on > settings.overload_share:
+        if _soon(average, lately, goes_on) > settings.overload_share:
             return seconds + EVERY  # looks come between
+
+
+def _soon(average: Floats, lately: Floats, goes_on: float) -> Floats:
+    """The average, or that to which it will have come, if more, when the load of lately has gone on."""
+    soon: Floats = average + np.maximum(lately - average, 0.0) * goes_on
+    return soon
 
 
 def _come(seconds: float, over: float) -> float:

@@ -86,7 +86,7 @@ class Monitor:
         self._lag = np.where(self._is_velocity, 0.0, settings.following_lag)
         self._motion = _motion_windows(spec, settings)
         self._work = np.zeros(count)
-        self._load, self._load_due = Load(spec, settings), -math.inf if settings.torque else math.inf
+        self._load, self._load_due = Load(spec, settings, period), -math.inf if settings.torque else math.inf
         self._health = _health_windows(spec, settings)
         self._health_seen = np.full(count, -math.inf)
         self._new = np.zeros(count, dtype=bool)
