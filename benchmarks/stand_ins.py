@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from calibration.maps.export import goal_file, observation_file, torque_file
 from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, make_goal_map, map_physics
 from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
+from calibration.maps.practice import loose
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
 from examples.make_wave import about_home
@@ -87,6 +88,7 @@ def random_maps(spec: ArmSpec, period: float) -> dict[str, MapFile]:
     sense = ObservationMap(
         n, len(lags_of(SENSE_HISTORY, period)), torch.zeros(n), 0.0, relative=torch.zeros(n), period=period
     )
+    sense.still.copy_(torch.tensor(np.where(loose(rig, numbers), 0.0, rig.laws.tick)).reshape(n, 1, 1))
     by_goal = joints[0].mode == "position"
     pwm = torch.tensor([float(j.mode == "pwm") for j in joints])
     drive = make_goal_map(rig, numbers, period) if by_goal else TorqueMap(n, taps, map_physics(rig, numbers), pwm=pwm)
