@@ -17,7 +17,7 @@ from robot_runtime.cli.common import ExitCode, Parser, Screen, UsageError, run
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Parser]
 
-ORDER = ("record", "fit", "check", "report", "refine", "bundle")
+ORDER = ("record", "fit", "forecast", "check", "report", "refine", "bundle")
 """As people use them; others follow."""
 
 _WORKFLOW = """in one go:
@@ -28,6 +28,7 @@ _WORKFLOW = """in one go:
 step by step:
   robot-calibrate record --arm A [--port P] --out recording     about a minute of motion
   robot-calibrate fit recording --out arm.cal                   minutes, on a workstation
+  robot-calibrate forecast arm.cal --policy reach.onnx          what it will do there, with the calibration and without
   robot-run --policy reach.onnx --target 0.2,0.1,0.15 --calibration arm.cal
 
 exit codes: each subcommand's --help has its own"""

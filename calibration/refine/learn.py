@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from calibration.refine.network import Around
 from calibration.refine.world import IdentifiedArm
+from sim.tasks.arm_task import ArmTask
 from sim.training.learner import Learner, Round
 from sim.training.lens import Lens
 from sim.training.settings import SETTINGS, Settings
@@ -102,7 +103,7 @@ class Episodes:
 
 
 def episodes(
-    task: IdentifiedArm, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]], stop: Callable[[], bool]
+    task: ArmTask, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]], stop: Callable[[], bool]
 ) -> Episodes:
     """One whole episode in each of the task's simulations. `stop`: asked at every step; then it ends there."""
     task.reset()

@@ -36,7 +36,7 @@ _TRIAL, _HELD_OUT = 2_000_000, 3_000_000
 
 
 class RefineError(CalibrationError):
-    """A calibration that cannot be refined for this policy.
+    """A calibration that cannot be refined, or flown in the identified arm, for this policy.
 
     Example scenarios:
         - The calibration is of another arm, was not accepted, has no observation map, or is refined already.
@@ -92,8 +92,12 @@ def refine(
     """
     hooks = hooks or Hooks()
     policy = load_policy(policy_path, spec, contract)
-    name = task or str(policy.contract.provenance.get("task", ""))
-    _require(calibration, policy, spec, name)
+    name = task_of(policy, task)
+    require_together(calibration, policy, spec, name)
+    if calibration.refined is not None:
+        raise RefineError("this calibration is refined already; give the one that robot-calibrate fit wrote")
+    if not calibration.accepted:
+        raise RefineError("this calibration was not accepted; see its report, and calibrate again before refining")
 
     def arms(begin: int, count: int, *, trial: bool = True) -> IdentifiedArm:
         seeds = np.random.SeedSequence([begin, seed]).generate_state(count).tolist()
@@ -128,17 +132,23 @@ def refine(
     return Outcome(replace(refined, refined=facts) if found.better else None, found, done, unit, weights)
 
 
-def _require(calibration: Calibration, policy: Policy, spec: ArmSpec, task: str) -> None:
+def task_of(policy: Policy, task: str | None) -> str:
+    """What it was trained for: as somebody says, or as it says itself."""
+    return task or str(policy.contract.provenance.get("task", ""))
+
+
+def require_together(calibration: Calibration, policy: Policy, spec: ArmSpec, task: str) -> None:
+    """Refuse what cannot be flown in the identified arm.
+
+    Raises:
+        RefineError: calibration, policy and task do not go together.
+    """
     identity = calibration.identity
     if (identity.spec, identity.mjcf_digest) != (spec.name, spec.mjcf_digest):
         raise RefineError(
             f"the calibration is of {identity.spec} ({identity.mjcf_digest[:12]}), the policy is for {spec.name} "
             f"({spec.mjcf_digest[:12]}); give the calibration of this arm, or calibrate it again"
         )
-    if calibration.refined is not None:
-        raise RefineError("this calibration is refined already; give the one that robot-calibrate fit wrote")
-    if not calibration.accepted:
-        raise RefineError("this calibration was not accepted; see its report, and calibrate again before refining")
     if "observation" not in calibration.maps:
         raise RefineError("this calibration has no observation map; calibrate again")
     if task not in TASKS:
