@@ -2,6 +2,7 @@
 
 nice python -m benchmarks.claim run --work FOLDER [--out FOLDER]      goes on where it stopped
 python -m benchmarks.claim show [--out FOLDER]                        table and figure of what there is
+python -m benchmarks.claim noise --work FOLDER [--out FOLDER]         how much noise RL needs, on the mild gap
 
 One frozen base policy (robot-train's, trained first if FOLDER has none) for all. Every result is a line of runs.jsonl.
 """
@@ -15,7 +16,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from benchmarks.claim.base import Base
 from benchmarks.claim.figure import draw
+from benchmarks.claim.noise import tried
 from benchmarks.claim.runs import RESULTS, read
 from benchmarks.claim.study import Study
 from benchmarks.claim.table import table
@@ -29,13 +32,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.claim", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("run", "show"))
+    parser.add_argument("what", choices=("run", "show", "noise"))
     parser.add_argument("--work", type=Path, default=Path("studies/arm-claim"), help="policies, recordings, maps")
     parser.add_argument("--out", type=Path, default=OUT, help="results and figure")
     options = parser.parse_args()
     interrupted = False
+    torch.set_num_threads(1)
+    if options.what == "noise":
+        base = Base(options.work, options.out)
+        for line in tried(options.work, base) if base.made(Console()) else ():
+            print(line, flush=True)
+        return
     if options.what == "run":
-        torch.set_num_threads(1)
         interrupted = Study(options.work, options.out / RESULTS, Console()).run()
     lines = read(options.out / RESULTS)
     options.out.mkdir(parents=True, exist_ok=True)
