@@ -24,8 +24,9 @@ _STYLE = """text { font:10px system-ui,sans-serif; fill:#5d6b7c }
 
 
 def draw(lines: Sequence[Line]) -> str:
-    """All arms that there are results of."""
-    rows = [[_chart(arm, lines, key) for key in ("success", "error")] for arm in dict.fromkeys(x["arm"] for x in lines)]
+    """All arms that moved for something."""
+    arms = dict.fromkeys(x["arm"] for x in lines if "motion" in x)
+    rows = [[_chart(arm, lines, key) for key in ("success", "error")] for arm in arms]
     rows = [row for row in rows if all(row)]
     parts, y, width = [], float(_GAP), 0.0
     for row in rows:

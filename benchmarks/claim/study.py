@@ -44,7 +44,7 @@ RECORDED = 60
 """s, about: a quick recording."""
 SHORT = 25
 """s, about: as much of it as a fit needs."""
-MILD, AS_IT_IS = GapArm("mild"), GapArm("mild", zeroed=False)
+HEALTHY, MILD, AS_IT_IS = GapArm("none"), GapArm("mild"), GapArm("mild", zeroed=False)
 FIRST = ((CALIBRATION, RECORDED), *learning_for(300, 3000, 10000))
 """On every arm."""
 
@@ -74,6 +74,7 @@ class Study:
 
     def runs(self) -> Iterator[Run]:
         """In the order of what is worth most."""
+        yield Run(HEALTHY, ZERO_SHOT)
         yield from self._first_on(MILD)
         drawn: list[GapArm] = []
         for seed in range(1, DRAWN + 1):

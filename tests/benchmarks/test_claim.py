@@ -181,7 +181,7 @@ def test_an_arm_that_cannot_be_recorded_is_skipped_and_said(
     results = tmp_path / "runs.jsonl"
     for _ in range(2):
         arms = {run.arm.gap for run in Study(tmp_path, results, Console(quiet=True)).runs()}
-        assert arms == {"mild", "random:2", "random:3"}
+        assert arms == {"none", "mild", "random:2", "random:3"}
     assert asked.count("random-1-zeroed") == 1
     assert [line["skipped"] for line in read(results)] == ["it sticks"]
 
@@ -205,6 +205,8 @@ def lines_of() -> Sequence[dict[str, Any]]:
         trials = [{"trial": t, "success": 0.1 * t, "error": 0.001 * t} for t in run.trials]
         facts = {"arm": run.arm.name, "method": run.method, "seconds": run.seconds, "seed": run.seed}
         lines.append({**facts, **motion, "trials": trials})
+    healthy = {"arm": "none", "method": ZERO_SHOT, "seconds": 0.0, "seed": None}
+    lines.append({**healthy, "trials": [{"trial": 1, "success": 1.0, "error": 0.001}]})
     skipped = {"arm": "random:2", "method": RECORDING, "seconds": 0.0, "seed": None, "skipped": "it sticks"}
     return [*map(json.loads, map(json.dumps, lines)), skipped]
 
