@@ -97,6 +97,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     )
     for told, flown in rows:
         screen.say(_row(told, flown, found.unit))
+    for joint, far in found.untold.items():
+        screen.say(
+            f"  not in it: the data did not tell {joint}'s zero, which may be {1e3 * far:.0f} {found.unit}"
+            f"{' at the tip' if found.unit == 'mm' else ''}; settle it with robot-setup zero"
+        )
     if not calibration.accepted:
         screen.say("this calibration was not accepted: what it identified, this forecast stands on")
     screen.result(

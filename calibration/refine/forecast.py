@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.judging.tip_doubt import WORTH_SAYING
 from calibration.refine.learn import Episodes, episodes
 from calibration.refine.pipeline import RefineError, StoppedError, require_together, task_of
 from calibration.refine.world import Floats, IdentifiedArm
+from robot_runtime.arm import Kinematics
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.policy.load import load_policy
 from robot_runtime.spec import ArmSpec
@@ -45,6 +47,7 @@ class Forecast:
     simulated: Flown  # the arm of the data files, without a servo's delay or a wrong number
     as_it_is: Flown  # the identified arm, without the calibration
     calibrated: Flown
+    untold: dict[str, float]  # joint -> m at the tip at home (rad of its own, where no tip counts) of its unknown zero
 
     @property
     def worse(self) -> bool:
@@ -108,5 +111,19 @@ def forecast(
         flown.append(Flown.of(episodes(world, onnx_policy(policy_path, world), stop)))
         if stop():
             raise StoppedError
-    unit = "mm" if goal.quantity == "tip_position" else "mrad"
-    return Forecast(name, unit, *flown)
+    by_tip = goal.quantity == "tip_position"
+    simulated, as_it_is, calibrated = flown
+    missing = untold(calibration, spec, by_tip=by_tip)
+    return Forecast(name, "mm" if by_tip else "mrad", simulated, as_it_is, calibrated, missing)
+
+
+def untold(calibration: Calibration, spec: ArmSpec, *, by_tip: bool) -> dict[str, float]:
+    """Joints whose zeros the data did not tell, where that may matter, and how much it may (95 %)."""
+    moves = Kinematics(spec).tip_jacobian(np.array(spec.poses["home"]))
+    found = {}
+    for index, joint in enumerate(spec.joint_names):
+        number = calibration.physics.get(f"{joint}.offset")
+        if number is not None and not number.seen:
+            lever = float(np.linalg.norm(moves[:, index])) if by_tip else 1.0
+            found[joint] = lever * (number.high - number.low) / 2.0
+    return {joint: far for joint, far in found.items() if far >= WORTH_SAYING}

@@ -12,8 +12,9 @@ import pytest
 
 from calibration.cli.calibrate import main
 from calibration.refine import forecast as forecasting
-from calibration.refine.forecast import AsItIs, Flown, Forecast, forecast
+from calibration.refine.forecast import AsItIs, Flown, Forecast, forecast, untold
 from calibration.refine.pipeline import RefineError, StoppedError
+from robot_runtime.arm import Kinematics
 from robot_runtime.calibrated.file import Calibration, Number, Refined
 from robot_runtime.spec import load_arm
 from sim.tasks.goals import GOALS
@@ -56,13 +57,25 @@ def test_without_maps_what_is_read_is_seen_and_what_is_wanted_is_sent(task: str,
         np.testing.assert_allclose(world._sent, world._command, rtol=1e-12)
 
 
+def test_zeros_that_the_data_did_not_tell_are_named_where_they_matter() -> None:
+    spec = load_arm("open-manipulator-x")
+    wide, narrow = Number(0.0, -0.08, 0.08, seen=False), Number(0.0, -0.001, 0.001, seen=False)
+    seen = Number(0.0, -0.08, 0.08, seen=True)
+    known = {"joint1.offset": wide, "joint2.offset": narrow, "joint3.offset": seen}
+    found = untold(replace(healthy(spec), physics=known), spec, by_tip=True)
+    assert found.keys() == {"joint1"}
+    tip = Kinematics(spec).tip_position(np.array(spec.poses["home"]))
+    assert found["joint1"] == pytest.approx(0.08 * float(np.hypot(tip[0], tip[1])), rel=0.1)
+    assert untold(replace(healthy(spec), physics=known), spec, by_tip=False) == {"joint1": 0.08}
+
+
 def figure(mean: float) -> Flown:
     return Flown(Figure(mean, mean - 0.05, mean + 0.05), Figure(0.01, 0.009, 0.011))
 
 
 @pytest.mark.parametrize(("without", "calibrated", "worse"), [(0.5, 0.9, False), (0.9, 0.82, False), (0.9, 0.5, True)])
 def test_worse_is_what_surely_costs_successes(without: float, calibrated: float, worse: bool) -> None:
-    assert Forecast("reach", "mm", figure(1.0), figure(without), figure(calibrated)).worse is worse
+    assert Forecast("reach", "mm", figure(1.0), figure(without), figure(calibrated), {}).worse is worse
 
 
 @pytest.mark.parametrize(
@@ -98,13 +111,14 @@ def test_the_command_tells_three_figures_and_whether_it_is_worth_it(
 ) -> None:
     cal = tmp_path / "arm.cal"
     healthy(SPEC).write(cal)
-    told = Forecast("hold", "mrad", figure(1.0), figure(0.5), figure(calibrated))
+    told = Forecast("hold", "mrad", figure(1.0), figure(0.5), figure(calibrated), {"pendulum": 0.04})
     monkeypatch.setattr(forecasting, "forecast", lambda *_, **__: told)
     assert main(["forecast", str(cal), "--policy", str(HOLD)]) == code
     said = capsys.readouterr().out
     assert "on this arm, as it is" in said
     assert f"{calibrated:.0%}" in said
     assert ("WORSE" in said) is (code == 6)
+    assert "pendulum's zero, which may be 40 mrad" in said
     assert main(["forecast", str(cal), "--policy", str(HOLD), "--json"]) == code
     facts = json.loads(capsys.readouterr().out)
     assert facts["calibrated"]["success"]["mean"] == calibrated
