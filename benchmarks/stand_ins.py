@@ -88,7 +88,9 @@ def random_maps(spec: ArmSpec, period: float) -> dict[str, MapFile]:
     sense = ObservationMap(
         n, len(lags_of(SENSE_HISTORY, period)), torch.zeros(n), 0.0, relative=torch.zeros(n), period=period
     )
-    sense.still.copy_(torch.tensor(np.where(loose(rig, numbers), 0.0, rig.laws.tick)).reshape(n, 1, 1))
+    sense.still.copy_(
+        torch.tensor(np.where(loose(rig, numbers) | rig.laws.position, 0.0, rig.laws.tick)).reshape(n, 1, 1)
+    )
     by_goal = joints[0].mode == "position"
     pwm = torch.tensor([float(j.mode == "pwm") for j in joints])
     drive = make_goal_map(rig, numbers, period) if by_goal else TorqueMap(n, taps, map_physics(rig, numbers), pwm=pwm)

@@ -88,7 +88,8 @@ class MapStage:
         by_torque = not rig.laws.position.any()
         self._practice = practice(rig, self.numbers, volts, logs, period, self.lead) if by_torque else ()
         apart = np.maximum(rig.laws.tick, STANDS * np.sqrt(flicker(rig, logs) ** 2 + rig.laws.rounding))
-        self.still: Floats = np.where(loose(rig, self.numbers), 0.0, apart)
+        # Torques are what friction takes up; a servo that follows a goal pulls until it is there.
+        self.still: Floats = np.where(loose(rig, self.numbers) | rig.laws.position, 0.0, apart)
         # What ships was chosen by its score: it was fitted then.
         self._observations: dict[tuple[tuple[Unit, ...], str], ObservationMap] = {}
         self._torques: dict[tuple[Unit, ...], dict[str, TorqueMap]] = {}

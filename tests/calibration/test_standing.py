@@ -112,3 +112,4 @@ def test_joints_that_stick_know_rests_and_others_do_not(monkeypatch: pytest.Monk
     assert stage.rig.laws.tick[0] <= stage.still[0] < 4.0 * stage.rig.laws.tick[0]
     fitted = stage.observation(split.train, "linear")
     np.testing.assert_allclose(fitted.still.reshape(-1), stage.still, rtol=1e-6)
+    np.testing.assert_array_equal(made("position")[0].still, 0.0)
