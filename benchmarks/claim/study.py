@@ -86,6 +86,8 @@ class Study:
         for arm in (MILD, *drawn):
             yield from seeded(arm, ((CALIBRATION, SHORT),))
         yield from seeded(MILD, learning_for(60, 1000, 30000))
+        for arm in drawn:
+            yield from seeded(arm, learning_for(30000))
 
     def _first_on(self, arm: GapArm) -> Iterator[Run]:
         yield Run(arm, ZERO_SHOT)
