@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.cli.identified import add_options, natural, opened
 from robot_runtime.cli.common import ExitCode, Screen
 
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
     from calibration.refine.forecast import Flown
 
+TARGETS = 200
 WORSE = 6
 BAR = 30
 
@@ -42,36 +43,20 @@ def add_parser(subparsers: Subparsers) -> None:
         "the simulator. Takes seconds and moves nothing.",
         epilog=_EPILOG,
     )
-    add = parser.add_argument
-    add("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit, or refine, wrote")
-    add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as robot-train exported it")
-    add("--targets", type=_natural, default=200, metavar="N", help="targets that are flown each time (default: 200)")
-    add("--task", choices=("reach", "track", "hold"), help="what it was trained for (default: as the policy says)")
-    add("--arm", metavar="NAME|PATH", help="the arm (default: the one that the policy names)")
-    add("--contract", type=Path, metavar="TOML", help="what the policy's numbers mean, where it does not say so itself")
-    add("--seed", type=_natural, default=1, metavar="N", help="other targets, other draws (default: 1)")
-    add("--threads", type=int, default=2, metavar="N", help="threads that simulate (default: 2)")
+    add_options(parser, of="robot-calibrate fit, or refine,", seed="other targets, other draws")
+    parser.add_argument(
+        "--targets", type=natural, default=TARGETS, metavar="N", help=f"flown each time (default: {TARGETS})"
+    )
     parser.set_defaults(run=run)
-
-
-def _natural(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Fly, and tell."""
     from calibration.refine.forecast import forecast  # noqa: PLC0415 (a page of help needs no networks)
     from calibration.refine.pipeline import StoppedError  # noqa: PLC0415
-    from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
-    from robot_runtime.policy.load import arm_named  # noqa: PLC0415
-    from robot_runtime.spec import load_arm  # noqa: PLC0415
     from sim.training.asked_to_stop import asked_to_stop  # noqa: PLC0415
 
-    calibration = Calibration.read(arguments.calibration)
-    spec = load_arm(arguments.arm or arm_named(arguments.policy, arguments.contract))
+    calibration, spec = opened(arguments)
     try:
         with asked_to_stop() as stop, screen.working("flying") as tell:
             found = forecast(

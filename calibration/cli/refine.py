@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration.cli.identified import add_options, natural, opened
 from robot_runtime.cli.common import ExitCode, Screen
 
 if TYPE_CHECKING:
@@ -52,30 +53,17 @@ def add_parser(subparsers: Subparsers) -> None:
         "identified. Keeps the result only if it beats the calibration on held-out episodes. Takes minutes.",
         epilog=_EPILOG,
     )
+    add_options(parser, of="robot-calibrate fit", seed="the same seed learns the same")
     add = parser.add_argument
-    add("calibration", type=Path, metavar="ARM.CAL", help="what robot-calibrate fit wrote")
-    add("--policy", required=True, type=Path, metavar="ONNX", help="the policy, as robot-train exported it")
     add("--out", required=True, type=Path, metavar="FILE", help="the calibration to write")
-    add("--task", choices=("reach", "track", "hold"), help="what it was trained for (default: as the policy says)")
-    add("--arm", metavar="NAME|PATH", help="the arm (default: the one that the policy names)")
-    add("--contract", type=Path, metavar="TOML", help="what the policy's numbers mean, where it does not say so itself")
     add(
         "--steps",
-        type=_natural,
+        type=natural,
         default=STEPS,
         metavar="N",
         help=f"how long: steps of all simulations together (default: {STEPS})",
     )
-    add("--seed", type=_natural, default=1, metavar="N", help="the same seed learns the same (default: 1)")
-    add("--threads", type=int, default=2, metavar="N", help="threads that simulate (default: 2)")
     parser.set_defaults(run=run)
-
-
-def _natural(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -84,15 +72,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     from rich.console import Console  # noqa: PLC0415
 
     from calibration.refine.pipeline import StoppedError, refine  # noqa: PLC0415
-    from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
-    from robot_runtime.policy.load import arm_named  # noqa: PLC0415
-    from robot_runtime.spec import load_arm  # noqa: PLC0415
     from sim.training.asked_to_stop import asked_to_stop  # noqa: PLC0415
     from sim.training.progress import Reporter  # noqa: PLC0415
 
     torch.set_num_threads(1)  # the networks are small: more threads wait for each other
-    calibration = Calibration.read(arguments.calibration)
-    spec = load_arm(arguments.arm or arm_named(arguments.policy, arguments.contract))
+    calibration, spec = opened(arguments)
     begin, console = time.monotonic(), Console(quiet=True) if screen.as_json else screen.err
     try:
         with asked_to_stop() as stop, Reporter(console, arguments.steps, None) as reporter:

@@ -20,7 +20,6 @@ from sim.tasks.arm_task import ArmTask
 from sim.tasks.goals import goal_of
 from sim.training.evaluate import Figure, PolicyMismatchError, mean, onnx_policy, require_same, share
 
-EPISODES = 200
 _FORECAST = 4_000_000
 """Apart from every seed of a training."""
 
@@ -73,7 +72,7 @@ def forecast(
     *,
     task: str | None = None,
     contract: Path | None = None,
-    count: int = EPISODES,
+    count: int,
     seed: int = 1,
     threads: int = 2,
     tell: Callable[[str], None] = lambda _: None,
