@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
+import hashlib
 import os
 import pty
 import select
@@ -172,7 +172,7 @@ class TwinServer:
         tty.setraw(self._slave)
         self._speed = self.twin.line.baudrate
         _set_speed(self._slave, self._speed)
-        _mark(self._slave)
+        _mark(self._slave, self._link)
         self.port = os.ttyname(self._slave)
         self._clients = _ClientWatch.of(self.port)
         if self._link is not None:
@@ -227,7 +227,9 @@ class _ClientWatch:
         return cls(fd)
 
     def left(self) -> bool:
-        """Whether the last client has left by the events that are waiting."""
+        """Whether the last client has left by the events that are waiting. Equal ones in a row are told once: two who
+        open the port in the same moment count as one.
+        """
         data = os.read(self.fd, 4096)
         at, closed = 0, False
         while at < len(data):
@@ -269,32 +271,34 @@ def _set_speed(fd: int, speed: int) -> None:
 
 
 # A lock of the open file (Linux): no client's closing ends it, it ends with the twin, and it leaves `flock`, with which
-# clients claim a port, alone. So a link that a killed twin left behind can be told from one in use, even after the
-# kernel has given the port's name to somebody else.
-_LOCK = struct.pack("hhqqi0q", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+# clients claim a port, alone. It stands at a place that the link's name gives: so a link that a killed twin left behind
+# can be told from one in use, even after the kernel has given the port's name to somebody else, another twin included.
+_LOCK = struct.Struct("hhqqi0q")
+_LOCKS = Path("/proc/locks")
 
 
-def _mark(fd: int) -> None:
-    """Mark the port as one that a twin serves."""
+def _place(link: Path | None) -> int:
+    """Where the lock of a twin with this link stands."""
+    return 0 if link is None else 1 + int.from_bytes(hashlib.sha256(bytes(link.absolute())).digest()[:6], "big")
+
+
+def _mark(fd: int, link: Path | None) -> None:
+    """Mark the port as one that a twin serves by this link."""
     if sys.platform.startswith("linux"):
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, _place(link), 1, 0))
 
 
-def _is_served(port: Path) -> bool:
-    """Whether a twin serves this port; so it is taken to be where that cannot be found out."""
+def _is_served(link: Path) -> bool:
+    """Whether a twin serves the port of this link, by the list of all locks: opening it would look like a client's
+    coming and going to whoever serves it. Not where there is no such list.
+    """
     try:
-        fd = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        return error.errno in (errno.EBUSY, errno.EACCES)  # a client has it for itself, or it is another user's
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        stat, locks = link.stat(), _LOCKS.read_text(encoding="ascii")
     except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+        return False
+    port = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
+    here = [port, str(_place(link))]
+    return any(" OFDLCK " in line and line.split()[-3:-1] == here for line in locks.splitlines())
 
 
 def _point(link: Path, port: str) -> None:

@@ -178,3 +178,13 @@ def test_help_has_examples_exit_codes_and_faults(capsys: pytest.CaptureFixture[s
 def test_no_arm_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "--arm" in capsys.readouterr().err
+
+
+def test_a_link_whose_port_is_another_twins_by_now_is_replaced(tmp_path: Path) -> None:
+    """The kernel gives the names of ports again, to twins as well."""
+    link, others = tmp_path / "arm", tmp_path / "other"
+    with serving("--arm", "xl330-pendulum", "--link", str(others)):
+        link.symlink_to(others.readlink())
+        with serving("--arm", "xl330-pendulum", "--link", str(link)):
+            assert link.readlink() != others.readlink()
+            assert ping(str(link), 1, 1_000_000) == ping(str(others), 1, 1_000_000) == 1200
