@@ -75,12 +75,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         screen.line({"interrupted": True})
         return ExitCode.INTERRUPTED
     screen.say(f"{arguments.policy.name}, {found.task}, {arguments.targets} targets from home:")
-    rows = (
-        ("in simulation", found.simulated),
-        ("on this arm, as it is", found.as_it_is),
-        ("on this arm, calibrated", found.calibrated),
-    )
-    for told, flown in rows:
+    for told, flown in found.ways:
         screen.say(_row(told, flown, found.unit))
     for joint, far in found.untold.items():
         screen.say(

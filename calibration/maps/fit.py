@@ -181,15 +181,15 @@ def fit_observation_map(
         found.still.copy_(_tensor(still).reshape(-1, 1, 1))
     most = np.array([FASTEST * j.limits.velocity for j in joints])
 
-    def left_over(parts: Sequence[Part]) -> Samples:
+    def left_over(parts: Sequence[Part], *, known: bool = False) -> Samples:
         inputs, wanted, weight = _sensed(parts, lags)
         features, _, register = found.features(inputs)
+        if known:
+            normalise(found.residual, features, weight)  # rests as well
         return features, wanted - register, weight * found.moves(inputs)
 
     with torch.no_grad():
-        inputs, _, weight = _sensed(parts, lags)
-        normalise(found.residual, found.features(inputs)[0], weight)  # it knows rests as well
-        samples = left_over(parts)
+        samples = left_over(parts, known=True)
         if practised:
             x, y, weight = left_over([whole(one) for one in practised])
             share = PRACTISED * samples[2].sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1.0)

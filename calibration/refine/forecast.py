@@ -20,6 +20,7 @@ from sim.tasks.arm_task import ArmTask
 from sim.tasks.goals import goal_of
 from sim.training.evaluate import Figure, PolicyMismatchError, mean, onnx_policy, require_same, share
 
+WAYS = ("in simulation", "on this arm, as it is", "on this arm, calibrated")
 _FORECAST = 4_000_000
 """Apart from every seed of a training."""
 
@@ -47,6 +48,11 @@ class Forecast:
     as_it_is: Flown  # the identified arm, without the calibration
     calibrated: Flown
     untold: dict[str, float]  # joint -> m at the tip at home (rad of its own, where no tip counts) of its unknown zero
+
+    @property
+    def ways(self) -> tuple[tuple[str, Flown], ...]:
+        """With their names."""
+        return tuple(zip(WAYS, (self.simulated, self.as_it_is, self.calibrated), strict=True))
 
     @property
     def worse(self) -> bool:
@@ -94,13 +100,13 @@ def forecast(
         )
     seeds = np.random.SeedSequence([_FORECAST, seed]).generate_state(count).tolist()
     goal = replace(goal_of(name, spec), from_home=1.0)
-    worlds: dict[str, Callable[[], ArmTask]] = {
-        "in simulation": lambda: ArmTask(name, spec, seeds, goal=goal, threads=threads),
-        "on this arm, as it is": lambda: AsItIs(name, spec, seeds, calibration, trial=True, threads=threads),
-        "on this arm, calibrated": lambda: IdentifiedArm(name, spec, seeds, calibration, trial=True, threads=threads),
-    }
+    worlds: tuple[Callable[[], ArmTask], ...] = (
+        lambda: ArmTask(name, spec, seeds, goal=goal, threads=threads),
+        lambda: AsItIs(name, spec, seeds, calibration, trial=True, threads=threads),
+        lambda: IdentifiedArm(name, spec, seeds, calibration, trial=True, threads=threads),
+    )
     flown = []
-    for told, make in worlds.items():
+    for told, make in zip(WAYS, worlds, strict=True):
         tell(told)
         world = make()
         try:

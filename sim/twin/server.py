@@ -279,7 +279,10 @@ _LOCKS = Path("/proc/locks")
 
 def _place(link: Path | None) -> int:
     """Where the lock of a twin with this link stands."""
-    return 0 if link is None else 1 + int.from_bytes(hashlib.sha256(bytes(link.absolute())).digest()[:6], "big")
+    if link is None:
+        return 0
+    name = bytes(link.parent.resolve() / link.name)
+    return 1 + int.from_bytes(hashlib.sha256(name).digest()[:6], "big")
 
 
 def _mark(fd: int, link: Path | None) -> None:
@@ -290,12 +293,16 @@ def _mark(fd: int, link: Path | None) -> None:
 
 def _is_served(link: Path) -> bool:
     """Whether a twin serves the port of this link, by the list of all locks: opening it would look like a client's
-    coming and going to whoever serves it. Not where there is no such list.
+    coming and going to whoever serves it. So it is taken to be where Linux does not show that list; elsewhere not.
     """
     try:
-        stat, locks = link.stat(), _LOCKS.read_text(encoding="ascii")
+        stat = link.stat()
     except OSError:
         return False
+    try:
+        locks = _LOCKS.read_text(encoding="ascii")
+    except OSError:
+        return sys.platform.startswith("linux")
     port = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
     here = [port, str(_place(link))]
     return any(" OFDLCK " in line and line.split()[-3:-1] == here for line in locks.splitlines())
