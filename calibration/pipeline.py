@@ -22,7 +22,17 @@ from calibration.logs.windows import Windows, open_volts
 from calibration.maps.fit import TORQUE_HISTORY, lags_of, torque_inputs
 from calibration.maps.stage import Mapped, MapStage, files_of, fit_maps
 from calibration.physics.fit import Fitted
-from calibration.physics.identify import delays, errors, fine_rig, identify, mean_error, numbers_of, unseen, windows_of
+from calibration.physics.identify import (
+    alike_of,
+    delays,
+    errors,
+    fine_rig,
+    identify,
+    mean_error,
+    numbers_of,
+    unseen,
+    windows_of,
+)
 from calibration.physics.law import MODES
 from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.file import Calibration
@@ -130,6 +140,7 @@ def calibrate(
         identity=identity,
         maps=maps,
         physics=numbers_of(fitted),
+        alike=alike_of(fitted),
         acceptance=rows,
         accepted=accepted(rows),
         volts=_range([log.volts for log in logs], spec.supply),

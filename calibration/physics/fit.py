@@ -129,6 +129,17 @@ class Fitted:
             for i in range(len(values))
         ]
 
+    def alike(self, pairs: int) -> Floats:
+        """Arms that the data and the prior allow as well (2 x pairs, numbers in their units): drawn together, since
+        what is not told apart hangs together; each with its mirror image, so that a few stand evenly around what was
+        found.
+        """
+        values, vectors = np.linalg.eigh(self.covariance)
+        drawn = np.random.default_rng(0).normal(size=(pairs, len(self.z)))
+        away = drawn * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+        z = np.stack([self.z + away, self.z - away], axis=1).reshape(-1, len(self.z))
+        return self.physics.values(np.clip(z, *self.physics.bounds))
+
     def numbers(self) -> dict[str, Floats]:
         """All physics by kind, fitted or not: one a joint or one for the arm."""
         return {k: v[0] for k, v in self.physics.expand(self.z).items()}

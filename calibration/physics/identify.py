@@ -25,6 +25,11 @@ MOST_WINDOWS, FEWEST_WINDOWS = 90, 50
 WORK = 3200
 """Windows times fitted numbers: what minutes allow."""
 
+PAIRS = 32
+"""Of arms that the data allow as well: enough that no training knows them all, 15 kB of arm.cal."""
+DIGITS = 5
+"""Of their numbers."""
+
 _ALWAYS = (
     "torque_constant",
     "armature",
@@ -93,6 +98,11 @@ def numbers_of(fitted: Fitted) -> dict[str, Number]:
         label: Number(fitted.values[label], *fitted.interval[label], fitted.seen[label], units[label])
         for label in fitted.physics.labels
     }
+
+
+def alike_of(fitted: Fitted) -> tuple[tuple[float, ...], ...]:
+    """Other arms that the data allow as well, as they go into arm.cal."""
+    return tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in fitted.alike(PAIRS))
 
 
 def errors(rig: Rig, windows: Windows, fitted: Fitted | None, threads: int = 2) -> Floats:

@@ -151,6 +151,11 @@ def require_together(calibration: Calibration, policy: Policy, spec: ArmSpec, ta
         )
     if "observation" not in calibration.maps:
         raise RefineError("this calibration has no observation map; calibrate again")
+    if calibration.physics and not calibration.alike:
+        raise RefineError(
+            "this calibration does not say which arms its data allow: it was fitted before files said so; fit it "
+            "again, from the same recording"
+        )
     if task not in TASKS:
         raise RefineError(
             f"the policy says it is of task '{task}'; there are {', '.join(TASKS)}: without a task nothing says what "

@@ -3,8 +3,8 @@
     what is sensed -> observation map -> (pre) -> policy -> (post) -> torque or goal map -> arm
 
 The arm lives at the bus's cycle, as in flight; the policy acts every few of them. Numbers that the data have shown are
-drawn anew for every episode within what is known of them, so that nothing is learnt that hangs on one of them. Not in
-it: play between teeth, heat, a supply that sags, and what of the envelope depends on the rest of the arm.
+drawn anew for every episode from the arms that the data allow, so that nothing is learnt that hangs on one of them. Not
+in it: play between teeth, heat, a supply that sags, and what of the envelope depends on the rest of the arm.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from robot_runtime.spec import ArmSpec
 from sim.tasks.arm_task import ArmTask
 from sim.tasks.goals import goal_of
 from sim.worlds.arm import payload_inertia
+from sim.worlds.domain import Domain
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -75,9 +76,11 @@ class IdentifiedArm(ArmTask):
         calibration: Calibration,
         *,
         trial: bool = False,
+        which: Ints | None = None,
         threads: int = 1,
     ) -> None:
-        """`trial`: episodes start at home, as flights do.
+        """`trial`: episodes start at home, as flights do. `which`: of the arms that the data allow, which one each
+        simulation is; None: another one every episode.
 
         Raises:
             ModeError: the bus cycle of the calibration does not divide the policy's period.
@@ -88,7 +91,7 @@ class IdentifiedArm(ArmTask):
         super().__init__(name, spec, seeds, goal=goal, threads=threads, timestep=sense.period / parts)
         names, shape = self.world.names, (self.count, len(self.world.names))
         self.calibration, identified = calibration, Identified.of(calibration, self.world)
-        self.domain = identified
+        self.domain, self._identified, self._which = identified, identified, which
         self._parts, self._cycles = parts, steps_between(goal.rate, sense.period)
         kind = DRIVEN_BY[self._drives.meaning]
         self._sensing = _Through(sense, self, ages=("command",))
@@ -107,6 +110,10 @@ class IdentifiedArm(ArmTask):
         self._more_payload = 0.0
 
     # --- a new episode ---
+
+    def _draw(self, domain: Domain, i: int, random: np.random.Generator) -> dict[str, Floats]:
+        drawn = super()._draw(domain, i, random)
+        return drawn if self._which is None else {**drawn, **self._identified.arms[self._which[i]]}
 
     def _differ(self, i: int, drawn: dict[str, Floats]) -> None:
         super()._differ(i, drawn)

@@ -110,6 +110,7 @@ class Calibration:
     logs: Mapping[str, str]  # name -> SHA-256 of the file
     created: str  # ISO 8601, UTC
     versions: Mapping[str, str]  # of the software that made it
+    alike: tuple[tuple[float, ...], ...] = ()  # arms that the data allow as well, in `physics` order
     open_volts: tuple[float, ...] = ()  # V a joint of the arm: supply without load, as the torque map was fitted with
     notes: tuple[str, ...] = ()  # for people: what was not told apart, what was left out
     refined: Refined | None = None  # None: the maps hold for every policy
@@ -182,6 +183,7 @@ class Calibration:
             "acceptance": [asdict(row) for row in self.acceptance],
             **{name: getattr(self, name) for name in _PLAIN},
             **({} if self.refined is None else {"refined": asdict(self.refined)}),
+            **({"alike": self.alike} if self.alike else {}),  # files before it keep their digest
         }
         members = {f"{kind}.onnx": self.maps[kind].onnx for kind in KINDS if kind in self.maps}
         digest = hashlib.sha256(_text(facts))
@@ -219,7 +221,10 @@ def _wrong(found: Calibration) -> Iterator[str]:
             yield f"{name} from {low} to {high}"
     numbers = [(label, number.value) for label, number in found.physics.items()]
     numbers += [("a supply without load", volts) for volts in found.open_volts]
+    numbers += [("a number of an arm alike", value) for row in found.alike for value in row]
     yield from (f"{label} is {value}" for label, value in numbers if not math.isfinite(value))
+    if wrong := [len(row) for row in found.alike if len(row) != len(found.physics)]:
+        yield f"an arm alike has {wrong[0]} numbers, not {len(found.physics)}"
 
 
 def _require_whole(path: Path, kind: str, onnx: bytes) -> None:

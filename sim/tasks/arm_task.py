@@ -128,7 +128,7 @@ class ArmTask(Task):
     # --- a new episode ---
 
     def _begin(self, i: int, random: np.random.Generator) -> None:
-        goal, world, n = self.goal, self.world, self.action_size
+        goal, world = self.goal, self.world
         if random.random() < goal.from_home:
             q = np.clip(random.normal(world.home, goal.home_spread), self._lower, self._upper)
         else:
@@ -137,12 +137,16 @@ class ArmTask(Task):
         self._targets.draw(i, random)
         payload = 0.0 if goal.payload is None else float(goal.payload.draw(random, 1)[0])
         if self.domain is not None:
-            drawn = self.domain.draw(random, n)
+            drawn = self._draw(self.domain, i, random)
             self._differ(i, drawn)
             payload = payload if goal.payload is not None else float(drawn["payload"][0])
             sigma = drawn["position_noise"] * [abs(joint.rad_per_tick) for joint in world.joints]
             self._noise[i] = random.normal(0.0, 1.0, self._noise[i].shape) * sigma
         self._masses[i, world.payload], self._inertias[i, world.payload] = payload, payload_inertia(payload)
+
+    def _draw(self, domain: Domain, i: int, random: np.random.Generator) -> dict[str, Floats]:  # noqa: ARG002
+        """The arm that simulation i will be."""
+        return domain.draw(random, self.action_size)
 
     def _differ(self, i: int, drawn: dict[str, Floats]) -> None:
         """Make simulation i the arm that was drawn."""

@@ -116,6 +116,32 @@ def test_what_duty_cannot_tell_apart_is_said(pendulum: tuple[Rig, Windows, Fitte
     assert np.sqrt(ratio @ logs @ ratio) < 0.6 * np.sqrt(logs[1, 1])
 
 
+def test_arms_alike_differ_in_what_is_not_told_apart_and_agree_in_what_is(
+    pendulum: tuple[Rig, Windows, Fitted],
+) -> None:
+    _, _, found = pendulum
+    arms = found.alike(200)
+    constant, resistance = (
+        arms[:, found.physics.labels.index(f"pendulum.{n}")] for n in ("torque_constant", "resistance")
+    )
+    assert np.std(np.log(constant / resistance)) < 0.6 * np.std(np.log(resistance))
+    offset = arms[:, found.physics.labels.index("pendulum.offset")]
+    low, high = found.interval["pendulum.offset"]
+    assert np.std(offset) == pytest.approx((high - low) / 3.92, rel=0.15)
+    assert np.mean(offset) == pytest.approx(found.values["pendulum.offset"], abs=1e-4)  # pairs, one either way
+    np.testing.assert_array_equal(arms, found.alike(200))
+
+
+def test_no_arm_alike_is_one_that_the_fit_would_not_have_taken(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    _, _, found = pendulum
+    low, high = found.physics.bounds
+    wide = replace(found, covariance=25.0 * np.eye(len(found.z)))
+    z = found.physics.z(wide.alike(50))
+    assert (z >= low - 1e-9).all()
+    assert (z <= high + 1e-9).all()
+    assert len(np.unique(z[:, 0])) > 50  # not all on a bound
+
+
 def test_stretches_that_disagree_are_believed_less(pendulum: tuple[Rig, Windows, Fitted]) -> None:
     """A horn that sits elsewhere in every two seconds: the offset is hardly known, and the prior holds it."""
     rig, windows, found = pendulum

@@ -12,13 +12,13 @@ import pytest
 
 from calibration.cli.calibrate import main
 from calibration.refine import forecast as forecasting
-from calibration.refine.forecast import AsItIs, Flown, Forecast, forecast, untold
+from calibration.refine.forecast import AsItIs, Flown, Forecast, forecast, over_arms, untold
 from calibration.refine.pipeline import RefineError, StoppedError
 from robot_runtime.arm import Kinematics
 from robot_runtime.calibrated.file import Calibration, Number, Refined
 from robot_runtime.spec import load_arm
 from sim.tasks.goals import GOALS
-from sim.training.evaluate import Figure
+from sim.training.evaluate import Figure, mean
 from tests.robot_runtime.calibrated.made import healthy
 
 POLICIES = Path(__file__).parents[2] / "models" / "policies"
@@ -29,7 +29,7 @@ SPEC = load_arm("xl330-pendulum")
 def crooked(offset: float) -> Calibration:
     """Of an arm whose encoder sits askew, and whose maps know it."""
     known = {"pendulum.offset": Number(offset, offset, offset, seen=True)}
-    return replace(healthy(SPEC, offset), physics=known)
+    return replace(healthy(SPEC, offset), physics=known, alike=((offset,),))
 
 
 def test_a_crooked_encoder_costs_what_the_maps_give_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,13 +69,55 @@ def test_zeros_that_the_data_did_not_tell_are_named_where_they_matter() -> None:
     assert untold(replace(healthy(spec), physics=known), spec, by_tip=False) == {"joint1": 0.08}
 
 
-def figure(mean: float) -> Flown:
-    return Flown(Figure(mean, mean - 0.05, mean + 0.05), Figure(0.01, 0.009, 0.011))
+def figure(mean: float, half: float = 0.05) -> Flown:
+    return Flown(Figure(mean, mean - half, mean + half), Figure(0.01, 0.009, 0.011))
+
+
+def told(without: float, calibrated: float, *gain: float) -> Forecast:
+    return Forecast("hold", "mrad", figure(1.0), figure(without), figure(calibrated), gain, {"pendulum": 0.04})
 
 
 @pytest.mark.parametrize(("without", "calibrated", "worse"), [(0.5, 0.9, False), (0.9, 0.82, False), (0.9, 0.5, True)])
 def test_worse_is_what_surely_costs_successes(without: float, calibrated: float, worse: bool) -> None:
-    assert Forecast("reach", "mm", figure(1.0), figure(without), figure(calibrated), {}).worse is worse
+    assert told(without, calibrated, calibrated - without).worse is worse
+
+
+def test_of_several_arms_the_same_arms_are_compared() -> None:
+    """Arms differ by more than the calibration costs: only arm by arm is it seen."""
+    assert told(0.5, 0.45, -0.05, -0.06, -0.04, -0.05).worse
+    mixed = told(0.5, 0.45, -0.3, 0.1, 0.0, -0.1)
+    assert not mixed.worse
+    assert (mixed.better, mixed.fewer) == (1, 2)
+
+
+def test_an_interval_is_as_wide_as_the_arms_differ_without_chance() -> None:
+    random, which = np.random.default_rng(0), np.arange(2000) % 20
+    alike = [over_arms((random.random(2000) < 0.7).astype(float), which) for _ in range(30)]
+    wide = np.array([figure.high - figure.low for figure in alike])
+    assert wide.mean() < 0.11  # by chance alone 20 arms with 100 targets each lie 0.18 apart
+    assert np.mean([figure.low < 0.7 < figure.high for figure in alike]) >= 0.9
+    shares = np.where(np.arange(20) % 2, 0.9, 0.5)
+    apart = over_arms((random.random(2000) < shares[which]).astype(float), which)
+    assert apart.low < 0.5
+    assert apart.high > 0.9
+    one = over_arms(np.arange(10.0), np.zeros(10, dtype=np.intp))
+    assert one == mean(np.arange(10.0))
+
+
+def test_an_arm_that_the_data_allow_is_one_of_those_that_are_flown() -> None:
+    known = {"pendulum.offset": Number(0.0, -0.1, 0.1, seen=False)}
+    given = replace(healthy(SPEC), physics=known, alike=((0.1,), (-0.1,)))
+    world = AsItIs("hold", SPEC, range(4), given, trial=True, which=np.array([0, 1, 1, 0]))
+    world.reset()
+    np.testing.assert_array_equal(world._offset[:, 0], [0.1, -0.1, -0.1, 0.1])
+    drawn = AsItIs("hold", SPEC, range(40), given, trial=True)
+    drawn.reset()
+    assert set(drawn._offset[:, 0]) == {0.1, -0.1}
+
+
+def test_a_calibration_from_before_files_told_which_arms_are_allowed_is_refused() -> None:
+    with pytest.raises(RefineError, match="fit it again"):
+        forecast(replace(crooked(0.1), alike=()), HOLD, SPEC, count=2, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +143,17 @@ def test_a_calibration_that_was_not_accepted_may_be_asked() -> None:
         forecast(replace(healthy(SPEC), accepted=False), HOLD, SPEC, count=2, threads=1, stop=lambda: True)
 
 
+def test_data_that_leave_much_open_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    healthy(SPEC).write(tmp_path / "arm.cal")
+    for half, said in ((0.05, False), (0.2, True)):
+        found = replace(told(0.5, 0.7, 0.3, 0.2), calibrated=figure(0.7, half))
+        monkeypatch.setattr(forecasting, "forecast", lambda *_, found=found, **__: found)
+        assert main(["forecast", str(tmp_path / "arm.cal"), "--policy", str(HOLD)]) == 0
+        assert ("leave much of this arm open" in capsys.readouterr().out) is said
+
+
 @pytest.mark.parametrize(("calibrated", "code"), [(0.9, 0), (0.2, 6)])
 def test_the_command_tells_three_figures_and_whether_it_is_worth_it(
     calibrated: float,
@@ -111,18 +164,19 @@ def test_the_command_tells_three_figures_and_whether_it_is_worth_it(
 ) -> None:
     cal = tmp_path / "arm.cal"
     healthy(SPEC).write(cal)
-    told = Forecast("hold", "mrad", figure(1.0), figure(0.5), figure(calibrated), {"pendulum": 0.04})
-    monkeypatch.setattr(forecasting, "forecast", lambda *_, **__: told)
+    gain = calibrated - 0.5
+    monkeypatch.setattr(forecasting, "forecast", lambda *_, **__: told(0.5, calibrated, gain, gain, gain))
     assert main(["forecast", str(cal), "--policy", str(HOLD)]) == code
     said = capsys.readouterr().out
     assert "on this arm, as it is" in said
     assert f"{calibrated:.0%}" in said
     assert ("WORSE" in said) is (code == 6)
-    assert "pendulum's zero, which may be 40 mrad" in said
+    assert "pendulum's zero, which may be 40 mrad off" in said
     assert main(["forecast", str(cal), "--policy", str(HOLD), "--json"]) == code
     facts = json.loads(capsys.readouterr().out)
     assert facts["calibrated"]["success"]["mean"] == calibrated
     assert facts["worse"] is (code == 6)
+    assert (facts["better"], facts["fewer"]) == ((0, 3) if code else (3, 0))
 
 
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

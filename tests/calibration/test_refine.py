@@ -295,10 +295,10 @@ def test_the_identified_numbers_are_in_the_world() -> None:
         "pendulum.viscous": Number(0.002, 0.0, 1.0, seen=False),
         "delay": Number(0.030, 0.030, 0.030, seen=True),
     }
-    arm = an_arm("hold", 40, replace(healthy(load_arm("xl330-pendulum")), physics=numbers))
+    alike = tuple((0.1, coulomb, 0.002, 0.030) for coulomb in (0.04, 0.06))
+    arm = an_arm("hold", 40, replace(healthy(load_arm("xl330-pendulum")), physics=numbers, alike=alike))
     arm.reset()
-    assert 0.0399 < arm._dry.min() < 0.048  # drawn within what is known
-    assert 0.052 < arm._dry.max() < 0.0601
+    assert set(np.round(arm._dry.ravel(), 9)) == {0.04, 0.06}
     np.testing.assert_allclose(arm._viscous.reshape(40, -1)[:, 0], 0.002, rtol=1e-6)
     np.testing.assert_allclose(arm._senses.q, arm._qpos - 0.1, atol=5e-3)
     np.testing.assert_array_equal(arm._waits, 12)

@@ -20,7 +20,7 @@ from robot_runtime.calibrated.errors import (
     NotCalibrationError,
     TornCalibrationError,
 )
-from robot_runtime.calibrated.file import LARGEST, VERSION, Calibration
+from robot_runtime.calibrated.file import LARGEST, VERSION, Calibration, Number
 from robot_runtime.spec import load_arm
 from tests.robot_runtime.calibrated.made import healthy
 
@@ -51,6 +51,15 @@ def test_what_was_written_is_read(made: Calibration, tmp_path: Path) -> None:
     assert read == written
     assert len(read.digest) == 64
     assert read.maps["observation"].taps["command"][0] == 0.005
+
+
+def test_arms_alike_are_kept_and_a_file_without_them_is_as_before(made: Calibration, tmp_path: Path) -> None:
+    delay = {"delay": Number(0.02, 0.01, 0.03, seen=True, unit="s")}
+    one = replace(made, physics=delay, alike=((0.015,), (0.025,))).write(tmp_path / "arm.cal")
+    assert Calibration.read(tmp_path / "arm.cal") == one
+    made.write(tmp_path / "bare.cal")
+    with zipfile.ZipFile(tmp_path / "bare.cal") as archive:
+        assert "alike" not in json.loads(archive.read("calibration.json"))
 
 
 def test_the_same_calibration_is_the_same_file(made: Calibration, tmp_path: Path) -> None:
@@ -169,6 +178,8 @@ def test_the_forger_of_these_tests_can_write_what_is_read(made: Calibration, tmp
         (told(volts=[float("nan"), 12.0]), "volts from nan to 12.0"),
         (told(volts=[5.0]), "volts is not a list of 2"),
         (told(open_volts=[float("inf")]), "a supply without load is inf"),
+        (told(alike=[[0.1]]), "an arm alike has 1 numbers, not 0"),
+        (told(alike=[[float("nan")]]), "a number of an arm alike is nan"),
         (told(physics={"payload": {"value": "1", "low": 0, "high": 2, "seen": True}}), "physics.payload.value is not"),
         (lambda _, facts: facts["identity"]["joints"][0].update(gains=[1]), "identity.joints.gains is not a table"),
         (lambda members, _: members.pop("observation.onnx"), "it has no observation.onnx"),
