@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         screen.say(_row(told, flown, found.unit))
     if (arms := len(found.gain)) > 1:
         screen.say(
-            f"  on {found.better} of {arms} arms that the data allow the calibration brings targets, on {found.fewer} it "
-            "costs some"
+            f"  on {found.better} of {arms} arms that the data allow the calibration brings targets, "
+            f"on {found.fewer} it costs some"
         )
     for joint, far in found.untold.items():
         screen.say(
