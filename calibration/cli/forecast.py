@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
     from calibration.refine.forecast import Flown
 
-TARGETS = 400
+TARGETS = 480
 WORSE = 6
 BAR = 30
 
 _EPILOG = """what it does:
   Flies the policy to the same targets three times, in a minute and without an arm: on the arm of the data files, on
-  this arm without ARM.CAL, and with its maps. "This arm" is up to 20 arms that the data of ARM.CAL allow, drawn from
-  what the fit found and how well it knows it: what the data did not tell differs between them as much as it may. Behind
-  a figure stands its interval (95 %) for one such arm. Play of the gears, heat and a supply that sags are not in it.
+  this arm without ARM.CAL, and with its maps. "This arm" is 32 arms that the data of ARM.CAL allow, drawn from what the
+  fit found and how well it knows it: what the data did not tell differs between them as much as it may. Behind a figure
+  of this arm stands an interval for one such arm (95 %; nearer 90 % where a few arms miss much). Play of the gears,
+  heat, a supply that sags and the envelope are not in it.
 
 examples:
   robot-calibrate forecast arm.cal --policy reach.onnx
@@ -40,10 +41,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "forecast",
         help="what a policy will do on this arm, with the calibration and without",
         description="Fly a frozen policy on the arm as it was identified, with its calibration and without, and in "
-        "the simulator. Takes seconds and moves nothing.",
+        "the simulator. Takes a minute and moves nothing.",
         epilog=_EPILOG,
     )
-    add_options(parser, of="robot-calibrate fit, or refine,", seed="other targets, other draws")
+    add_options(parser, of="robot-calibrate fit, or refine,", seed="other targets")
     parser.add_argument(
         "--targets", type=natural, default=TARGETS, metavar="N", help=f"flown each time (default: {TARGETS})"
     )
@@ -88,9 +89,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             f"{' at the tip' if found.unit == 'mm' else ''}: settle it with robot-setup zero"
         )
     if found.open:
+        number = calibration.physics.get(found.blamed)
+        what = f"{found.blamed} ({number.low:.3g} to {number.high:.3g} {number.unit})" if number else "no one number"
         screen.say(
-            "  the data leave much of this arm open; what tells more: zeros (robot-setup zero --stops), a known weight "
-            "(robot-calibrate record --payload), a longer recording (--level full)"
+            f"  the data leave much of this arm open, {what} most of it; what tells more: zeros (robot-setup zero "
+            "--stops), a known weight (robot-calibrate record --payload), a longer recording (--level full)"
         )
     if not calibration.accepted:
         screen.say("this calibration was not accepted: what it identified, this forecast stands on")

@@ -25,12 +25,13 @@ LINE_EVERY = 5
 """Rounds between two lines of --json."""
 
 _EPILOG = """what it does:
-  The arm as it was identified becomes a simulation, with the maps of ARM.CAL in its loop, numbers drawn within their
-  intervals. Around the policy, which stays as it is to the last bit, two small maps more begin as nothing and learn by
-  PPO: one behind the observation map, one before the torque or goal map.
-  Then both calibrations fly the same held-out episodes through their own files. FILE is written only if the refined one
-  surely has more successes, or no fewer and surely a smaller error. It holds for this policy alone: robot-run refuses
-  it for another. It knows of the arm what ARM.CAL knows: play of the gears, for one, is not in it.
+  The arm as it was identified becomes a simulation, with the maps of ARM.CAL in its loop; every episode is on another
+  of the arms that its data allow. Around the policy, which stays as it is to the last bit, two small maps more begin as
+  nothing and learn by PPO: one behind the observation map, one before the torque or goal map.
+  Then both calibrations fly the same held-out episodes through their own files, on arms that no training met. FILE is
+  written only if the refined one surely has more successes, or no fewer and surely a smaller error. It holds for this
+  policy alone: robot-run refuses it for another. It knows of the arm what ARM.CAL knows: play of the gears, for one, is
+  not in it.
 
 examples:
   robot-calibrate refine arm.cal --policy reach.onnx --out refined.cal

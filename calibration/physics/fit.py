@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -134,15 +135,36 @@ class Fitted:
         what is not told apart hangs together; each with its mirror image, so that a few stand evenly around what was
         found.
         """
-        values, vectors = np.linalg.eigh(self.covariance)
-        drawn = np.random.default_rng(0).normal(size=(pairs, len(self.z)))
-        away = drawn * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+        away = _spread_out(pairs, len(self.z)) @ np.linalg.cholesky(self.covariance).T
         z = np.stack([self.z + away, self.z - away], axis=1).reshape(-1, len(self.z))
-        return self.physics.values(np.clip(z, *self.physics.bounds))
+        return self.physics.values(_within(z, self.physics.bounds, self.covariance))
 
     def numbers(self) -> dict[str, Floats]:
         """All physics by kind, fitted or not: one a joint or one for the arm."""
         return {k: v[0] for k, v in self.physics.expand(self.z).items()}
+
+
+def _spread_out(count: int, numbers: int) -> Floats:
+    """Normal numbers (count x numbers), whose sizes are as they should be in every column, however few they are."""
+    random, normal = np.random.default_rng(0), NormalDist()
+    sizes = np.array([normal.inv_cdf(0.5 + 0.5 * (i + 0.5) / count) for i in range(count)])
+    columns = [random.permutation(sizes) * random.choice([-1.0, 1.0], count) for _ in range(numbers)]
+    return np.stack(columns, axis=1)
+
+
+def _within(z: Floats, bounds: tuple[Floats, Floats], covariance: Floats) -> Floats:
+    """Bring each row inside: what hangs together with a number that is moved onto its bound moves with it."""
+    low, high = bounds
+    for _ in range(len(low)):
+        beyond = z - np.clip(z, low, high)
+        rows = np.flatnonzero(np.abs(beyond).max(axis=1) > 0.0)
+        if not len(rows):
+            return z
+        worst = np.abs(beyond[rows]).argmax(axis=1)
+        z = z.copy()
+        z[rows] -= covariance[worst] * (beyond[rows, worst] / covariance[worst, worst])[:, None]
+    inside: Floats = np.clip(z, low, high)
+    return inside
 
 
 class Problem:

@@ -22,12 +22,16 @@ from sim.tasks.goals import goal_of
 from sim.training.evaluate import Figure, PolicyMismatchError, Z, mean, onnx_policy, require_same, share
 
 WAYS = ("in simulation", "on this arm, as it is", "on this arm, calibrated")
-ARMS = 20
-"""Of those that the data allow, at most."""
-EACH = 5
-"""Targets that an arm needs at least, for chance not to look like a difference between arms."""
-OPEN = 0.3
-"""Share of targets."""
+EACH = 2
+"""Targets that an arm needs at least: from fewer, chance cannot be told from a difference between arms."""
+OPEN = 0.35
+"""Share of targets by which such arms may differ before it is worth saying."""
+COSTS = 0.02
+"""Share of targets that a calibration costs at least where it is called worse: fewer are a handful."""
+BLAMED = 0.5
+"""Correlation from which on a number is named for the targets that are missed; of 30 numbers chance makes 0.3."""
+FEWEST_PAIRS = 8
+"""Of arms and their mirror images: of fewer nothing is sure."""
 _FORECAST = 4_000_000
 """Apart from every seed of a training."""
 
@@ -36,11 +40,12 @@ _FORECAST = 4_000_000
 class Flown:
     """One way to fly: how often targets were reached, and how far from them it ended (m or rad).
 
-    Intervals are of one arm among those that the data allow.
+    Where several arms were flown, intervals are of one such arm, whichever it is.
     """
 
     success: Figure
     error: Figure
+    apart: float  # share of targets by which 95 % of such arms differ, without chance
 
     @classmethod
     def of(cls, found: Episodes, which: Ints) -> Flown:
@@ -48,12 +53,14 @@ class Flown:
         chance, arms = share(found.success), over_arms(found.success.astype(float), which)
         success = Figure(chance.mean, max(min(chance.low, arms.low), 0.0), min(max(chance.high, arms.high), 1.0))
         error = over_arms(found.error, which)
-        return cls(success, Figure(error.mean, max(error.low, 0.0), error.high))
+        error = Figure(error.mean, max(error.low, 0.0), error.high)
+        several = len(np.unique(which)) > 1
+        return cls(success, error, 2.0 * Z * Spread.of(found.success.astype(float), which).apart if several else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The same policy three times, on the same arms to the same targets."""
+    """The same policy three times, to the same targets; the last two on the same arms."""
 
     task: str
     unit: str  # of a thousandth of an error
@@ -61,6 +68,7 @@ class Forecast:
     as_it_is: Flown  # the identified arm, without the calibration
     calibrated: Flown
     gain: tuple[float, ...]  # share of targets that the calibration brings, arm by arm
+    blamed: str  # number whose distance from what was found goes with targets missed; empty: none does
     untold: dict[str, float]  # joint -> m at the tip at home (rad of its own, where no tip counts) of its unknown zero
 
     @property
@@ -71,7 +79,7 @@ class Forecast:
     @property
     def open(self) -> bool:
         """Whether the arms that the data allow differ by more than a user can do with."""
-        return self.calibrated.success.high - self.calibrated.success.low > OPEN
+        return self.calibrated.apart > OPEN
 
     @property
     def better(self) -> int:
@@ -86,24 +94,64 @@ class Forecast:
     @property
     def worse(self) -> bool:
         """Whether the calibration surely costs successes, over all these arms."""
-        if len(self.gain) > 1:
-            return mean(np.array(self.gain)).high < 0.0
-        return self.calibrated.success.high < self.as_it_is.success.low
+        if len(self.gain) == 1:
+            return self.calibrated.success.high < self.as_it_is.success.low
+        pairs = np.array(self.gain).reshape(-1, 2).mean(axis=1)  # an arm and its mirror image often do alike
+        gain = mean(pairs)
+        return len(pairs) >= FEWEST_PAIRS and gain.mean < -COSTS and gain.high < 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Variances over arms of their means."""
+
+    seen: float
+    chance: float  # that so many flights an arm make by themselves
+    arms: int
+
+    @classmethod
+    def of(cls, values: Floats, which: Ints) -> Spread:
+        """Of these flights, on several arms."""
+        each = [values[which == arm] for arm in np.unique(which)]
+        chance = float(np.mean([one.var(ddof=1) / len(one) for one in each]))
+        return cls(float(np.var([one.mean() for one in each], ddof=1)), chance, len(each))
+
+    @property
+    def apart(self) -> float:
+        """Standard deviation without chance."""
+        return math.sqrt(max(self.seen - self.chance, 0.0))
+
+    @property
+    def at_most(self) -> float:
+        """The same, as large as it may well be."""
+        return math.sqrt(max(self.seen - self.chance, 0.0) + self.chance * math.sqrt(2.0 / (self.arms - 1)))
 
 
 def over_arms(values: Floats, which: Ints) -> Figure:
-    """Mean, and an interval for an arm that is one of these: what is left of their spread without chance, and how well
-    their mean is known.
+    """Mean, and an interval for an arm that is one of these: how far they lie apart, and how well their mean is known.
+
+    Of one arm: its mean's.
     """
-    each = [values[which == arm] for arm in np.unique(which)]
-    if len(each) == 1:
+    if len(np.unique(which)) == 1:
         return mean(values)
-    means = np.array([one.mean() for one in each])
-    chance = float(np.mean([one.var(ddof=1) / len(one) for one in each]))
-    spread = float(means.var(ddof=1))
-    half = Z * math.sqrt(max(spread - chance, 0.0) + spread / len(each))
+    arms = Spread.of(values, which)
+    half = Z * math.hypot(arms.at_most, math.sqrt(arms.seen / (arms.arms / 2)))  # mirror images count once
     middle = float(values.mean())
     return Figure(middle, middle - half, middle + half)
+
+
+def blamed(calibration: Calibration, missed: Floats) -> str:
+    """The number that decides how many targets are missed (share, by arm), if one does."""
+    arms, found = np.array(calibration.alike), np.array([n.value for n in calibration.physics.values()])
+    if len(arms) < 2 or missed.std() == 0.0:
+        return ""
+    away = arms - found
+    ways = np.concatenate([away, np.abs(away)], axis=1)
+    moves = ways.std(axis=0) > 0.0
+    alike = np.zeros(len(moves))
+    alike[moves] = [abs(np.corrcoef(way, missed)[0, 1]) for way in ways[:, moves].T]
+    worst = int(alike.argmax())
+    return list(calibration.physics)[worst % len(found)] if alike[worst] > BLAMED else ""
 
 
 class AsItIs(IdentifiedArm):
@@ -130,11 +178,11 @@ def forecast(
     tell: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Forecast:
-    """Fly `count` targets from home in each, spread over arms that the data allow. `task`: what the policy was trained
-    for (default: as it says itself).
+    """Fly `count` targets from home in each, spread over all arms that the data allow. `task`: what the policy was
+    trained for (default: as it says itself).
 
     Raises:
-        RefineError: calibration, policy and task do not go together.
+        RefineError: calibration, policy and task do not go together, or there are too few targets for so many arms.
         PolicyError: the policy cannot be used on this arm.
         StoppedError: `stop` said so.
     """
@@ -146,7 +194,11 @@ def forecast(
             "this calibration was refined for another policy; give the one that robot-calibrate fit wrote"
         )
     seeds = np.random.SeedSequence([_FORECAST, seed]).generate_state(count).tolist()
-    arms = max(1, min(ARMS, len(calibration.alike), count // EACH))
+    arms = max(1, len(calibration.alike))
+    if count < EACH * arms:
+        raise RefineError(
+            f"{count} targets are too few for the {arms} arms that the data allow; fly {EACH * arms} or more"
+        )
     which = np.arange(count) % arms
     goal = replace(goal_of(name, spec), from_home=1.0)
     worlds: tuple[Callable[[], ArmTask], ...] = (
@@ -168,6 +220,7 @@ def forecast(
     by_tip = goal.quantity == "tip_position"
     simulated, as_it_is, calibrated = flown
     gain = calibrated.success.astype(float) - as_it_is.success
+    missed = np.array([1.0 - calibrated.success[which == arm].mean() for arm in range(arms)])
     return Forecast(
         name,
         "mm" if by_tip else "mrad",
@@ -175,6 +228,7 @@ def forecast(
         Flown.of(as_it_is, which),
         Flown.of(calibrated, which),
         tuple(float(gain[which == arm].mean()) for arm in range(arms)),
+        blamed(calibration, missed),
         untold(calibration, spec, by_tip=by_tip),
     )
 

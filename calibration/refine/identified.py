@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ Floats = npt.NDArray[np.float64]
 FACTORS = ("link_mass", "torque_constant", "resistance", "armature", "coulomb", "viscous", "load_friction")
 
 
+LEARNT_ON = 0.75
+"""Of the arms that the data allow; the others are for trials."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identified(Domain):
     """The arm of a calibration: any of those that its data allow (`Calibration.alike`)."""
@@ -29,7 +33,13 @@ class Identified(Domain):
 
     @classmethod
     def of(cls, calibration: Calibration, world: ArmWorld) -> Identified:
-        """Of the joints of this world; numbers that were not fitted are the data files'."""
+        """Of the joints of this world; numbers that were not fitted are the data files'.
+
+        Raises:
+            ValueError: the calibration does not say which arms its data allow.
+        """
+        if calibration.physics and not calibration.alike:
+            raise ValueError("a calibration with numbers, but without arms that its data allow")
         nominal = Physics(world, ()).nominal
         nominal |= {"delay": np.zeros(1), "supply_resistance": np.array([START_SUPPLY_RESISTANCE])}
         rows = [dict(zip(calibration.physics, row, strict=True)) for row in calibration.alike]
@@ -38,6 +48,21 @@ class Identified(Domain):
         volts = np.array(calibration.open_volts)[world.index] if calibration.open_volts else rated
         lag = max(joint.servo.motor.velocity_lag for joint in world.joints)
         return cls(arms=arms, rated=rated, volts=volts / rated, lag=lag)
+
+    @property
+    def learnt_on(self) -> Identified:
+        """Only those that trainings meet."""
+        return replace(self, arms=self.arms[: self._learnt] or self.arms)
+
+    @property
+    def tried(self) -> Identified:
+        """Only the others."""
+        return replace(self, arms=self.arms[self._learnt :] or self.arms)
+
+    @property
+    def _learnt(self) -> int:
+        """How many, in pairs."""
+        return 2 * round(LEARNT_ON * len(self.arms) / 2)
 
     def draw(self, random: np.random.Generator, joints: int) -> dict[str, Floats]:
         """One arm."""

@@ -2,9 +2,10 @@
 
     what is sensed -> observation map -> (pre) -> policy -> (post) -> torque or goal map -> arm
 
-The arm lives at the bus's cycle, as in flight; the policy acts every few of them. Numbers that the data have shown are
-drawn anew for every episode from the arms that the data allow, so that nothing is learnt that hangs on one of them. Not
-in it: play between teeth, heat, a supply that sags, and what of the envelope depends on the rest of the arm.
+The arm lives at the bus's cycle, as in flight; the policy acts every few of them. Every episode is on another one of
+the arms that the data allow, so that nothing is learnt that hangs on one of them; trials are on arms that no training
+has met. Not in it: play between teeth, heat, a supply that sags, and what of the envelope depends on the rest of the
+arm.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ class IdentifiedArm(ArmTask):
         which: Ints | None = None,
         threads: int = 1,
     ) -> None:
-        """`trial`: episodes start at home, as flights do. `which`: of the arms that the data allow, which one each
-        simulation is; None: another one every episode.
+        """`trial`: episodes start at home, as flights do, on arms kept for trials. `which`: of all arms that the data
+        allow, which one each simulation is; None: another one every episode.
 
         Raises:
             ModeError: the bus cycle of the calibration does not divide the policy's period.
@@ -91,7 +92,8 @@ class IdentifiedArm(ArmTask):
         super().__init__(name, spec, seeds, goal=goal, threads=threads, timestep=sense.period / parts)
         names, shape = self.world.names, (self.count, len(self.world.names))
         self.calibration, identified = calibration, Identified.of(calibration, self.world)
-        self.domain, self._identified, self._which = identified, identified, which
+        self.domain, self._which = (identified.tried if trial else identified.learnt_on), which
+        self._every = identified.arms
         self._parts, self._cycles = parts, steps_between(goal.rate, sense.period)
         kind = DRIVEN_BY[self._drives.meaning]
         self._sensing = _Through(sense, self, ages=("command",))
@@ -113,7 +115,7 @@ class IdentifiedArm(ArmTask):
 
     def _draw(self, domain: Domain, i: int, random: np.random.Generator) -> dict[str, Floats]:
         drawn = super()._draw(domain, i, random)
-        return drawn if self._which is None else {**drawn, **self._identified.arms[self._which[i]]}
+        return drawn if self._which is None else {**drawn, **self._every[self._which[i]]}
 
     def _differ(self, i: int, drawn: dict[str, Floats]) -> None:
         super()._differ(i, drawn)

@@ -132,6 +132,30 @@ def test_arms_alike_differ_in_what_is_not_told_apart_and_agree_in_what_is(
     np.testing.assert_array_equal(arms, found.alike(200))
 
 
+def test_what_hangs_together_with_a_number_on_its_bound_moves_with_it(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    """Two numbers of which the data know the sum: where one may not go on, nor does the other."""
+    _, _, found = pendulum
+    n = len(found.z)
+    low, high = found.physics.bounds
+    both = np.zeros(n)
+    both[:2] = 1.0, -1.0
+    covariance = 1e-6 * np.eye(n) + 4.0 * (high[0] - low[0]) ** 2 * np.outer(both, both)
+    z = found.physics.z(replace(found, covariance=covariance).alike(50))
+    assert np.any(np.abs(z[:, 0] - high[0]) < 1e-6)
+    free = (z[:, 1] > low[1] + 1e-6) & (z[:, 1] < high[1] - 1e-6)
+    assert free.any()
+    np.testing.assert_allclose((z[:, 0] + z[:, 1])[free], found.z[0] + found.z[1], atol=0.02)
+
+
+def test_arms_alike_do_not_hang_on_rounding(pendulum: tuple[Rig, Windows, Fitted]) -> None:
+    """Where nothing but the prior is known, all directions are alike, and none is the first by nature."""
+    _, _, found = pendulum
+    n = len(found.z)
+    noise = 1e-9 * np.random.default_rng(1).normal(size=(n, n))
+    one, other = (replace(found, covariance=0.01 * np.eye(n) + more).alike(8) for more in (0.0, noise + noise.T))
+    np.testing.assert_allclose(found.physics.z(one), found.physics.z(other), atol=1e-5)
+
+
 def test_no_arm_alike_is_one_that_the_fit_would_not_have_taken(pendulum: tuple[Rig, Windows, Fitted]) -> None:
     _, _, found = pendulum
     low, high = found.physics.bounds

@@ -64,6 +64,16 @@ def test_what_ships_is_what_was_judged(result: Result, tmp_path: Path) -> None:
     ResidualMaps(load_arm(NAME), read, 0.005)
 
 
+def test_arms_that_the_data_allow_stand_around_what_was_found(result: Result, tmp_path: Path) -> None:
+    result.calibration.write(tmp_path / "arm.cal")
+    read = Calibration.read(tmp_path / "arm.cal")
+    assert len(read.alike) == 32
+    for values, (label, number) in zip(np.array(read.alike).T, read.physics.items(), strict=True):
+        assert number.low <= np.median(values) <= number.high, label
+        assert values.std() == pytest.approx((number.high - number.low) / 3.92, rel=0.4), label
+        assert values.min() < number.value < values.max(), label
+
+
 def test_a_fresh_log_of_the_same_arm_holds(result: Result, tmp_path: Path) -> None:
     found = check(result.calibration, loaded(tmp_path, 8.0, 2), load_arm(NAME), threads=1)
     assert found.verdict is Verdict.HOLDS
