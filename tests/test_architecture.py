@@ -17,6 +17,7 @@ FORBIDDEN = [
     ("robot_runtime/bus", ("robot_runtime.arm", "robot_runtime.spec", "robot_runtime.setup"), "knows no arm"),
     ("robot_runtime/servos", ("robot_runtime.bus", "robot_runtime.arm", "robot_runtime.spec"), "is data"),
     ("sim/twin", ("robot_runtime", "fastcrc", "dynamixel_sdk", "serial"), "shares no code with what it tests"),
+    ("calibration/identified", ("calibration.refine", "torch", "rsl_rl"), "flies policies and learns nothing"),
     ("robot_runtime/arm", ("robot_runtime.setup", "robot_runtime.cli"), "is below the commands"),
 ]
 

@@ -11,7 +11,7 @@ from robot_runtime.cli.common import ExitCode, Screen
 
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
-    from calibration.refine.forecast import Flown
+    from calibration.identified.forecast import Flown
 
 TARGETS = 480
 WORSE = 6
@@ -53,8 +53,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Fly, and tell."""
-    from calibration.refine.forecast import forecast  # noqa: PLC0415 (a page of help needs no networks)
-    from calibration.refine.pipeline import StoppedError  # noqa: PLC0415
+    from calibration.identified.episodes import StoppedError  # noqa: PLC0415
+    from calibration.identified.forecast import forecast  # noqa: PLC0415 (a page of help needs no networks)
     from sim.training.asked_to_stop import asked_to_stop  # noqa: PLC0415
 
     calibration, spec = opened(arguments)

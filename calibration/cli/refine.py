@@ -72,7 +72,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     import torch  # noqa: PLC0415 (a page of help needs no networks)
     from rich.console import Console  # noqa: PLC0415
 
-    from calibration.refine.pipeline import StoppedError, refine  # noqa: PLC0415
+    from calibration.identified.episodes import StoppedError  # noqa: PLC0415
+    from calibration.refine.pipeline import refine  # noqa: PLC0415
     from sim.training.asked_to_stop import asked_to_stop  # noqa: PLC0415
     from sim.training.progress import Reporter  # noqa: PLC0415
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.refine.learn import Episodes, episodes
-from calibration.refine.world import IdentifiedArm
+from calibration.identified.episodes import Episodes, episodes
+from calibration.identified.world import IdentifiedArm
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.spec import ArmSpec
 from sim.training.evaluate import Figure, mean, onnx_policy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from calibration.identified.world import IdentifiedArm
 from calibration.refine.network import Around
-from calibration.refine.world import IdentifiedArm
-from sim.tasks.arm_task import ArmTask
 from sim.training.learner import Learner, Round
 from sim.training.lens import Lens
 from sim.training.settings import SETTINGS, Settings
@@ -91,28 +90,3 @@ def attach(task: IdentifiedArm, around: Around) -> Callable[[npt.NDArray[np.floa
         return actions
 
     return policy
-
-
-@dataclass(frozen=True, slots=True)
-class Episodes:
-    """How episodes ended, one entry each."""
-
-    success: npt.NDArray[np.bool_]
-    error: npt.NDArray[np.float64]
-    returns: npt.NDArray[np.float64]
-
-
-def episodes(
-    task: ArmTask, policy: Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]], stop: Callable[[], bool]
-) -> Episodes:
-    """One whole episode in each of the task's simulations. `stop`: asked at every step; then it ends there."""
-    task.reset()
-    running = np.ones(task.count, dtype=bool)
-    found = Episodes(np.zeros(task.count, dtype=bool), np.zeros(task.count), np.zeros(task.count))
-    while running.any() and not stop():
-        task.step(policy(task.observation))
-        found.returns[running] += task.reward[running]
-        ended = task.done & running
-        found.error[ended], found.success[ended] = task.error[ended], task.success[ended]
-        running &= ~ended
-    return found

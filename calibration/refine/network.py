@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from calibration.refine.world import IdentifiedArm
+from calibration.identified.world import IdentifiedArm
 from models.onnx_torch import OnnxModule
 from sim.training.body import Body
 

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from calibration.errors import CalibrationError
+from calibration.identified.episodes import StoppedError, episodes
+from calibration.identified.together import require_together, task_of
+from calibration.identified.world import DRIVEN_BY, IdentifiedArm
 from calibration.refine.export import with_post, with_pre
 from calibration.refine.judge import Comparison, compare
-from calibration.refine.learn import Refiner, attach, episodes, settings_for
+from calibration.refine.learn import Refiner, attach, settings_for
 from calibration.refine.network import Around
-from calibration.refine.world import DRIVEN_BY, TASKS, IdentifiedArm
 from models.onnx_torch import UntrainablePolicyError, same_weights
 from robot_runtime.calibrated.file import Calibration, Refined
 from robot_runtime.policy.errors import ModeError
-from robot_runtime.policy.load import Policy, load_policy
+from robot_runtime.policy.load import load_policy
 from robot_runtime.spec import ArmSpec
-from sim.tasks.goals import goal_of
 from sim.training.evaluate import PolicyMismatchError, require_same
 from sim.training.learner import Round
 
@@ -36,16 +37,12 @@ _TRIAL, _HELD_OUT = 2_000_000, 3_000_000
 
 
 class RefineError(CalibrationError):
-    """A calibration that cannot be refined, or flown in the identified arm, for this policy.
+    """A calibration that cannot be refined for this policy.
 
     Example scenarios:
-        - The calibration is of another arm, was not accepted, has no observation map, or is refined already.
-        - The policy comes from no task that there is here, has a memory, or senses or acts otherwise than its task.
+        - The calibration was not accepted, or is refined already.
+        - The policy has a memory, or senses or acts otherwise than its task.
     """
-
-
-class StoppedError(Exception):
-    """Somebody asked it to stop; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def refine(
     """Train, judge. `task`: what the policy was trained for (default: as it says itself); `steps`: of all simulations.
 
     Raises:
-        RefineError: it cannot be done with these.
+        NotTogetherError, RefineError: it cannot be done with these.
         PolicyError: the policy cannot be used on this arm.
         MapExportError: a map could not be written down.
         StoppedError: `hooks.stop` said so.
@@ -130,49 +127,6 @@ def refine(
     weights = sum(w.numel() for w in around.frozen.weights.values())
     unit = "mm" if training.goal.quantity == "tip_position" else "mrad"
     return Outcome(replace(refined, refined=facts) if found.better else None, found, done, unit, weights)
-
-
-def task_of(policy: Policy, task: str | None) -> str:
-    """What it was trained for: as somebody says, or as it says itself."""
-    return task or str(policy.contract.provenance.get("task", ""))
-
-
-def require_together(calibration: Calibration, policy: Policy, spec: ArmSpec, task: str) -> None:
-    """Refuse what cannot be flown in the identified arm.
-
-    Raises:
-        RefineError: calibration, policy and task do not go together.
-    """
-    identity = calibration.identity
-    if (identity.spec, identity.mjcf_digest) != (spec.name, spec.mjcf_digest):
-        raise RefineError(
-            f"the calibration is of {identity.spec} ({identity.mjcf_digest[:12]}), the policy is for {spec.name} "
-            f"({spec.mjcf_digest[:12]}); give the calibration of this arm, or calibrate it again"
-        )
-    if "observation" not in calibration.maps:
-        raise RefineError("this calibration has no observation map; calibrate again")
-    if calibration.physics and not calibration.alike:
-        raise RefineError(
-            "this calibration does not say which arms its data allow: it was fitted before files said so; fit it "
-            "again, from the same recording"
-        )
-    if task not in TASKS:
-        raise RefineError(
-            f"the policy says it is of task '{task}'; there are {', '.join(TASKS)}: without a task nothing says what "
-            "better is. Name it with --task"
-        )
-    target, asked = policy.contract.target, goal_of(task, spec).quantity
-    if target is None or target.kind != asked:
-        raise RefineError(f"task {task} asks for a {asked}; the policy takes {target.kind if target else 'no target'}")
-    kind = DRIVEN_BY.get(policy.contract.action.meaning, "")
-    if kind not in calibration.maps:
-        raise RefineError(
-            f"a policy that says {policy.contract.action.meaning} goes through the {kind or '?'} map, which this "
-            f"calibration lacks; it has {', '.join(calibration.maps)}"
-        )
-    known = set(calibration.maps["observation"].joints) & set(calibration.maps[kind].joints)
-    if lacking := [j for j in policy.contract.action.joints if j not in known]:
-        raise RefineError(f"the maps of this calibration lack {', '.join(lacking)}, which the policy drives")
 
 
 def _learn(

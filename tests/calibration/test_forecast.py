@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from calibration.cli.calibrate import main
-from calibration.refine import forecast as forecasting
-from calibration.refine.forecast import OPEN, AsItIs, Flown, Forecast, Spread, forecast, over_arms, untold
-from calibration.refine.learn import Episodes
-from calibration.refine.pipeline import RefineError, StoppedError
+from calibration.identified import forecast as forecasting
+from calibration.identified.episodes import Episodes, StoppedError
+from calibration.identified.forecast import OPEN, AsItIs, Flown, Forecast, forecast, untold
+from calibration.identified.spread import Spread, over_arms
+from calibration.identified.together import NotTogetherError
 from robot_runtime.arm import Kinematics
 from robot_runtime.calibrated.file import Calibration, Number, Refined
 from robot_runtime.spec import load_arm
@@ -157,12 +158,12 @@ def test_arms_are_told_apart_and_what_makes_them_miss_is_named(monkeypatch: pyte
 def test_too_few_targets_for_so_many_arms_are_refused() -> None:
     known = {"pendulum.offset": Number(0.0, -0.1, 0.1, seen=False)}
     given = replace(healthy(SPEC), physics=known, alike=((0.1,), (-0.1,)) * 8)
-    with pytest.raises(RefineError, match="fly 32 or more"):
+    with pytest.raises(NotTogetherError, match="fly 32 or more"):
         forecast(given, HOLD, SPEC, count=31, threads=1)
 
 
 def test_a_calibration_from_before_files_told_which_arms_are_allowed_is_refused() -> None:
-    with pytest.raises(RefineError, match="fit it again"):
+    with pytest.raises(NotTogetherError, match="fit it again"):
         forecast(replace(crooked(0.1), alike=()), HOLD, SPEC, count=2, threads=1)
 
 
@@ -180,7 +181,7 @@ def test_what_does_not_go_together_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         forecast(change(healthy(SPEC)), policy, SPEC, count=2, threads=1)
-    with pytest.raises(RefineError, match="its observation is"):
+    with pytest.raises(NotTogetherError, match="its observation is"):
         forecast(healthy(SPEC), HOLD, SPEC, task="track", count=2, threads=1)
 
 

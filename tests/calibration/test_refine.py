@@ -18,14 +18,16 @@ import torch
 
 from calibration.bundle import BundleError, bundle
 from calibration.cli.calibrate import main
+from calibration.identified.batch import BatchMap
+from calibration.identified.episodes import Episodes, StoppedError
+from calibration.identified.together import NotTogetherError
+from calibration.identified.world import DRIVEN_BY, IdentifiedArm
 from calibration.refine import pipeline
-from calibration.refine.batch import BatchMap
 from calibration.refine.export import with_post, with_pre
 from calibration.refine.judge import Comparison
-from calibration.refine.learn import Episodes, Refiner, attach, settings_for
+from calibration.refine.learn import Refiner, attach, settings_for
 from calibration.refine.network import Around
-from calibration.refine.pipeline import Hooks, RefineError, StoppedError, refine
-from calibration.refine.world import DRIVEN_BY, IdentifiedArm
+from calibration.refine.pipeline import Hooks, RefineError, refine
 from models.onnx_torch import OnnxModule, UntrainablePolicyError, same_weights
 from robot_runtime.arm import JointState
 from robot_runtime.calibrated.file import Calibration, Number, Refined
@@ -375,7 +377,7 @@ def test_a_task_that_the_policy_was_not_made_for_is_refused() -> None:
     spec = load_arm("xl330-pendulum")
     with pytest.raises(RefineError, match="its observation is"):
         refine(healthy(spec), HOLD, spec, task="track", **FEW)
-    with pytest.raises(RefineError, match="asks for a tip_position"):
+    with pytest.raises(NotTogetherError, match="asks for a tip_position"):
         refine(healthy(spec), HOLD, spec, task="reach", **FEW)
 
 

@@ -18,10 +18,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from calibration.identified.arms import Identified
+from calibration.identified.batch import BatchMap
 from calibration.physics.motor import Motor
 from calibration.physics.numbers import KINDS
-from calibration.refine.batch import BatchMap
-from calibration.refine.identified import Identified
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.calibrated.maps import NOW

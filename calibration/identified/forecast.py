@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from calibration.identified.episodes import Episodes, StoppedError, episodes
+from calibration.identified.spread import Spread, over_arms
+from calibration.identified.together import NotTogetherError, require_together, task_of
+from calibration.identified.world import Floats, IdentifiedArm, Ints
 from calibration.judging.tip_doubt import WORTH_SAYING
-from calibration.refine.learn import Episodes, episodes
-from calibration.refine.pipeline import RefineError, StoppedError, require_together, task_of
-from calibration.refine.world import Floats, IdentifiedArm, Ints
 from robot_runtime.arm import Kinematics
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.policy.load import load_policy
@@ -101,45 +101,6 @@ class Forecast:
         return len(pairs) >= FEWEST_PAIRS and gain.mean < -COSTS and gain.high < 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Variances over arms of their means."""
-
-    seen: float
-    chance: float  # that so many flights an arm make by themselves
-    arms: int
-
-    @classmethod
-    def of(cls, values: Floats, which: Ints) -> Spread:
-        """Of these flights, on several arms."""
-        each = [values[which == arm] for arm in np.unique(which)]
-        chance = float(np.mean([one.var(ddof=1) / len(one) for one in each]))
-        return cls(float(np.var([one.mean() for one in each], ddof=1)), chance, len(each))
-
-    @property
-    def apart(self) -> float:
-        """Standard deviation without chance."""
-        return math.sqrt(max(self.seen - self.chance, 0.0))
-
-    @property
-    def at_most(self) -> float:
-        """The same, as large as it may well be."""
-        return math.sqrt(max(self.seen - self.chance, 0.0) + self.chance * math.sqrt(2.0 / (self.arms - 1)))
-
-
-def over_arms(values: Floats, which: Ints) -> Figure:
-    """Mean, and an interval for an arm that is one of these: how far they lie apart, and how well their mean is known.
-
-    Of one arm: its mean's.
-    """
-    if len(np.unique(which)) == 1:
-        return mean(values)
-    arms = Spread.of(values, which)
-    half = Z * math.hypot(arms.at_most, math.sqrt(arms.seen / (arms.arms / 2)))  # mirror images count once
-    middle = float(values.mean())
-    return Figure(middle, middle - half, middle + half)
-
-
 def blamed(calibration: Calibration, missed: Floats) -> str:
     """The number that decides how many targets are missed (share, by arm), if one does."""
     arms, found = np.array(calibration.alike), np.array([n.value for n in calibration.physics.values()])
@@ -182,7 +143,7 @@ def forecast(
     trained for (default: as it says itself).
 
     Raises:
-        RefineError: calibration, policy and task do not go together, or there are too few targets for so many arms.
+        NotTogetherError: calibration, policy and task do not go together, or there are too few targets for the arms.
         PolicyError: the policy cannot be used on this arm.
         StoppedError: `stop` said so.
     """
@@ -190,13 +151,13 @@ def forecast(
     name = task_of(policy, task)
     require_together(calibration, policy, spec, name)
     if calibration.refined is not None and calibration.refined.policy != policy.digest:
-        raise RefineError(
+        raise NotTogetherError(
             "this calibration was refined for another policy; give the one that robot-calibrate fit wrote"
         )
     seeds = np.random.SeedSequence([_FORECAST, seed]).generate_state(count).tolist()
     arms = max(1, len(calibration.alike))
     if count < EACH * arms:
-        raise RefineError(
+        raise NotTogetherError(
             f"{count} targets are too few for the {arms} arms that the data allow; fly {EACH * arms} or more"
         )
     which = np.arange(count) % arms
@@ -213,7 +174,7 @@ def forecast(
         try:
             require_same(policy.contract, world, policy_path)
         except PolicyMismatchError as error:
-            raise RefineError(str(error)) from error
+            raise NotTogetherError(str(error)) from error
         flown.append(episodes(world, onnx_policy(policy_path, world), stop))
         if stop():
             raise StoppedError
