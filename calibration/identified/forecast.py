@@ -55,7 +55,8 @@ class Flown:
         error = over_arms(found.error, which)
         error = Figure(error.mean, max(error.low, 0.0), error.high)
         several = len(np.unique(which)) > 1
-        return cls(success, error, 2.0 * Z * Spread.of(found.success.astype(float), which).apart if several else 0.0)
+        half = Z * Spread.of(found.success.astype(float), which).apart if several else 0.0
+        return cls(success, error, min(chance.mean + half, 1.0) - max(chance.mean - half, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
