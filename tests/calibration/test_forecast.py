@@ -163,8 +163,11 @@ def test_too_few_targets_for_so_many_arms_are_refused() -> None:
 
 
 def test_a_calibration_from_before_files_told_which_arms_are_allowed_is_refused() -> None:
+    old = replace(crooked(0.1), alike=())
     with pytest.raises(NotTogetherError, match="fit it again"):
-        forecast(replace(crooked(0.1), alike=()), HOLD, SPEC, count=2, threads=1)
+        forecast(old, HOLD, SPEC, count=2, threads=1)
+    with pytest.raises(ValueError, match="without arms"):  # nobody flies the data files' arm instead
+        AsItIs("hold", SPEC, range(1), old)
 
 
 @pytest.mark.parametrize(
