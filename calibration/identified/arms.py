@@ -17,7 +17,6 @@ Floats = npt.NDArray[np.float64]
 
 FACTORS = ("link_mass", "torque_constant", "resistance", "armature", "coulomb", "viscous", "load_friction")
 
-
 LEARNT_ON = 0.75
 """Of the arms that the data allow; the others are for trials."""
 

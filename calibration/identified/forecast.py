@@ -50,12 +50,12 @@ class Flown:
     @classmethod
     def of(cls, found: Episodes, which: Ints) -> Flown:
         """Of these episodes; `which`: the arm that each was flown on."""
-        chance, arms = share(found.success), over_arms(found.success.astype(float), which)
+        reached = found.success.astype(float)
+        chance, arms = share(found.success), over_arms(reached, which)
         success = Figure(chance.mean, max(min(chance.low, arms.low), 0.0), min(max(chance.high, arms.high), 1.0))
         error = over_arms(found.error, which)
         error = Figure(error.mean, max(error.low, 0.0), error.high)
-        several = len(np.unique(which)) > 1
-        half = Z * Spread.of(found.success.astype(float), which).apart if several else 0.0
+        half = Z * Spread.of(reached, which).apart
         return cls(success, error, min(chance.mean + half, 1.0) - max(chance.mean - half, 0.0))
 
 

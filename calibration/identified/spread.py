@@ -21,8 +21,10 @@ class Spread:
 
     @classmethod
     def of(cls, values: Floats, which: Ints) -> Spread:
-        """Of these flights, on several arms."""
+        """Of these flights; one arm lies nowhere apart."""
         each = [values[which == arm] for arm in np.unique(which)]
+        if len(each) == 1:
+            return cls(0.0, 0.0, 1)
         chance = float(np.mean([one.var(ddof=1) / len(one) for one in each]))
         return cls(float(np.var([one.mean() for one in each], ddof=1)), chance, len(each))
 
@@ -34,7 +36,7 @@ class Spread:
     @property
     def at_most(self) -> float:
         """The same, as large as it may well be."""
-        return math.sqrt(max(self.seen - self.chance, 0.0) + self.chance * math.sqrt(2.0 / (self.arms - 1)))
+        return math.sqrt(self.apart**2 + self.chance * math.sqrt(2.0 / (self.arms - 1)))
 
 
 def over_arms(values: Floats, which: Ints) -> Figure:
@@ -42,9 +44,9 @@ def over_arms(values: Floats, which: Ints) -> Figure:
 
     Of one arm: its mean's.
     """
-    if len(np.unique(which)) == 1:
-        return mean(values)
     arms = Spread.of(values, which)
+    if arms.arms == 1:
+        return mean(values)
     half = Z * math.hypot(arms.at_most, math.sqrt(arms.seen / (arms.arms / 2)))  # mirror images count once
     middle = float(values.mean())
     return Figure(middle, middle - half, middle + half)
