@@ -24,6 +24,7 @@ from robot_runtime.safety.envelope import Envelope
 from robot_runtime.safety.fault_kind import Ending, Stop
 from robot_runtime.safety.monitor import Monitor
 from robot_runtime.safety.path import soft_path
+from robot_runtime.safety.settings import OFF_PATIENCE
 from robot_runtime.safety.stopping import Stopping
 
 START_SHARE = 0.25
@@ -35,8 +36,8 @@ SETTLE = 0.3
 _READ_SHARE = 0.7
 """Of the period after which lost replies are not asked for again: what remains is for acting and writing."""
 
-OFF_PATIENCE, OFF_PAUSE = 2.0, 0.05
-"""s for servos to confirm that their torque is off, and between two attempts."""
+_OFF_PAUSE = 0.05
+"""s between two attempts to switch torque off."""
 
 _NOT_FINITE, _TARGETS_ENDED = int(SourceFlag.NOT_FINITE), int(Request.TARGETS_ENDED)
 """Plain numbers: flags cost a microsecond an operation."""
@@ -162,13 +163,16 @@ class Loop:
         port = self.arm.bus.port
         tried_until = self._now() + OFF_PATIENCE
         while True:
+            began = self._now()
             try:
                 self.arm.torque_off()
             except BusError as error:
-                if isinstance(error, PortError) or self._now() >= tried_until:
-                    self.monitor.torque_stays(error, self._now())
+                now = self._now()
+                another = now + _OFF_PAUSE + (now - began)  # when one more that takes as long would be over
+                if isinstance(error, PortError) or another > tried_until:
+                    self.monitor.torque_stays(error, now)
                     return
-                port.sleep_until(self._now() + OFF_PAUSE)
+                port.sleep_until(self._now() + _OFF_PAUSE)
             else:
                 return
 
@@ -208,7 +212,7 @@ class Loop:
         if not self.envelope.wanted_was_finite:
             self._flags |= _NOT_FINITE
         limited = now()
-        if self.stopping.let_go:
+        if self.stopping.done:
             self.command[:] = np.nan
         elif not self.readonly:
             np.copyto(self._send, self.command)
@@ -228,7 +232,7 @@ class Loop:
         times["lateness"].add(pacer.lateness)
         if self._every_cycle is not None:
             self._every_cycle(self)
-        return not (self.stopping.let_go or self.stopping.done or (self.readonly and self.phase is Phase.STOP))
+        return not (self.stopping.done or (self.readonly and self.phase is Phase.STOP))
 
     def _sample(self, now: float) -> None:
         """Requests and targets. That no more targets come ends a flight that has no other end, if it runs by then;

@@ -255,16 +255,6 @@ class _Asked:
         return (self._presses > 1 and quiet >= SECOND_REQUEST) or self._presses >= self._enough
 
 
-def disk_watcher(folder: Path, least: int) -> Watcher:
-    """Says that the disk is full when fewer bytes than `least` are free. Not for network disks: they may not answer."""
-
-    def watch() -> int:
-        disk = os.statvfs(folder)
-        return Request.DISK_FULL if disk.f_bavail * disk.f_frsize < least else 0
-
-    return watch
-
-
 def _released(fd: int) -> bool:
     try:
         return os.pread(fd, 8, 0).strip() == _RELEASED

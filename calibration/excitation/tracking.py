@@ -7,9 +7,8 @@ was planned, whatever the servos are worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -141,9 +140,3 @@ class ExcitationSource:
         if self._duty.any_pwm:
             torque = np.where(self._duty.is_pwm, self._duty.of_torque(torque, state), torque)
         return np.asarray(torque)
-
-
-def ends_meet(segments: Sequence[Segment], start: Floats) -> bool:
-    """Whether all segments begin and end in the start pose, so that they follow each other without a jump."""
-    rows = [row for s in segments for row in (s.q[0], s.q[-1])]
-    return all(np.array_equal(a, b) for a, b in pairwise([start, *rows]))

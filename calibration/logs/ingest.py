@@ -335,7 +335,7 @@ def _json(path: Path, at: str) -> Table:
 
 
 def flight_log(path: Path, spec: ArmSpec) -> Log:
-    """A recorded flight of this arm as a log. Joints that were held had no command: their samples are not valid then.
+    """A recorded flight of this arm as a log.
 
     Raises:
         LogError: the file is no flight, or one of other joints.
@@ -373,7 +373,7 @@ def flight_log(path: Path, spec: ArmSpec) -> Log:
         volts=flight["voltage"],
         temperature=flight["temperature"],
         torque_on=flight["torque_on"],
-        valid=flight["fresh"] & ~flight["held"],
+        valid=flight["fresh"],
     )
 
 

@@ -52,11 +52,6 @@ class Choice:
                 found[score.split] = 1.0 - score.mean / max(before.mean, 1e-12)
         return found
 
-    def earned(self, level: str) -> bool:
-        """Whether it takes enough away wherever one looks."""
-        gains = self.gains(level)
-        return bool(gains) and min(gains.values()) >= GAIN
-
 
 def choose(score: Callable[[Split, str], Floats], splits: Sequence[Split]) -> Choice:
     """Try one level after the other for as long as each earns its place. `score`: held-out error of a fit, by joint.

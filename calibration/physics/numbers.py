@@ -60,7 +60,6 @@ START_DELAY = 0.006
 """s: a few control cycles of firmware and the adapter's; a fit never starts on a bound."""
 START_SUPPLY_RESISTANCE = 0.3
 """ohm, supply, plugs and cable of a small arm."""
-PULL = "torque_constant / resistance"
 
 
 @dataclass(frozen=True, slots=True)

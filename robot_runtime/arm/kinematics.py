@@ -268,11 +268,6 @@ class Kinematics:
         self._place(q)
         return np.array(self._data.site_xpos[self._tip])
 
-    def tip_rotation(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rotation matrix (3 x 3) of the tip in the base frame at `q` (rad)."""
-        self._place(q)
-        return np.array(self._data.site_xmat[self._tip]).reshape(3, 3)
-
     def tip_jacobian(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
         """How the tip's position moves with each joint (3 x joints, m/rad) at `q` (rad)."""
         self._place(q)

@@ -85,7 +85,7 @@ TOPICS: Mapping[str, tuple[Quantity, ...]] = {
     ),
     "command": (
         *_each(Shape.JOINT, ("command", "f8", "what was let through, in the unit of the joint's mode")),
-        *_each(Shape.JOINT, ("hold", "f8", "rad, where held joints are kept"), ("held", "?", "")),
+        *_each(Shape.JOINT, ("hold", "f8", "rad, where held joints are kept")),
     ),
     "interventions": _each(Shape.JOINT, ("interventions", "u2", "bits of the reasons")),
     "timing": _each(

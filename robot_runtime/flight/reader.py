@@ -138,7 +138,13 @@ def _flight(path: Path, records: Records, messages: Mapping[str, Messages]) -> F
     sequence = np.array(messages.get("/timing", none).sequences)
     columns: dict[str, NDArray[Any]] = {}
     for topic in layout.topics:
-        columns |= _columns(layout.topic(topic), messages.get(f"/{topic}", none), sequence)
+        kind, written = layout.topic(topic), messages.get(f"/{topic}", none)
+        if len(written.data) != len(written.ends) * (_CDR + kind.itemsize):
+            version = json.loads(metadata.get("versions", {}).get("robot-runtime", "null")) or "another version"
+            raise FlightError(
+                f"{path}: its /{topic} is laid out otherwise than here: read it by {version}, which wrote it"
+            )
+        columns |= _columns(kind, written, sequence)
     epoch = int(metadata.get("clock", {}).get("epoch_ns", "0"))
     return Flight(
         path,

@@ -31,9 +31,6 @@ MEASURED = {
 }
 """Mode of a joint -> what of it follows the command. A duty (pwm) has nothing that would be its measure."""
 
-SECTIONS = ("read", "act", "limit", "write", "lateness")
-"""What is timed in every cycle."""
-
 WRITER = "recorder"
 """Who speaks in the log for the process that writes it."""
 

@@ -253,9 +253,9 @@ class SpeedTrack:
             landing = copysign(self.jerk * (sqrt(period * period + 2.0 * abs(room) / self.jerk) - period), room)
             a = min(max(landing, self.a - self.jerk * period), self.a + self.jerk * period)
             after = v + a * period
-            if after > high and v + a * period > min(v, high):
+            if after > high:
                 a = (max(high, v - limit * period) - v) / period
-            elif after < low and after < max(v, low):
+            elif after < low:
                 a = (min(low, v + limit * period) - v) / period
         self.a = min(max(a, -limit), limit)
         self.v = v + self.a * period

@@ -17,6 +17,7 @@ from robot_runtime.safety.settings import (
     BLOCKED_ERROR,
     BLOCKED_LAG,
     BLOCKED_TIME,
+    OFF_PATIENCE,
     RUNAWAY_SHARE,
     RUNAWAY_TIME,
     START_ERROR,
@@ -107,7 +108,7 @@ HARDWARE_ERROR = FaultKind(
     _NOW,
     Ending.SERVO,
     "find the cause, then 'robot-setup reboot'",
-    ("overload", "voltage-dip"),
+    ("overload", "voltage-dip", "hot"),
 )
 TORQUE_LOST = FaultKind(
     "torque-lost",
@@ -117,7 +118,8 @@ TORQUE_LOST = FaultKind(
     _IN_HEALTH,
     Ending.SERVO,
     "the servo switched itself off, or another program did: see its hardware error",
-    ("overload", "hot"),
+    (),
+    ("test_what_happens_to_the_arm_is_seen_in_time",),
 )
 SERVO_RESTARTED = FaultKind(
     "servo-restarted",
@@ -127,7 +129,8 @@ SERVO_RESTARTED = FaultKind(
     _IN_HEALTH,
     Ending.SERVO,
     "check its supply and plugs",
-    ("brown-out", "power-cycled"),
+    (),
+    ("test_a_restarted_servo_is_told_from_one_that_is_silent",),
 )
 WATCHDOG_TRIPPED = FaultKind(
     "watchdog-tripped",
@@ -137,7 +140,8 @@ WATCHDOG_TRIPPED = FaultKind(
     _IN_HEALTH,
     Ending.COMPUTER,
     "the computer or the cable was away for longer than bus.watchdog; support the arm, it lets go after a while",
-    ("servo-silent", "late-cycle"),
+    (),
+    ("test_a_watchdog_that_tripped_is_seen",),
 )
 TOO_HOT = FaultKind(
     "too-hot",
@@ -159,7 +163,8 @@ UNDER_VOLTAGE = FaultKind(
     Bound(_S.volts_time, 2 * HEALTH_EVERY + 2),
     Ending.SERVO,
     "a stronger supply, shorter or thicker cables",
-    ("voltage-dip",),
+    (),
+    ("test_what_happens_to_the_arm_is_seen_in_time",),
 )
 OVER_VOLTAGE = FaultKind(
     "over-voltage",
@@ -169,7 +174,7 @@ OVER_VOLTAGE = FaultKind(
     Bound(_S.volts_time, 2 * HEALTH_EVERY + 2),
     Ending.SERVO,
     "the wrong supply, or one that does not take what braking motors give back",
-    ("voltage-dip",),
+    ("over-voltage",),
 )
 FOLLOWING_ERROR = FaultKind(
     "following-error",
@@ -180,7 +185,8 @@ FOLLOWING_ERROR = FaultKind(
     Bound(_S.following_time, 3),
     Ending.MOTION,
     "something is in the way, the load is too high, or a gain too low",
-    ("stuck-shaft", "hand"),
+    ("stuck-shaft",),
+    ("test_what_happens_to_the_arm_is_seen_in_time",),
 )
 STALLED = FaultKind(
     "stalled",
@@ -190,7 +196,8 @@ STALLED = FaultKind(
     Bound(_S.stall_time, 3),
     Ending.MOTION,
     "something is in the way, or the load is too high",
-    ("stuck-shaft",),
+    (),
+    ("test_a_blocked_torque_joint_is_seen",),
 )
 OVERLOADED = FaultKind(
     "overloaded",
@@ -417,12 +424,12 @@ STOP_FAILED = FaultKind(
 TORQUE_STAYS = FaultKind(
     "torque-stays",
     "everybody believes that the arm is off, and it is not",
-    "a servo that does not confirm, for 2 s, that its torque is off",
+    f"a servo that does not confirm, for {OFF_PATIENCE:g} s, that its torque is off",
     Stop.TORQUE_OFF,
-    Bound(2.0),
+    Bound(OFF_PATIENCE),
     Ending.BUS,
     "CUT THE POWER before you reach into the arm",
-    ("servo-dead",),
+    (),
     ("test_torque_that_stays_on_is_told",),
 )
 LOWERING_BLOCKED = FaultKind(

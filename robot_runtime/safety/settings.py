@@ -18,6 +18,10 @@ START_ERROR = 0.3
 """rad: a held torque joint hangs in a soft spring, up to 0.18 rad off on the worst of the gaps; more means blocked."""
 
 
+OFF_PATIENCE = 2.0
+"""s for servos to confirm that their torque is off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Windows (s), margins and shares of the monitor. The bounds in `FAULTS` are for the defaults.

@@ -100,11 +100,6 @@ class Stopping:
         return self._step is _Step.OFF
 
     @property
-    def let_go(self) -> bool:
-        """Torque must go off now; the same as `done`, wherever the arm is."""
-        return self.done
-
-    @property
     def outcome(self) -> str:
         """What was done so far, in words."""
         all_out = len(self.left_out) == len(self._dead)  # then nothing was done without them

@@ -1,4 +1,4 @@
-"""Where runs are done: in processes of this machine, or in this very process."""
+"""Where runs are done: in processes of this machine."""
 
 from __future__ import annotations
 
@@ -36,24 +36,6 @@ class LocalPool:
     def close(self) -> None:
         """Wait for the processes to end."""
         self._executor.shutdown(cancel_futures=True)
-
-
-class InlinePool:
-    """Here and now, one after the other: for tests, and to look for mistakes."""
-
-    capacity = 1
-
-    def submit(self, cell: Cell, root: Path) -> Future[bool]:
-        """Done when this returns."""
-        future: Future[bool] = Future()
-        try:
-            future.set_result(work(cell, root))
-        except Exception as error:  # noqa: BLE001 (as in a process: the future carries it)
-            future.set_exception(error)
-        return future
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def work(cell: Cell, root: Path) -> bool:

@@ -84,16 +84,16 @@ _FLYING = (Phase.START, Phase.RUN, Phase.STOP)
 _RUN = (Phase.RUN,)
 
 INJECTIONS = (
-    Injection("packet-lost", ("bus-silent", "lost-replies"), "packet-lost:p=1.0,for=0.3"),
+    Injection("packet-lost", ("bus-silent",), "packet-lost:p=1.0,for=0.3"),
     Injection("packet-lost-1%", (), "packet-lost:p=0.01"),
     Injection("packet-flipped", ("stale-state",), "packet-flipped:p=0.55,servo=13"),
-    Injection("packet-late", ("lost-replies", "bus-silent", "stale-state"), "packet-late:by=0.02,p=0.9,for=1.0"),
+    Injection("packet-late", ("bus-silent",), "packet-late:by=0.02,p=0.9,for=1.0"),
     Injection("garbage", (), "garbage:p=0.02"),
-    Injection("servo-dead", ("lost-replies", "torque-stays"), "servo-dead:servo=12"),
-    Injection("servo-silent", ("lost-replies", "watchdog-tripped"), "servo-silent:servo=13,for=0.5"),
+    Injection("servo-dead", ("lost-replies",), "servo-dead:servo=12"),
+    Injection("servo-silent", ("lost-replies",), "servo-silent:servo=13,for=0.5"),
     Injection(
         "stuck-shaft",
-        ("following-error", "stalled"),
+        ("following-error",),
         "stuck-shaft:servo=1",
         KOCH,
         onset=0.7,
@@ -102,20 +102,18 @@ INJECTIONS = (
         after=0.5,
     ),
     Injection("stuck-shaft", ("lowering-blocked",), "stuck-shaft:servo=12", phases=(Phase.STOP,)),
-    Injection("hot", ("hardware-error", "torque-lost"), "hot:servo=12,celsius=77", onset=0.1),
-    Injection("overload", ("hardware-error", "torque-lost"), "overload:servo=12"),
-    Injection("voltage-dip", ("under-voltage", "hardware-error"), "voltage-dip:for=3.0", onset=0.01),
-    Injection("over-voltage", ("over-voltage", "hardware-error"), "voltage-dip:volts=14.5,for=3.0"),
-    Injection("brown-out", ("servo-restarted", "lost-replies"), "brown-out:servo=12", onset=0.3),
-    Injection("power-cycled", ("bus-silent", "lost-replies", "servo-restarted"), "power-cycled"),
+    Injection("hot", ("hardware-error",), "hot:servo=12,celsius=77", onset=0.1),
+    Injection("overload", ("hardware-error",), "overload:servo=12"),
+    Injection("voltage-dip", ("hardware-error",), "voltage-dip:for=3.0", onset=0.01),
+    Injection("over-voltage", ("over-voltage",), "voltage-dip:volts=14.5,for=3.0"),
+    Injection("brown-out", ("lost-replies",), "brown-out:servo=12", onset=0.3),
+    Injection("power-cycled", ("bus-silent",), "power-cycled"),
     Injection("unplugged", ("port-gone",), "unplugged"),
     Injection("encoder-jump", ("encoder-jump",), "encoder-jump:servo=12,ticks=600", phases=_FLYING),
-    Injection(
-        "hand", ("following-error", "overloaded"), "hand:servo=1,rad=0.8,for=2.0", arm=KOCH, onset=1.0, phases=_RUN
-    ),
+    Injection("hand", ("overloaded",), "hand:servo=1,rad=0.8,for=2.0", arm=KOCH, onset=1.0, phases=_RUN),
     Injection("stale-goal", (), "stale-goal", arm=KOCH, phases=(Phase.PREFLIGHT,)),
-    Injection("late-cycle", ("late-cycle", "watchdog-tripped"), away=(0.07, 1), onset=0.07, phases=_FLYING),
-    Injection("frozen-computer", ("late-cycle", "watchdog-tripped"), away=(0.5, 1), onset=0.5, phases=_FLYING),
+    Injection("late-cycle", ("late-cycle",), away=(0.07, 1), onset=0.07, phases=_FLYING),
+    Injection("frozen-computer", ("late-cycle",), away=(0.5, 1), onset=0.5, phases=_FLYING),
     Injection("overrun", ("overrun",), away=(0.008, 600), phases=_RUN),
     Injection("policy-not-finite", ("policy-not-finite",), source=int(SourceFlag.NOT_FINITE), phases=_RUN),
     Injection("map-not-finite", ("map-not-finite",), source=SourceFlag.GOAL_MAP | SourceFlag.NOT_FINITE, phases=_RUN),
@@ -241,16 +239,14 @@ def _check_arm(flown: Flown, loop: Loop, injection: Injection) -> None:
 
 def test_every_fault_of_the_twin_is_here() -> None:
     assert set(CATALOGUE) <= {injection.twin.split(":")[0] for injection in INJECTIONS}
+    assert {kind for injection in INJECTIONS for kind in injection.kinds} <= set(FAULTS)
 
 
 def test_every_row_of_the_table_is_proven_here_or_names_its_test() -> None:
-    here = {injection.name for injection in INJECTIONS}
     for kind in FAULTS.values():
         assert kind.injections or kind.tests, kind.name
-        assert set(kind.injections) <= here | set(CATALOGUE), kind.name
         for injection in kind.injections:
-            made = [i for i in INJECTIONS if i.name == injection]
-            assert any(kind.name in i.kinds for i in INJECTIONS), (kind.name, made)
+            assert any(kind.name in i.kinds for i in INJECTIONS if i.name == injection), (kind.name, injection)
 
 
 def test_the_worst_stop_is_the_one_that_is_done() -> None:

@@ -15,6 +15,7 @@ from robot_runtime.policy import Target, Term, contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.safety.fault_kind import Ending
+from robot_runtime.safety.faults import FAULTS
 from robot_runtime.spec import load_arm
 from sim.twin import LockstepPort
 from tests.robot_runtime.arm.twins import variant
@@ -58,20 +59,31 @@ def test_a_start_pose_that_is_not_reached_ends_the_flight(tmp_path: Path) -> Non
     assert flown.verdict.seconds == 0.0
 
 
-def test_torque_that_stays_on_is_told(tmp_path: Path) -> None:
+def test_torque_that_stays_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(Phase.RUN, after=0.2, request=Request.ESTOP)
+    tries: list[float] = []
 
     def deafen() -> None:
         assert script.loop is not None
         port = script.loop.arm.bus.port
         assert isinstance(port, LockstepPort)
         port.twin.inject("servo-silent:servo=12,for=60")
+        arm, off = script.loop.arm, script.loop.arm.torque_off
+
+        def counted() -> None:
+            tries.append(port.now())
+            off()
+
+        monkeypatch.setattr(arm, "torque_off", counted)
 
     script.act = deafen
     flown = fly_twin(tmp_path, script=script)
     assert "torque-stays" in [f.kind.name for f in flown.verdict.faults]
     assert "TORQUE MAY STILL BE ON" in flown.verdict.outcome
     assert "joint2" in flown.verdict.faults[-1].text
+    assert script.loop is not None
+    stays = FAULTS["torque-stays"].bound.at(script.loop.period, 0.0)
+    assert flown.verdict.faults[-1].time - tries[0] <= stays
     assert flown.verdict.exit_code != 0
 
 

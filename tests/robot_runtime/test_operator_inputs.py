@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from robot_runtime.flying import Inputs, Request
-from robot_runtime.operator_inputs import LOOK_EVERY, SECOND_REQUEST, EstopError, Operator, disk_watcher
+from robot_runtime.operator_inputs import LOOK_EVERY, SECOND_REQUEST, EstopError, Operator
 
 
 class Loop:
@@ -210,12 +210,6 @@ def test_a_watcher_is_heard() -> None:
         assert loop.after(LOOK_EVERY) == 0
         says[0] = Request.RECORDER_FAILED
         assert loop.after(LOOK_EVERY) == Request.RECORDER_FAILED
-
-
-def test_a_disk_that_fills_is_a_request(tmp_path: Path) -> None:
-    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
-    assert disk_watcher(tmp_path, free // 2)() == 0
-    assert disk_watcher(tmp_path, free * 2)() == Request.DISK_FULL
 
 
 def test_a_parent_that_is_gone_is_a_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,3 +112,9 @@ def test_a_flight_that_misdescribes_itself_is_an_error(whole: Path, tmp_path: Pa
     (tmp_path / "a.mcap").write_bytes(data.replace(old, new))
     with pytest.raises(FlightError, match=r"a\.mcap: what it says of itself is damaged"):
         read_flight(tmp_path / "a.mcap")
+
+
+def test_a_flight_that_another_version_laid_out_is_refused(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TOPICS, "command", TOPICS["command"][:1])
+    with pytest.raises(FlightError, match=r"a\.mcap: its /command is laid out otherwise than here"):
+        read_flight(whole)

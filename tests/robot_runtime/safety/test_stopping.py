@@ -150,7 +150,7 @@ def test_a_held_arm_lowers_itself_when_nobody_comes() -> None:
 def test_torque_off_is_at_once() -> None:
     flown = at_home("open-manipulator-x")
     flown.stop(Stop.TORQUE_OFF)
-    assert flown.stopping.let_go
+    assert flown.stopping.done
     assert flown.stopping.outcome == "let go in place"
 
 
@@ -245,5 +245,5 @@ def test_a_stop_that_drives_the_arm_lets_go() -> None:
     flown.rig.drives.push(0, 2.6)  # stronger than the joint may be: as if the stop itself pushed
     assert flown.wait(5.0) < 2.0
     assert [(f.kind.name, f.joints) for f in flown.told] == [("stop-failed", ("joint1",))]
-    assert flown.stopping.let_go
+    assert flown.stopping.done
     assert flown.stopping.outcome.endswith("the stop did not work")

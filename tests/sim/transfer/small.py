@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from sim.training.learner import Learner
 from sim.transfer.learner import TransferLearner
 from sim.transfer.networks import Networks, Saved
+from sim.transfer.pools import work
 from sim.transfer.study import Cell, Study, load_study
 from sim.transfer.targets import make_target
 
@@ -43,6 +45,24 @@ scratch = { steps = 128, only = ["short"] }
 [curricula]
 stacked = { steps = 64, through = ["slippery", "short"] }
 """
+
+
+class InlinePool:
+    """Here and now, one after the other."""
+
+    capacity = 1
+
+    def submit(self, cell: Cell, root: Path) -> Future[bool]:
+        """Done when this returns."""
+        future: Future[bool] = Future()
+        try:
+            future.set_result(work(cell, root))
+        except Exception as error:  # noqa: BLE001 (as in a process: the future carries it)
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 def small_study(folder: Path, **changes: Any) -> Study:

@@ -12,10 +12,9 @@ import pytest
 from sim.transfer.charts import Axis
 from sim.transfer.cli import main
 from sim.transfer.page import page
-from sim.transfer.pools import InlinePool
 from sim.transfer.results import OverSeeds, early_returns, over_seeds, read_results, steps_to_scratch, write_tables
 from sim.transfer.study import Study
-from tests.sim.transfer.small import small_study
+from tests.sim.transfer.small import InlinePool, small_study
 
 
 def result(strategy: str, seed: int, returns: list[float], field: float = 0.0, target: str = "short") -> dict[str, Any]:

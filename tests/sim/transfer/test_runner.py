@@ -16,11 +16,10 @@ import pytest
 
 from sim.training.checkpoint import CheckpointError
 from sim.transfer.files import read_checkpoint
-from sim.transfer.pools import InlinePool
 from sim.transfer.run import CHECKPOINT, NETWORKS, PROGRESS, RESULT, execute
 from sim.transfer.runner import run_cells
 from sim.transfer.study import Cell, Study, load_study
-from tests.sim.transfer.small import TEXT, small_study
+from tests.sim.transfer.small import TEXT, InlinePool, small_study
 
 ROOT = Path(__file__).parents[3]
 
