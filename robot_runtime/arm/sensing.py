@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
@@ -47,6 +48,7 @@ class Sensing:
         self._pack = struct.Struct(f"{4 * count}d").pack_into
         self._motion = state.motion.data.cast("B")
         self._ticks: list[tuple[int, float, float] | None] = [None] * count  # and when they were asked for, and came
+        self._asked = [-math.inf] * count  # s, when the motion that the state holds was asked for: no sample is older
         self._last_alerts = False
         self.watchdog_expected = 0
         self.torque_expected = False
@@ -59,7 +61,7 @@ class Sensing:
         if missing != self._missing:
             self._missing = missing
             np.copyto(self._state.fresh, (self._bits & missing) == 0)
-        self._take_motion(read.motion, missing, group.received_at)
+        self._take_motion(read.motion, missing, group.sent_at, group.received_at)
         alerts = any(group.errors)
         if alerts or self._last_alerts:
             told = np.array([error & ALERT != 0 for error in group.errors])
@@ -67,18 +69,19 @@ class Sensing:
             self._last_alerts = alerts or bool(self._state.alert.any())
         return missing
 
-    def _take_motion(self, fields: MotionFields, missing: int, now: float) -> None:
+    def _take_motion(self, fields: MotionFields, missing: int, sent: float, now: float) -> None:
         q, dq, tau, stamp = self._state.motion.tolist()
+        asked = self._asked
         ticks = iter(fields.ticks())
         for i, (position, offset, velocity, torque, fastest) in enumerate(self._scales):
             current, turns, place = next(ticks), next(ticks), next(ticks)
             if missing >> i & 1:
                 continue
             angle = place * position + offset
-            # Before the first reading the stamp is -inf: then nothing is a jump.
-            if abs(angle - q[i]) > (now - stamp[i]) * fastest + _JUMP_SLACK:
+            # From request to reply the host may have paused. Before the first reading nothing is a jump.
+            if abs(angle - q[i]) > (now - asked[i]) * fastest + _JUMP_SLACK:
                 self._state.jumped[i] = True
-            q[i], dq[i], tau[i], stamp[i] = angle, turns * velocity, current * torque, now
+            q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
         self._pack(self._motion, 0, *q, *dq, *tau, *stamp)
 
     def _take_health(self, missing: int, now: float) -> int:

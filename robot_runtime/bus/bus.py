@@ -174,7 +174,10 @@ class Bus:
         order = self._orders.get(group.ids)
         if order is None:
             return self._read_once(group, deadline)
-        return self._read_for(group, self._plain(group, order), deadline, (1 << len(group.ids)) - 1)
+        plain = self._plain(group, order)
+        missing = self._read_for(group, plain, deadline, (1 << len(group.ids)) - 1)
+        group.sent_at = plain.sent_at
+        return missing
 
     def _remember_order(self, group: GroupRead, missing: int) -> None:
         if not missing:
@@ -208,7 +211,7 @@ class Bus:
                 index = group.ids.index(servo_id)
                 group.store(index, other.errors[position], other.data(position))
                 missing &= ~(1 << index)
-        group.sent_at, group.received_at = other.sent_at, other.received_at
+        group.received_at = other.received_at  # who answered before took its sample before: `sent_at` stays
         return missing
 
     def _plain(self, group: GroupRead, ids: tuple[int, ...]) -> GroupRead:

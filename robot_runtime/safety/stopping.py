@@ -46,10 +46,17 @@ _ARRIVED = 0.1
 joint creeps into place against its friction."""
 
 _SILENT = 0.05
-"""s without an answer after which a joint is left out of a lowering that begins now."""
+"""s without an answer after which a joint counts as silent."""
 
 _BLIND_TIME = 0.5
-"""s to wait for servos when all of them are silent: a hub that hiccups is back by then."""
+"""s without an answer for which a silent joint is waited for before the others are lowered without it: a plug or a hub
+that hiccups is back by then."""
+
+_UNHEARD = 3.5
+"""Periods without an answer after which nobody knows whether a joint falls silent now."""
+
+_LAPSES = 3
+"""Times that a joint falls silent on the way to rest, after which it stays left out."""
 
 _BLOCKED, _RUNAWAY = 0, 1
 
@@ -82,6 +89,8 @@ class Stopping:
         self._is_torque = ~(self._is_position | self._is_velocity)
         self._everyone = np.ones(count, dtype=bool)
         self._dead = np.zeros(count, dtype=bool)
+        """Joints that are left out: they do not act on commands, or are not heard."""
+        self._lapses = np.zeros(count, dtype=int)
         self._step = _Step.IDLE
         self._since = 0.0
         self._still = 0
@@ -112,7 +121,7 @@ class Stopping:
             return
         first, self.stop = self._step is _Step.IDLE, stop
         if first:
-            self._dead |= _deaf(state)
+            self._dead = self._deaf(state)
             self._arm.capture_hold(self._everyone)
         if self._step is _Step.OFF:
             return
@@ -169,24 +178,20 @@ class Stopping:
     def _hold(self, state: JointState, now: float) -> None:
         """Wait for somebody; then, or at once if the stop says so, lower."""
         waited = now - self._since
-        if self.stop is Stop.FREEZE or (self.stop < Stop.LOWER and waited < self._hold_for):
+        lowers = self.stop > Stop.FREEZE or bool(self._moves)  # or has begun to
+        if not lowers and (self.stop is Stop.FREEZE or waited < self._hold_for):
             return  # a frozen arm waits for whoever froze it, however long
-        self._dead |= self._silent(state, now)
+        silence = now - state.stamp
+        unheard = silence > _UNHEARD * self._period
+        if (unheard & ~self._dead & (silence < _BLIND_TIME)).any():
+            return
+        self._dead |= unheard
         if not self._dead.all():
             self._begin_lowering(now)
-        elif waited >= self._patience(state, now):
+        elif waited >= self._hold_for or not (state.watchdog_tripped & state.torque_on & ~self._is_torque).any():
+            # Servos that hold by themselves, because their watchdog braked them, do it as long as in any hold.
             self._name_left_out()
             self._let_go("let go in place: no servo takes commands")
-        else:
-            self._dead[:] = _deaf(state)
-
-    def _patience(self, state: JointState, now: float) -> float:
-        """How long (s) to wait when no servo takes commands: for those that hold by themselves, because their
-        watchdog braked them, as long as for any hold; for silent ones until they may be back.
-        """
-        if (state.watchdog_tripped & state.torque_on & ~self._is_torque).any():
-            return self._hold_for
-        return _BLIND_TIME if self._silent(state, now).any() else 0.0
 
     def _begin_lowering(self, now: float) -> None:
         arm = self._arm
@@ -213,7 +218,8 @@ class Stopping:
         if now - self._since >= _SETTLE_TIME or not (off | moving).any():
             names = [j.name for j, is_off in zip(self._arm.spec.joints, off, strict=True) if is_off]
             short = f" ({', '.join(names)} not quite there)" if names else ""
-            self._let_go(f"lowered to rest{short}, torque off")
+            unseen = " (unseen at last: no servo answers)" if self._dead.all() else ""
+            self._let_go(f"lowered to rest{short}{unseen}, torque off")
 
     # -- what may go wrong meanwhile -----------------------------------------------------------------------------------
 
@@ -221,10 +227,17 @@ class Stopping:
         """Leave out the joints that listen no more; give up pushing, or driving, where the stop itself does harm."""
         if self._step in {_Step.IDLE, _Step.OFF}:
             return
-        self._dead |= _deaf(state)
-        if self._step is _Step.LOWER:
-            self._dead |= self._silent(state, now)
-            self._name_left_out()
+        out = self._deaf(state)
+        if self._step in {_Step.LOWER, _Step.SETTLE}:
+            silent = now - state.stamp > max(_SILENT, 5 * self._period)
+            self._lapses += silent & ~self._dead
+            out |= silent
+        if self._step is _Step.LOWER and (out != self._dead).any():
+            # Who comes back is held where it is now; from there, a new way for those that are left.
+            self._arm.capture_hold(self._dead & ~out)
+            self._enter(_Step.HOLD, now)
+            out = self._deaf(state)
+        self._dead = out
         behind, speed = self._windows.rows
         np.abs(state.dq, out=speed)
         np.subtract(self._arm.hold_angle, state.q, out=behind)
@@ -249,9 +262,10 @@ class Stopping:
                 self._arm.capture_hold(self._everyone)
                 self._enter(_Step.BLOCKED, now, "blocked on the way to rest")
 
-    def _silent(self, state: JointState, now: float) -> Flags:
-        silent: Flags = now - state.stamp > max(_SILENT, 5 * self._period)
-        return silent
+    def _deaf(self, state: JointState) -> Flags:
+        """Joints whose servos say that they do not act on commands, or that fell silent too often."""
+        deaf: Flags = state.restarted | state.watchdog_tripped | ~state.torque_on | (self._lapses >= _LAPSES)
+        return deaf
 
     def _name_left_out(self) -> None:
         joints = self._arm.spec.joints
@@ -270,9 +284,3 @@ class Stopping:
         self._step, self._since, self._still = step, now, 0
         if what and what not in self._story:
             self._story.append(what)
-
-
-def _deaf(state: JointState) -> Flags:
-    """Joints whose servos say that they do not act on commands."""
-    deaf: Flags = state.restarted | state.watchdog_tripped | ~state.torque_on
-    return deaf

@@ -85,12 +85,14 @@ _RUN = (Phase.RUN,)
 
 INJECTIONS = (
     Injection("packet-lost", ("bus-silent",), "packet-lost:p=1.0,for=0.3"),
+    Injection("packet-lost-briefly", ("bus-silent",), "packet-lost:p=1.0,for=0.06"),
     Injection("packet-lost-1%", (), "packet-lost:p=0.01"),
     Injection("packet-flipped", ("stale-state",), "packet-flipped:p=0.55,servo=13"),
     Injection("packet-late", ("bus-silent",), "packet-late:by=0.02,p=0.9,for=1.0"),
     Injection("garbage", (), "garbage:p=0.02"),
     Injection("servo-dead", ("lost-replies",), "servo-dead:servo=12"),
     Injection("servo-silent", ("lost-replies",), "servo-silent:servo=13,for=0.5"),
+    Injection("servo-silent-briefly", ("lost-replies",), "servo-silent:servo=12,for=0.07"),
     Injection(
         "stuck-shaft",
         ("following-error",),
@@ -147,6 +149,9 @@ LIMP = {
 }
 """Joints that nobody holds or sees, or that somebody pushes, fall or turn as fast as physics lets them."""
 
+
+AT_REST = 0.2
+"""rad off the rest pose that an arm may lie there with its torque off."""
 
 AWAY_SPEED = 1.35
 """Of the velocity limit, true, while nobody is there: the last torque goes on until the computer is back, or until the
@@ -232,6 +237,10 @@ def _check_arm(flown: Flown, loop: Loop, injection: Injection) -> None:
     reachable = injection.name not in ("unplugged", "servo-dead")
     if reachable:
         assert not any(flown.twin.drives.torque_on), "torque is still on"
+    if "lowered to rest" in loop.stopping.outcome:
+        left = [name not in loop.stopping.left_out for name in loop.arm.spec.joint_names]
+        off = np.abs(np.array(flown.twin.drives.joint_position) - loop.arm.spec.poses["rest"])[left]
+        assert off.max() < AT_REST, f"{loop.stopping.outcome}: {off.round(2)} rad from there"
     if injection.name not in LIMP:
         assert flown.excess < 0.02
         assert flown.speed_share < (AWAY_SPEED if injection.away[1] else 1.05)

@@ -372,6 +372,43 @@ def test_an_encoder_jump_is_noticed_and_motion_is_not_taken_for_one() -> None:
     assert list(np.flatnonzero(rig.arm.state.jumped)) == [3]
 
 
+class Pausing:
+    """A port whose computer pauses, once, between a servo's sample and its arrival here."""
+
+    def __init__(self, port: LockstepPort) -> None:
+        self._port, self.pause = port, 0.0
+
+    def read_into(self, buffer: memoryview, deadline: float) -> int:
+        count = self._port.read_into(buffer, deadline)
+        if self.pause and count:
+            self._port.sleep_until(self._port.now() + self.pause)
+            self.pause = 0.0
+        return count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
+def test_a_pause_of_the_computer_inside_a_read_is_no_encoder_jump() -> None:
+    rig = start()
+    arm, port = rig.arm, Pausing(rig.port)
+    arm.bus.port = port  # type: ignore[assignment]
+    arm.prepare()
+    arm.torque_on()
+    move = Move.between(arm.spec, arm.state.q, np.array(arm.spec.poses["home"]), share=1.0)
+    begin, command, last = rig.port.now(), JointCommand(5), np.array(arm.state.q)
+    fastest = 0.0
+    while rig.port.now() < begin + move.duration:
+        port.pause = 0.045 if abs(rig.port.now() - begin - move.duration / 2) < PERIOD / 2 else 0.0
+        arm.read(rig.port.now() + PERIOD)
+        fastest, last = max(fastest, float(np.abs(arm.state.q - last).max())), np.array(arm.state.q)
+        move.at(rig.port.now() - begin, arm.hold_angle)
+        arm.write(command)
+        rig.port.sleep_until(rig.port.now() + PERIOD)
+    assert fastest > 0.06  # rad in a cycle, the one after the pause
+    assert not arm.state.jumped.any()
+
+
 def test_hardware_errors_arrive_with_the_cycle() -> None:
     rig = start()
     rig.arm.prepare()

@@ -193,18 +193,51 @@ def test_when_nobody_answers_it_waits_a_little_and_lets_go() -> None:
     flown.rig.twin.inject("packet-lost")
     flown.wait(0.1)
     flown.stop(Stop.LOWER)
-    assert 0.4 < flown.wait(10.0) < 2.0
+    assert 0.3 < flown.wait(10.0) < 0.5  # and a tenth before: half a second since the last answer
     assert "no servo takes commands" in flown.stopping.outcome
 
 
-def test_when_all_answer_again_it_lowers() -> None:
-    flown = at_home("koch-v1.1")
-    flown.rig.twin.inject("packet-lost:for=0.3")
-    flown.wait(0.1)
+@pytest.mark.parametrize(("name", "servo"), [("open-manipulator-x", "joint2"), ("koch-v1.1", "elbow_flex")])
+@pytest.mark.parametrize(
+    ("fault", "seen"),
+    [
+        ("packet-lost:for=0.06", 0.03),
+        ("packet-lost:for=0.1", 0.03),
+        ("packet-lost:for=0.3", 0.1),
+        ("servo-silent:servo={},for=0.06", 0.03),  # shorter than its watchdog
+        ("servo-silent:servo={},for=0.08", 0.055),
+    ],
+)
+def test_who_answers_again_is_lowered_with_the_others(name: str, servo: str, fault: str, seen: float) -> None:
+    flown = at_home(name)
+    flown.rig.twin.inject(fault.format(servo))
+    flown.wait(seen)
     flown.stop(Stop.LOWER)
     flown.wait(30.0)
-    assert "lowered to rest" in flown.stopping.outcome
-    assert flown.stopping.left_out == ()
+    assert flown.stopping.outcome == "braked, lowered to rest, torque off"
+    assert flown.told == []
+    np.testing.assert_allclose(flown.rig.truth[:4], flown.at("rest")[:4], atol=0.15)
+
+
+def test_who_falls_silent_on_the_way_to_rest_is_waited_for() -> None:
+    flown = at_home("open-manipulator-x")
+    flown.stop(Stop.LOWER)
+    flown.wait(1.0)
+    flown.rig.twin.inject("servo-silent:servo=12,for=0.09")
+    flown.wait(30.0)
+    assert flown.stopping.outcome == "braked, lowered to rest, torque off"
+    np.testing.assert_allclose(flown.rig.truth[:4], flown.at("rest")[:4], atol=0.15)
+
+
+def test_who_falls_silent_again_and_again_is_left_out() -> None:
+    flown = at_home("open-manipulator-x")
+    flown.stop(Stop.LOWER)
+    for _ in range(4):
+        flown.wait(0.4)
+        flown.rig.twin.inject("servo-silent:servo=14,for=0.08")
+    flown.wait(30.0)
+    assert flown.stopping.outcome == "braked, lowered to rest, torque off, without joint4"
+    np.testing.assert_allclose(flown.rig.truth[:3], flown.at("rest")[:3], atol=0.15)
 
 
 def test_servos_that_braked_by_their_watchdog_go_on_holding_for_a_while() -> None:
