@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from robot_runtime.servos import ServoModel, UnknownServoError, servo_model
+from robot_runtime.servos.protocol import HIGHEST_ID, RETURN_DELAY_MAX
 from robot_runtime.toml_lines import TomlLines
 from robot_runtime.toml_table import TomlTable, TomlValueError
 
-_MAX_ID = 252
 _MOST_VOLTS = 60.0
 _MOST_ANGLE = 256 * 2 * math.pi  # rad, as far as a servo counts its turns
 _MOST_GEAR = 1000.0
@@ -212,8 +212,8 @@ def _bus(table: TomlTable) -> BusSpec:
     if not _WATCHDOG_STEP <= watchdog <= _WATCHDOG_MAX:
         raise table.error("watchdog", f"expected {_WATCHDOG_STEP} to {_WATCHDOG_MAX} s, found {watchdog}")
     return_delay = table.number("return_delay", "s", 0.0)
-    if not 0 <= return_delay <= 254 * 2e-6:
-        raise table.error("return_delay", f"expected 0 to 0.000508 s, found {return_delay}")
+    if not 0 <= return_delay <= RETURN_DELAY_MAX:
+        raise table.error("return_delay", f"expected 0 to {RETURN_DELAY_MAX:g} s, found {return_delay}")
     table.finish()
     return BusSpec(baudrate, watchdog, return_delay)
 
@@ -238,7 +238,7 @@ def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, 
 def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
     name = table.text("name")
     servo = table.table("servo")
-    servo_id = servo.integer("id", 0, _MAX_ID)
+    servo_id = servo.integer("id", 0, HIGHEST_ID)
     try:
         model = servo_model(servo.text("model"))
     except UnknownServoError as error:

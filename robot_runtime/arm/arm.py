@@ -23,6 +23,7 @@ from robot_runtime.arm.sensing import Sensing
 from robot_runtime.arm.state import JointCommand, JointState
 from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort, ServoError
 from robot_runtime.bus.timing import wire_time
+from robot_runtime.servos.protocol import RETURN_DELAY_STEP
 from robot_runtime.spec import ArmSpec, ArmSpecError
 
 HEALTH_EVERY = 8
@@ -290,7 +291,7 @@ class Arm:
         delays = []
         for servo in self.servos:
             register = servo.model.register("return_delay_time")
-            scale = register.unit.scale if register.unit else 2e-6
+            scale = register.unit.scale if register.unit else RETURN_DELAY_STEP
             delays.append(self.bus.read(servo.joint.servo_id, register) * scale)
         return max(delays)
 

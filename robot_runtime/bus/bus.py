@@ -16,8 +16,9 @@ from robot_runtime.bus.group_read import GroupRead
 from robot_runtime.bus.group_write import GroupWrite
 from robot_runtime.bus.port import Port
 from robot_runtime.bus.sdk_link import Identity, SdkLink
-from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, SLOW_MARGIN, wire_time
+from robot_runtime.bus.timing import HOST_MARGIN, SLOW_MARGIN, wire_time
 from robot_runtime.servos import Register
+from robot_runtime.servos.protocol import RETURN_DELAY_MAX
 
 _LATE_REPLIES = 0.1
 """s after an incomplete read in which its replies may still come: a USB adapter holds them up to 16 ms, hubs longer."""

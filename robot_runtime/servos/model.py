@@ -191,6 +191,11 @@ def servo_model_names() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(".toml").upper() for f in folder.iterdir() if f.name.endswith(".toml")))
 
 
+def servo_baudrates() -> tuple[int, ...]:
+    """All baud rates (bit/s) that any model does, slowest first."""
+    return tuple(sorted({rate for name in servo_model_names() for rate in servo_model(name).baudrates}))
+
+
 def servo_model_by_number(number: int) -> ServoModel:
     """The model whose control table starts with this model number. Raises UnknownServoError."""
     for name in servo_model_names():
