@@ -26,6 +26,10 @@ _BEYOND_NOMINAL = 1.5
 ASSEMBLED_WITHIN = 0.04
 """rad, standard deviation: how far from its mark a horn is put on, before anybody has settled the joint's zero."""
 
+LIMIT_SLACK = 0.05
+"""rad: how far outside its limits a joint may stand at torque-on, and those in its servo reach: gears give, hands are
+inexact."""
+
 _WATCHDOG_STEP = 0.02  # s, unit of the Bus Watchdog register
 _WATCHDOG_MAX = 127 * _WATCHDOG_STEP
 
@@ -88,6 +92,15 @@ class JointSpec:
     def ticks(self, angle: float) -> int:
         """Servo position (ticks) nearest to a joint angle (rad)."""
         return round((angle - self.offset) / self.rad_per_tick) + self.servo.zero_tick
+
+    def may_stand(self, angle: float) -> bool:
+        """Whether torque may come on with the joint at this angle (rad)."""
+        return self.limits.lower - LIMIT_SLACK <= angle <= self.limits.upper + LIMIT_SLACK
+
+    def is_turns_off(self, angle: float) -> bool:
+        """Whether the joint might stand where it may, had its encoder not lost or won a whole servo turn or two."""
+        turn = 2 * math.pi / self.gear
+        return any(self.may_stand(angle + k * turn) for k in (-2, -1, 1, 2))
 
     @property
     def position_ticks(self) -> tuple[int, int]:

@@ -29,9 +29,6 @@ from robot_runtime.spec import ArmSpec, ArmSpecError
 HEALTH_EVERY = 8
 """Every so many reads the longer one with voltage, temperature, errors: a restarted servo is noticed within that."""
 
-_LIMIT_SLACK = 0.05
-"""rad: how far outside its limits a joint may stand at torque-on; gears give, hands are inexact."""
-
 _READ_TRIES = 5
 
 _FIRST_READ = 0.02
@@ -311,11 +308,9 @@ class Arm:
 
     def _require_inside_limits(self) -> None:
         for joint, angle in zip(self.spec.joints, self.state.q, strict=True):
-            low, high = joint.limits.lower - _LIMIT_SLACK, joint.limits.upper + _LIMIT_SLACK
-            if low <= angle <= high:
+            if joint.may_stand(angle):
                 continue
-            turn = 2 * np.pi / joint.gear
-            if any(low <= angle + k * turn <= high for k in (-2, -1, 1, 2)):
+            if joint.is_turns_off(angle):
                 raise EncoderWrapError(
                     f"joint '{joint.name}' reads {angle:.3f} rad, a whole servo turn outside its limits; power-cycle "
                     "the servo with the joint inside its range, or zero the arm again ('robot-setup zero')"

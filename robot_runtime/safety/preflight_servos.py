@@ -27,9 +27,6 @@ _PATIENCE, _TRIES = 0.1, 5
 WARM = 5.0
 """°C below its limit from which a servo does not begin a flight: it would end it soon."""
 
-VOLTAGE_TOLERANCE = 0.05
-"""Share by which a servo's rated range may be left: supplies and the servo's own voltmeter are inexact."""
-
 _OUTWARD = {
     "velocity_limit": 1,
     "current_limit": 1,
@@ -212,9 +209,8 @@ def _return_delay(spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
 def _voltage(spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
     def wrong() -> Iterator[Check]:
         for servo in servos:
-            low, high = servo.on_bus.model.motor.voltage_range
-            low = max(spec.supply[0], low * (1 - VOLTAGE_TOLERANCE))
-            high = min(spec.supply[1], high * (1 + VOLTAGE_TOLERANCE))
+            low, high = servo.on_bus.model.motor.tolerated_voltage
+            low, high = max(spec.supply[0], low), min(spec.supply[1], high)
             volts = servo.si("present_input_voltage")
             if not low <= volts <= high:
                 advice = "check the power supply, and that this servo hangs on the right rail"

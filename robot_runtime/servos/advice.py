@@ -29,9 +29,6 @@ _SINGLE_TURN_HOMING = 1024
 _WARM = 10
 """°C below the temperature limit from which a servo at rest counts as warm."""
 
-_VOLTAGE_TOLERANCE = 0.05
-"""Share by which the rated supply may be left before it is worth a word: supplies and measurements are inexact."""
-
 
 class Severity(StrEnum):
     """How bad a finding is."""
@@ -110,9 +107,10 @@ _CURES = {
 
 def _supply(servo: ServoReading) -> Iterator[Finding]:
     volts = servo.si("present_input_voltage")
-    low, high = servo.model.motor.voltage_range
-    if volts is None or low * (1 - _VOLTAGE_TOLERANCE) <= volts <= high * (1 + _VOLTAGE_TOLERANCE):
+    least, most = servo.model.motor.tolerated_voltage
+    if volts is None or least <= volts <= most:
         return
+    low, high = servo.model.motor.voltage_range
     harm = "it may be damaged" if volts > high else "it may reset under load"
     yield Finding(
         Severity.ERROR if volts > high else Severity.WARNING,

@@ -15,6 +15,10 @@ _SIZES = (1, 2, 4)
 _MODES = ("current", "velocity", "position", "extended_position", "current_position", "pwm")
 
 
+VOLTAGE_TOLERANCE = 0.05
+"""Share by which a servo's rated voltages may be left: supplies and the servo's own voltmeter are inexact."""
+
+
 class ServoDataError(ValueError):
     """A servo data file says something impossible.
 
@@ -105,6 +109,12 @@ class Motor:
     thermal_resistance: float  # K/W, winding and case to air
     thermal_capacity: float  # J/K
     mass: float  # kg
+
+    @property
+    def tolerated_voltage(self) -> tuple[float, float]:
+        """V, as rated and `VOLTAGE_TOLERANCE` beyond."""
+        low, high = self.voltage_range
+        return low * (1 - VOLTAGE_TOLERANCE), high * (1 + VOLTAGE_TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True)
