@@ -18,7 +18,8 @@ from robot_runtime.servos.protocol import (
 )
 from robot_runtime.spec import ArmSpec, JointSpec
 
-_PROBE_TIMES = 3
+_PATIENCE, _PROBE_TIMES = 1.0, 3
+"""s for a read of all identities, in which lost replies are asked for again; and how often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,13 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
         WrongServoError: a servo is another model than the arm file says.
     """
     group = GroupRead(spec.servo_ids, *IDENTITY, fast=False)
-    missing = _read_patiently(bus, group)
+    missing = bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES)
     if missing:
         silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i)]
         if silent:
             raise _explain_missing(bus, spec, silent)
         answer_everything(bus, spec.joints)
-        if missing := _read_patiently(bus, group):
+        if missing := bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES):
             ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
             raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
     return tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
@@ -89,15 +90,6 @@ def check_settings(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
                 f"{where}: Homing Offset is {offset} ticks, the arm file was zeroed with {joint.homing_offset}; "
                 "run 'robot-setup zero', or set it back"
             )
-
-
-def _read_patiently(bus: Bus, group: GroupRead) -> int:
-    missing = -1
-    for _ in range(_PROBE_TIMES):
-        missing = bus.read_group(group, deadline=bus.port.now() + 1.0)
-        if missing == 0:
-            break
-    return missing
 
 
 def answer_everything(bus: Bus, joints: Sequence[JointSpec]) -> None:

@@ -119,6 +119,15 @@ class Bus:
             self._lock.release()
         return missing
 
+    def read_group_patiently(self, group: GroupRead, patience: float, tries: int) -> int:
+        """Read a group up to so many times, `patience` s each; return the servos that never answered, one bit each."""
+        missing = (1 << len(group.ids)) - 1
+        for _ in range(tries):
+            missing &= self.read_group(group, self.port.now() + patience)
+            if not missing:
+                break
+        return missing
+
     def try_group(self, group: GroupRead) -> int:
         """Read a group in just the way it was prepared, once: for finding out what servos can do."""
         with self._transaction():

@@ -79,23 +79,13 @@ def read_values(bus: Bus, servos: Sequence[ServoOnBus]) -> dict[int, dict[str, i
         for block in blocks:
             start = block[0].address
             group = GroupRead(ids, start, block[-1].end - start, fast=False)
-            if missing := _read_patiently(bus, group):
+            if missing := bus.read_group_patiently(group, _PATIENCE, _TRIES):
                 silent = [servo_id for i, servo_id in enumerate(ids) if missing >> i & 1]
                 raise MissingServosError(silent, f"servos {silent} stopped answering; check their cables")
             for i, servo_id in enumerate(ids):
                 data = group.data(i)
                 values[servo_id] |= {r.name: r.decode(data[r.address - start :]) for r in block}
     return values
-
-
-def _read_patiently(bus: Bus, group: GroupRead) -> int:
-    """Read a group a few times if need be; returns the servos that never answered, one bit each."""
-    missing = (1 << len(group.ids)) - 1
-    for _ in range(_TRIES):
-        missing &= bus.read_group(group, bus.port.now() + _PATIENCE)
-        if not missing:
-            break
-    return missing
 
 
 def _blocks(model: ServoModel) -> tuple[tuple[Register, ...], ...]:
