@@ -21,7 +21,6 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from sim.tasks.arm_task import ArmTask
 from sim.tasks.registry import make_task
 from sim.tasks.targets import Targets
 from sim.training.evaluate import contract_of, evaluate, onnx_policy
+from sim.training.twin_trial import error_at
 from sim.twin import LockstepPort, Twin
 from sim.twin.arm_file import TwinArm
 from sim.twin.gap import Gap, load_gap
@@ -135,13 +135,8 @@ class _Flight:
             self._due += period
             port.sleep_until(self._due)
             if (left := cycles - k - 1) < len(errors):
-                errors[left] = _error(self._task, arm, aim, np.array(self._twin.drives.joint_position))
+                errors[left] = error_at(self._task, arm, aim, np.array(self._twin.drives.joint_position))
         return outside
-
-
-def _error(task: ArmTask, arm: Arm, aim: np.ndarray[Any, Any], q: np.ndarray[Any, Any]) -> float:
-    here = arm.kinematics.tip_position(q) if task.goal.quantity == "tip_position" else q[task.world.index]
-    return float(np.linalg.norm(aim - here))
 
 
 def recovered(simulated: float, zero_shot: float, calibrated: float) -> float:

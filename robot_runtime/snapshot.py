@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from robot_runtime.unnamed import unnamed_memory
 
 TEXT, VERDICT = 2048, 512
 """Bytes for the last events, and for the verdict."""
@@ -85,8 +85,7 @@ class Snapshot:
         record["distance"] = np.nan
         self._start = _HEADER + len(head)
         size = self._start + _SEQUENCE + record.nbytes
-        self.fd = _shared_file()
-        os.ftruncate(self.fd, size)
+        self.fd = unnamed_memory(size)
         self._map = mmap.mmap(self.fd, size)
         self._map[: self._start] = len(head).to_bytes(_HEADER, "little") + head
         shared = memoryview(self._map)[self._start :]
@@ -144,12 +143,3 @@ class SnapshotReader:
 
     def _sequence(self) -> int:
         return int.from_bytes(self._map[self._start : self._start + _SEQUENCE], "little")
-
-
-def _shared_file() -> int:
-    """Memory that has a file descriptor and no name."""
-    if sys.platform == "linux":
-        return os.memfd_create("flight")
-    fd, name = tempfile.mkstemp()
-    os.unlink(name)  # noqa: PTH108 (a name from tempfile)
-    return fd

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from robot_runtime.servos import ServoModel, UnknownServoError, servo_model
+from robot_runtime.servos.protocol import HIGHEST_ID, RETURN_DELAY_MAX
 from robot_runtime.toml_lines import TomlLines
 from robot_runtime.toml_table import TomlTable, TomlValueError
 
-_MAX_ID = 252
 _MOST_VOLTS = 60.0
 _MOST_ANGLE = 256 * 2 * math.pi  # rad, as far as a servo counts its turns
 _MOST_GEAR = 1000.0
@@ -25,6 +25,10 @@ _BEYOND_NOMINAL = 1.5
 
 ASSEMBLED_WITHIN = 0.04
 """rad, standard deviation: how far from its mark a horn is put on, before anybody has settled the joint's zero."""
+
+LIMIT_SLACK = 0.05
+"""rad: how far outside its limits a joint may stand at torque-on, and those in its servo reach: gears give, hands are
+inexact."""
 
 _WATCHDOG_STEP = 0.02  # s, unit of the Bus Watchdog register
 _WATCHDOG_MAX = 127 * _WATCHDOG_STEP
@@ -88,6 +92,15 @@ class JointSpec:
     def ticks(self, angle: float) -> int:
         """Servo position (ticks) nearest to a joint angle (rad)."""
         return round((angle - self.offset) / self.rad_per_tick) + self.servo.zero_tick
+
+    def may_stand(self, angle: float) -> bool:
+        """Whether torque may come on with the joint at this angle (rad)."""
+        return self.limits.lower - LIMIT_SLACK <= angle <= self.limits.upper + LIMIT_SLACK
+
+    def is_turns_off(self, angle: float) -> bool:
+        """Whether the joint might stand where it may, had its encoder not lost or won a whole servo turn or two."""
+        turn = 2 * math.pi / self.gear
+        return any(self.may_stand(angle + k * turn) for k in (-2, -1, 1, 2))
 
     @property
     def position_ticks(self) -> tuple[int, int]:
@@ -212,8 +225,8 @@ def _bus(table: TomlTable) -> BusSpec:
     if not _WATCHDOG_STEP <= watchdog <= _WATCHDOG_MAX:
         raise table.error("watchdog", f"expected {_WATCHDOG_STEP} to {_WATCHDOG_MAX} s, found {watchdog}")
     return_delay = table.number("return_delay", "s", 0.0)
-    if not 0 <= return_delay <= 254 * 2e-6:
-        raise table.error("return_delay", f"expected 0 to 0.000508 s, found {return_delay}")
+    if not 0 <= return_delay <= RETURN_DELAY_MAX:
+        raise table.error("return_delay", f"expected 0 to {RETURN_DELAY_MAX:g} s, found {return_delay}")
     table.finish()
     return BusSpec(baudrate, watchdog, return_delay)
 
@@ -238,7 +251,7 @@ def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, 
 def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
     name = table.text("name")
     servo = table.table("servo")
-    servo_id = servo.integer("id", 0, _MAX_ID)
+    servo_id = servo.integer("id", 0, HIGHEST_ID)
     try:
         model = servo_model(servo.text("model"))
     except UnknownServoError as error:

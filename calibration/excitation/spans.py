@@ -10,6 +10,9 @@ from robot_runtime.flight.reader import Flight
 EVENT = "segment"
 """Name of the events in a flight."""
 
+INDEX = "recording.json"
+"""In a recording's folder: which flights it has and what is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

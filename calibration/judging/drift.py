@@ -22,6 +22,7 @@ from calibration.physics.fit import TWO_SIGMA, fit
 from calibration.physics.identify import fine_rig, mean_error, thinned, windows_of
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig, rollout
+from robot_runtime.calibrated.check import CELSIUS, VOLTS
 from robot_runtime.calibrated.file import Calibration, Number
 from robot_runtime.spec import ArmSpec
 
@@ -197,8 +198,8 @@ def _verdict(nominal: Floats, calibrated: Floats, then: Floats) -> Verdict:
 def _surroundings(calibration: Calibration, loaded: Sequence[Loaded], names: Sequence[str]) -> tuple[str, ...]:
     found = []
     for what, unit, slack, (low, high) in (
-        ("volts", "V", 0.3, calibration.volts),
-        ("temperature", "°C", 5.0, calibration.celsius),
+        ("volts", "V", VOLTS, calibration.volts),
+        ("temperature", "°C", CELSIUS, calibration.celsius),
     ):
         every = np.concatenate([getattr(one.log.select(names), what).ravel() for one in loaded])
         every = every[np.isfinite(every)]

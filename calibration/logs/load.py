@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from calibration.errors import CalibrationError
-from calibration.excitation.spans import Span, segments_of
+from calibration.excitation.spans import INDEX, Span, segments_of
 from calibration.logs.clean import clean
 from calibration.logs.ingest import ColumnMap, LogError, flight_log, read_log
 from calibration.logs.log import Flags, Log
@@ -22,9 +22,6 @@ from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
 
 _EXTRACTED: list[TemporaryDirectory[str]] = []
 """Arms that came out of flights: their MJCF is read again and again, until the program ends."""
-
-INDEX = "recording.json"
-"""In a recording's folder: which flights it has and what is missing."""
 
 
 class UnfinishedRecordingError(CalibrationError):

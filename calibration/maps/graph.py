@@ -17,7 +17,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.maps.modules import FADE, MOTOR, PHYSICS, SOFT, STICK, GoalMap, ObservationMap, Residual, TorqueMap
+from calibration.maps.modules import FADE, MOTOR, PHYSICS, SOFT, GoalMap, ObservationMap, Residual, TorqueMap
+from calibration.maps.targets import STICK
 from models.export import OPSET
 
 Floats = npt.NDArray[np.float64]

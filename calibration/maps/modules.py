@@ -13,6 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from calibration.maps.targets import STICK
+
 HIDDEN, FEWEST_HIDDEN = 32, 8
 """Units of each of two layers: of all joints together; and of each joint, at least. With half of them one joint's map
 is 3 % worse, with a quarter 12 %; but every cycle pays for them.
@@ -20,8 +22,6 @@ is 3 % worse, with a quarter 12 %; but every cycle pays for them.
 MEMBERS = 3
 FADE = (4.0, 6.0)
 """Standard deviations from the calibration's data between which the residual fades to nothing."""
-STICK = 0.05
-"""rad/s over which dry friction changes its sign."""
 SOFT = 0.2
 """Of the arm's dry friction: a simulator's joint that rubs less is taken to rub so much, where its friction divides."""
 

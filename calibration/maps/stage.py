@@ -10,7 +10,7 @@ import numpy as np
 
 from calibration.logs.log import Floats, Log
 from calibration.logs.splits import Split, Unit
-from calibration.logs.windows import encoder_noise
+from calibration.logs.windows import SLOPE_REACH, encoder_noise
 from calibration.maps.export import goal_file, observation_file, torque_file
 from calibration.maps.fit import (
     GOAL_HISTORY,
@@ -31,7 +31,7 @@ from calibration.maps.fit import (
 from calibration.maps.modules import GoalMap, ObservationMap, TorqueMap
 from calibration.maps.practice import flicker, loose, practice
 from calibration.maps.residuals import LEVELS, Choice, choose
-from calibration.maps.targets import SLOPE_REACH, Track, track
+from calibration.maps.targets import Track, track
 from calibration.maps.training import Budget
 from calibration.physics.fit import Fitted
 from calibration.physics.identify import heavier

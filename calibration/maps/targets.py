@@ -13,11 +13,9 @@ import mujoco
 import numpy as np
 
 from calibration.logs.log import Flags, Floats, Log
-from calibration.logs.windows import slopes
+from calibration.logs.windows import SLOPE_REACH, slopes
 from calibration.physics.rollout import Rig
 
-SLOPE_REACH = 0.020
-"""s to either side for the velocity."""
 BEND_REACH = 0.030
 """s to either side for the acceleration."""
 LEAD, TAIL = 0.2, 0.06

@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 
 from calibration.errors import CalibrationError
 from calibration.excitation.segment import Excitation, Segment
-from calibration.excitation.spans import EVENT, event_text
+from calibration.excitation.spans import EVENT, INDEX, event_text
 from calibration.excitation.tracking import ExcitationSource, Tell, with_gains
 from calibration.recording.gentler import BALKS, gentler, left_out
 from calibration.recording.strain import Strain
@@ -38,7 +38,6 @@ from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict, refused, verdict
 
-INDEX = "recording.json"
 RECOVER = 6.0
 """s, with torque off, between two flights: lifting an arm from the table twice in a row trips the overload protection
 of small servos, which averages over seconds."""

@@ -23,13 +23,11 @@ from robot_runtime.arm.sensing import Sensing
 from robot_runtime.arm.state import JointCommand, JointState
 from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort, ServoError
 from robot_runtime.bus.timing import wire_time
+from robot_runtime.servos.protocol import RETURN_DELAY_STEP
 from robot_runtime.spec import ArmSpec, ArmSpecError
 
 HEALTH_EVERY = 8
 """Every so many reads the longer one with voltage, temperature, errors: a restarted servo is noticed within that."""
-
-_LIMIT_SLACK = 0.05
-"""rad: how far outside its limits a joint may stand at torque-on; gears give, hands are inexact."""
 
 _READ_TRIES = 5
 
@@ -290,7 +288,7 @@ class Arm:
         delays = []
         for servo in self.servos:
             register = servo.model.register("return_delay_time")
-            scale = register.unit.scale if register.unit else 2e-6
+            scale = register.unit.scale if register.unit else RETURN_DELAY_STEP
             delays.append(self.bus.read(servo.joint.servo_id, register) * scale)
         return max(delays)
 
@@ -310,11 +308,9 @@ class Arm:
 
     def _require_inside_limits(self) -> None:
         for joint, angle in zip(self.spec.joints, self.state.q, strict=True):
-            low, high = joint.limits.lower - _LIMIT_SLACK, joint.limits.upper + _LIMIT_SLACK
-            if low <= angle <= high:
+            if joint.may_stand(angle):
                 continue
-            turn = 2 * np.pi / joint.gear
-            if any(low <= angle + k * turn <= high for k in (-2, -1, 1, 2)):
+            if joint.is_turns_off(angle):
                 raise EncoderWrapError(
                     f"joint '{joint.name}' reads {angle:.3f} rad, a whole servo turn outside its limits; power-cycle "
                     "the servo with the joint inside its range, or zero the arm again ('robot-setup zero')"

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from robot_runtime.arm.state import Floats, JointState
 from robot_runtime.spec import ArmSpec
 
-_POWERED = 1.0
-"""V: below this the servo's voltage is not known yet, and the nominal one stands in."""
-
 
 class Duty:
     """Torque and duty of all joints, whatever their mode; only PWM joints use it."""
@@ -32,7 +29,7 @@ class Duty:
     def of_torque(self, torque: Floats, state: JointState) -> Floats:
         """The duty that makes this torque (N·m) at the present speed and voltage, between -1 and 1."""
         volts = torque * self._volts_per_torque + state.dq * self._volts_per_speed
-        duty: Floats = (volts / self._supply(state)).clip(-1.0, 1.0)
+        duty: Floats = (volts / state.supply(self._nominal)).clip(-1.0, 1.0)
         return duty
 
     def nominal_torque(self, duty: Floats, dq: Floats) -> Floats:
@@ -45,13 +42,9 @@ class Duty:
 
     def clip(self, values: Floats, state: JointState) -> None:
         """Keep the duties of PWM joints where the torque stays inside its limit; other joints' values stay."""
-        supply = self._supply(state)
+        supply = state.supply(self._nominal)
         centre = state.dq * self._volts_per_speed
         reach = self._limit * self._volts_per_torque
         low = np.maximum((centre - reach) / supply, -1.0)
         high = np.minimum((centre + reach) / supply, 1.0)
         np.copyto(values, values.clip(low, high), where=self.is_pwm & np.isfinite(values))
-
-    def _supply(self, state: JointState) -> Floats:
-        supply: Floats = np.where(state.voltage > _POWERED, state.voltage, self._nominal)
-        return supply

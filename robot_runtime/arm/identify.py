@@ -7,25 +7,19 @@ from dataclasses import dataclass
 
 from robot_runtime.arm.errors import ServoSettingError, WrongServoError
 from robot_runtime.bus import Bus, BusError, GroupRead, GroupWrite, MissingServosError, PortSettingError, WrongBaudError
-from robot_runtime.servos import ServoModel, UnknownServoError, servo_model, servo_model_by_number, servo_model_names
+from robot_runtime.servos import ServoModel, UnknownServoError, servo_baudrates, servo_model_by_number
+from robot_runtime.servos.protocol import (
+    ANSWER_EVERYTHING,
+    IDENTITY,
+    REVERSED,
+    TORQUE_AT_POWER_UP,
+    TORQUE_BY_GOAL,
+    decode_identity,
+)
 from robot_runtime.spec import ArmSpec, JointSpec
 
-_IDENTITY_ADDRESS, _IDENTITY_LENGTH = 0, 7
-"""Model number (2 bytes), model information (4), firmware (1): the same on every Protocol 2.0 servo."""
-
-_PROBE_TIMES = 3
-
-ANSWER_EVERYTHING = 2
-"""Status Return Level at which reads and writes are answered."""
-
-_REVERSED = 0b0001
-"""Drive Mode bit 0: the servo counts the other way. Source: e-Manual, Drive Mode(10)."""
-
-_TORQUE_BY_GOAL = 0b1000
-"""Drive Mode bit 3: writing a goal switches torque on. Source: as above."""
-
-_TORQUE_AT_POWER_UP = 0b1
-"""Startup Configuration bit 0: torque is on as soon as the servo has power. Source: e-Manual, address 60."""
+_PATIENCE, _PROBE_TIMES = 1.0, 3
+"""s for a read of all identities, in which lost replies are asked for again; and how often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +39,14 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
         WrongBaudError: they answer at another baud rate than the arm file's.
         WrongServoError: a servo is another model than the arm file says.
     """
-    group = GroupRead(spec.servo_ids, _IDENTITY_ADDRESS, _IDENTITY_LENGTH, fast=False)
-    missing = _read_patiently(bus, group)
+    group = GroupRead(spec.servo_ids, *IDENTITY, fast=False)
+    missing = bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES)
     if missing:
         silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i)]
         if silent:
             raise _explain_missing(bus, spec, silent)
         answer_everything(bus, spec.joints)
-        if missing := _read_patiently(bus, group):
+        if missing := bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES):
             ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
             raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
     return tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
@@ -62,7 +56,7 @@ def answers_fast_reads(bus: Bus, servos: tuple[ServoOnBus, ...]) -> bool:
     """Whether all servos take part in a Fast Sync Read: their firmware should, and a trial shows it."""
     if not all(s.model.has_fast_sync_read(s.firmware) for s in servos):
         return False
-    group = GroupRead([s.joint.servo_id for s in servos], _IDENTITY_ADDRESS, _IDENTITY_LENGTH, fast=True)
+    group = GroupRead([s.joint.servo_id for s in servos], *IDENTITY, fast=True)
     return any(bus.try_group(group) == 0 for _ in range(_PROBE_TIMES))
 
 
@@ -77,16 +71,16 @@ def check_settings(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
         joint = servo.joint
         where = f"joint '{joint.name}' (servo {joint.servo_id})"
         drive_mode = bus.read(joint.servo_id, servo.model.register("drive_mode"))
-        if drive_mode & _REVERSED:
+        if drive_mode & REVERSED:
             raise ServoSettingError(
                 f"{where}: Drive Mode is reversed, the arm file's signs assume it is not; run 'robot-setup arm'"
             )
-        if drive_mode & _TORQUE_BY_GOAL:
+        if drive_mode & TORQUE_BY_GOAL:
             raise ServoSettingError(
                 f"{where}: Drive Mode lets any goal switch torque on (bit 3); run 'robot-setup arm' to clear it"
             )
         startup = servo.model.registers.get("startup_configuration")
-        if startup is not None and bus.read(joint.servo_id, startup) & _TORQUE_AT_POWER_UP:
+        if startup is not None and bus.read(joint.servo_id, startup) & TORQUE_AT_POWER_UP:
             raise ServoSettingError(
                 f"{where}: Startup Configuration switches torque on at power-up; run 'robot-setup arm' to clear it"
             )
@@ -98,15 +92,6 @@ def check_settings(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
             )
 
 
-def _read_patiently(bus: Bus, group: GroupRead) -> int:
-    missing = -1
-    for _ in range(_PROBE_TIMES):
-        missing = bus.read_group(group, deadline=bus.port.now() + 1.0)
-        if missing == 0:
-            break
-    return missing
-
-
 def answer_everything(bus: Bus, joints: Sequence[JointSpec]) -> None:
     """Broadcast that reads and writes are to be answered: below that level, writes at least are not confirmed."""
     levels = GroupWrite([(j.servo_id, j.servo.register("status_return_level")) for j in joints])
@@ -114,7 +99,7 @@ def answer_everything(bus: Bus, joints: Sequence[JointSpec]) -> None:
 
 
 def _check_model(joint: JointSpec, data: bytes) -> ServoOnBus:
-    number, firmware = int.from_bytes(data[:2], "little"), data[6]
+    number, firmware = decode_identity(data)
     if number != joint.servo.number:
         try:
             found = servo_model_by_number(number).name
@@ -146,7 +131,7 @@ def _explain_missing(bus: Bus, spec: ArmSpec, missing: list[int]) -> MissingServ
 
 def find_baudrates(bus: Bus, ids: list[int], skip: int) -> dict[int, tuple[int, ...]]:
     """At which other baud rates any of these servos answer. Leaves the port at the rate that it had."""
-    rates = sorted({rate for name in servo_model_names() for rate in servo_model(name).baudrates} - {skip})
+    rates = [rate for rate in servo_baudrates() if rate != skip]
     found: dict[int, tuple[int, ...]] = {}
     before = bus.port.baudrate
     try:

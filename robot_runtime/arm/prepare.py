@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from robot_runtime.arm.errors import ServoSettingError, TorqueIsOnError
-from robot_runtime.arm.identify import ANSWER_EVERYTHING, ServoOnBus, answer_everything
+from robot_runtime.arm.identify import ServoOnBus, answer_everything
 from robot_runtime.arm.scaling import goal_bounds, goal_register
 from robot_runtime.bus import Bus
 from robot_runtime.bus.scan import read_registers
+from robot_runtime.servos.protocol import ANSWER_EVERYTHING
 
 
 def prepare(bus: Bus, servos: tuple[ServoOnBus, ...], mapping: tuple[int, bytes] | None) -> None:

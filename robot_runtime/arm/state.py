@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+POWERED = 1.0
+"""V: below this the servo's voltage is not known yet, and the nominal one stands in."""
+
 
 def run_of(index: list[int]) -> Any:
     """The same places in an array, as a slice where they are in a row: that takes a quarter of the time."""
@@ -64,6 +67,10 @@ class JointState:
         self.hardware_error = health[:numbers].view(np.int64).reshape(4, n)[3]
         self.hardware_error[:] = -1
         self.torque_on = health[numbers:].view(np.bool_)
+
+    def supply(self, nominal: Floats) -> Floats:
+        """V at every servo; the nominal voltage where it is not known yet."""
+        return np.where(self.voltage > POWERED, self.voltage, nominal)
 
 
 @dataclass(slots=True, eq=False)

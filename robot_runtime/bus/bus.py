@@ -16,8 +16,9 @@ from robot_runtime.bus.group_read import GroupRead
 from robot_runtime.bus.group_write import GroupWrite
 from robot_runtime.bus.port import Port
 from robot_runtime.bus.sdk_link import Identity, SdkLink
-from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, SLOW_MARGIN, wire_time
+from robot_runtime.bus.timing import HOST_MARGIN, SLOW_MARGIN, wire_time
 from robot_runtime.servos import Register
+from robot_runtime.servos.protocol import RETURN_DELAY_MAX
 
 _LATE_REPLIES = 0.1
 """s after an incomplete read in which its replies may still come: a USB adapter holds them up to 16 ms, hubs longer."""
@@ -116,6 +117,15 @@ class Bus:
             raise self._port_error(error) from error
         finally:
             self._lock.release()
+        return missing
+
+    def read_group_patiently(self, group: GroupRead, patience: float, tries: int) -> int:
+        """Read a group up to so many times, `patience` s each; return the servos that never answered, one bit each."""
+        missing = (1 << len(group.ids)) - 1
+        for _ in range(tries):
+            missing &= self.read_group(group, self.port.now() + patience)
+            if not missing:
+                break
         return missing
 
     def try_group(self, group: GroupRead) -> int:

@@ -13,18 +13,16 @@ from robot_runtime.servos import (
     Register,
     ServoModel,
     UnknownServoError,
-    servo_model,
+    servo_baudrates,
     servo_model_by_number,
-    servo_model_names,
 )
+from robot_runtime.servos.protocol import FIRMWARE, HIGHEST_ID, IDENTITY, decode_identity
 
 _LIKELY = (1_000_000, 57_600, 2_000_000, 3_000_000, 4_000_000, 115_200)
 """bit/s, most likely first: what arms are set to, then the factory's."""
 
 _PING_REPLY = STATUS_OVERHEAD + 3
 """Bytes of a ping reply: model number and firmware."""
-
-_HIGHEST_ID = 252
 
 _LOOKS = 8
 """Times that a servo is asked for live registers, to hear whether it is alone at its ID."""
@@ -34,9 +32,6 @@ _SHARED = 3
 
 _LIVE = (120, 16)
 """Address and bytes of Realtime Tick to Present Position: two servos never agree on these. All X-series models."""
-
-_IDENTITY = (0, 7)
-"""Address and bytes of model number, model information and firmware. All Protocol 2.0 servos."""
 
 Progress = Callable[[int, int, int], None]
 """Told before each baud rate: the rate, how many are done, how many there are."""
@@ -68,8 +63,7 @@ class Scan:
 
 def known_baudrates() -> tuple[int, ...]:
     """All baud rates that any known servo model does, likely ones first."""
-    every = sorted({rate for name in servo_model_names() for rate in servo_model(name).baudrates})
-    return tuple(dict.fromkeys([*_LIKELY, *every]))
+    return tuple(dict.fromkeys([*_LIKELY, *servo_baudrates()]))
 
 
 def scan(bus: Bus, baudrates: Sequence[int] | None = None, progress: Progress | None = None) -> Scan:
@@ -108,13 +102,22 @@ def scan_here(bus: Bus) -> tuple[FoundServo, ...]:
         numbers, clear = numbers | again, clear and clear_again
     ids = set(numbers)
     if not clear:  # somebody spoke, but not intelligibly: ask one by one
-        ids |= {i for i in range(_HIGHEST_ID + 1) if i not in numbers and _speaks(bus, i)}
+        ids |= {i for i in range(HIGHEST_ID + 1) if i not in numbers and _speaks(bus, i)}
     return tuple(_look_at(bus, servo_id, numbers.get(servo_id)) for servo_id in sorted(ids))
 
 
 def speaks(bus: Bus, servo_id: int) -> bool:
     """Whether anybody at all answers to this ID at the port's present baud rate, intelligibly or not."""
     return any(_speaks(bus, servo_id) for _ in range(3))
+
+
+def as_laid_out(bus: Bus, servo_id: int, model: ServoModel) -> ServoModel:
+    """The model as this servo's firmware lays it out.
+
+    Raises:
+        ServoError: the servo does not answer.
+    """
+    return model.for_firmware(bus.read_bytes(servo_id, *FIRMWARE)[0])
 
 
 def read_registers(bus: Bus, servo_id: int, model: ServoModel) -> dict[str, int]:
@@ -158,8 +161,7 @@ def _look_at(bus: Bus, servo_id: int, number: int | None) -> FoundServo:
     firmware, values, model = None, {}, None
     if not shared and damaged < _LOOKS:
         try:
-            identity = bus.read_bytes(servo_id, *_IDENTITY)
-            number, firmware = int.from_bytes(identity[:2], "little"), identity[6]
+            number, firmware = decode_identity(bus.read_bytes(servo_id, *IDENTITY))
             model = _model(number, firmware)
             if model is not None:
                 values = read_registers(bus, servo_id, model)

@@ -10,7 +10,8 @@ import dynamixel_sdk as sdk
 from robot_runtime.bus.errors import CorruptReplyError, NoReplyError, PortError, ServoRefusedError
 from robot_runtime.bus.packets import STATUS_OVERHEAD, Instruction, instruction_packet, status_packets
 from robot_runtime.bus.port import Port
-from robot_runtime.bus.timing import HOST_MARGIN, RETURN_DELAY_MAX, SLOW_MARGIN, wire_time
+from robot_runtime.bus.timing import HOST_MARGIN, SLOW_MARGIN, wire_time
+from robot_runtime.servos.protocol import RETURN_DELAY_MAX
 
 _ALERT = 0x80
 

@@ -13,9 +13,6 @@ HOST_MARGIN = 0.002
 SLOW_MARGIN = 0.020
 """s, on top, off the hot path: EEPROM writes and a busy computer may take their time there."""
 
-RETURN_DELAY_MAX = 254 * 2e-6
-"""s, the longest Return Delay Time a servo can be set to (250 x 2 µs fresh from the box)."""
-
 
 def wire_time(count: int, baudrate: int) -> float:
     """Seconds that `count` bytes take on the wire."""

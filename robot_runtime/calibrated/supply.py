@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_runtime.arm.state import Floats, JointState
+from robot_runtime.arm.state import POWERED, Floats, JointState
 from robot_runtime.spec import ArmSpec
 
 QUIET = 0.1
@@ -12,9 +12,6 @@ QUIET = 0.1
 
 SETTLE = 2.0
 """s over which readings are averaged: supplies and batteries change slowly, ripple does not."""
-
-_POWERED = 1.0
-"""V: below this the servo's voltage is not known yet, and the nominal one stands in."""
 
 
 class Supply:
@@ -29,7 +26,7 @@ class Supply:
 
     def reset(self, state: JointState) -> None:
         """Begin with what is read now: the arm stands still."""
-        np.copyto(self.volts, np.where(state.voltage > _POWERED, state.voltage, self._nominal))
+        np.copyto(self.volts, state.supply(self._nominal))
         self._stamp = float(state.health_stamp[0])
 
     def look(self, state: JointState, sent: Floats) -> None:
@@ -39,5 +36,5 @@ class Supply:
             return
         share = min((stamp - self._stamp) / SETTLE, 1.0)
         self._stamp = stamp
-        quiet = (~self._is_pwm | (np.abs(sent) < QUIET)) & (state.voltage > _POWERED)
+        quiet = (~self._is_pwm | (np.abs(sent) < QUIET)) & (state.voltage > POWERED)
         self.volts += np.where(quiet, share * (state.voltage - self.volts), 0.0)

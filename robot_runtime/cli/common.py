@@ -31,7 +31,7 @@ from robot_runtime.flight.errors import NoRoomError
 from robot_runtime.policy import PolicyError
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.servos import ServoDataError, UnknownServoError
-from robot_runtime.setup.apply import HIGHEST_ID
+from robot_runtime.servos.protocol import HIGHEST_ID
 from robot_runtime.setup.errors import ArmFileError, RefusedError, SetupError, UndoFileError
 from robot_runtime.spec import ArmSpecError
 from robot_runtime.twin_process import TwinStartError

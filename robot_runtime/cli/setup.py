@@ -29,6 +29,7 @@ from robot_runtime.cli.common import (
 )
 from robot_runtime.cli.writing import change_json, load_own_arm, own_folder, record, show_changes
 from robot_runtime.servos import ServoModel, servo_model_by_number
+from robot_runtime.servos.protocol import HIGHEST_ID
 from robot_runtime.setup.apply import Outcome, Undone, load_undo, require_torque_off, undo
 from robot_runtime.setup.arm_file import Edit, draft
 from robot_runtime.setup.errors import WhichServoError
@@ -67,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return sub
 
     sub = add("servo", "Give the one servo that is connected its ID and baud rate.", _servo)
-    sub.add_argument("--id", type=servo_id, required=True, metavar="NEW", help="the ID that it gets, 0 to 252")
+    sub.add_argument(
+        "--id", type=servo_id, required=True, metavar="NEW", help=f"the ID that it gets, 0 to {HIGHEST_ID}"
+    )
     sub.add_argument("--baud", metavar="N", help="the baud rate that it gets (default: stays as it is)")
     sub.add_argument("--from", dest="present", type=servo_id, metavar="ID", help="the servo that has this ID now")
     _add_writing(sub)

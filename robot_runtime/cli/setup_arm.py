@@ -6,7 +6,7 @@ import argparse
 
 from robot_runtime.arm.identify import identify
 from robot_runtime.bus import Bus, ServoError
-from robot_runtime.bus.scan import FoundServo, known_baudrates
+from robot_runtime.bus.scan import FoundServo, as_laid_out, known_baudrates
 from robot_runtime.cli.common import ExitCode, Screen, UsageError, count, open_bus
 from robot_runtime.cli.writing import change_json, differences, load_own_arm, record, show_changes, write
 from robot_runtime.servos import ServoModel
@@ -18,9 +18,6 @@ from robot_runtime.spec import ArmSpec, JointSpec
 
 _FACTORY_BAUDRATE = 57_600
 """bit/s of every X-series servo fresh from the box. Source: e-Manual."""
-
-_FIRMWARE = (6, 1)
-"""Address and bytes of the firmware version. All Protocol 2.0 servos."""
 
 
 def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
@@ -37,7 +34,7 @@ def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
         if args.only is None:
             models = {s.joint.servo_id: s.model for s in identify(bus, spec)}
         else:
-            models = {j.servo_id: _as_it_is(bus, j) for j in joints}
+            models = {j.servo_id: as_laid_out(bus, j.servo_id, j.servo) for j in joints}
         found = _differences(bus, spec, joints, models)
         if found:
             show_changes(found, {j.servo_id: j.name for j in joints}, screen)
@@ -62,10 +59,6 @@ def _differences(bus: Bus, spec: ArmSpec, joints: list[JointSpec], models: dict[
         model = models[joint.servo_id]
         found += differences(bus, joint.servo_id, model, wanted(joint, spec.bus, model))
     return found
-
-
-def _as_it_is(bus: Bus, joint: JointSpec) -> ServoModel:
-    return joint.servo.for_firmware(bus.read_bytes(joint.servo_id, *_FIRMWARE)[0])
 
 
 def _give_ids(

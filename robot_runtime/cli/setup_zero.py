@@ -26,6 +26,7 @@ from robot_runtime.cli.writing import (
     show_changes,
     write,
 )
+from robot_runtime.servos.protocol import REVERSED
 from robot_runtime.setup.arm_file import Edit, draft, joint_edits
 from robot_runtime.setup.directions import positive_directions
 from robot_runtime.setup.errors import CannotBeRightError, RefusedError
@@ -33,9 +34,6 @@ from robot_runtime.setup.plan import POSITION_REGISTERS, Change, only, wanted
 from robot_runtime.setup.release import release
 from robot_runtime.setup.zero import Zero, Zeroing
 from robot_runtime.spec import ArmSpec
-
-_REVERSED = 0x01
-"""Bit of Drive Mode. Source: e-Manual."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -120,7 +118,7 @@ def _require_free(
         if failed := release(bus, spec.joints):
             raise RefusedError(f"torque could not be switched off: {'; '.join(failed.values())}")
     for name, servo in servos.items():
-        if bus.read(servo.joint.servo_id, servo.model.register("drive_mode")) & _REVERSED:
+        if bus.read(servo.joint.servo_id, servo.model.register("drive_mode")) & REVERSED:
             raise RefusedError(
                 f"joint '{name}': its servo's Drive Mode is reversed, which turns the sign around; run "
                 "'robot-setup arm' first"

@@ -6,15 +6,14 @@ import io
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_runtime.flight.reader import read_flight
-from robot_runtime.spec import ArmSpecError, load_arm
+from robot_runtime.flight.reader import read_flight, unpacked_arm
+from robot_runtime.spec import ArmSpecError
 
 SIZE = (360, 270)
 """Pixels, across and down."""
@@ -84,10 +83,8 @@ def clip(path: Path) -> bytes:
     seconds = float(time[-1])
     count = max(min(round(seconds * _RATE), _MOST), 1)
     rows = np.searchsorted(time, np.linspace(0.0, seconds, count)).clip(max=len(flight) - 1)
-    with tempfile.TemporaryDirectory() as folder:
-        flight.extract(Path(folder))
-        try:
-            spec = load_arm(Path(folder) / "arm")
-        except ArmSpecError as error:
-            raise ClipError(f"no clip: the arm's files in the recording cannot be used: {error}") from error
-        return film(spec.mjcf, flight.layout.joints, flight["q"][rows], max(seconds / count, 0.02))
+    try:
+        with unpacked_arm(flight) as arm:
+            return film(arm.mjcf, flight.layout.joints, flight["q"][rows], max(seconds / count, 0.02))
+    except ArmSpecError as error:
+        raise ClipError(f"no clip: the arm's files in the recording cannot be used: {error}") from error

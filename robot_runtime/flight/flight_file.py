@@ -15,6 +15,7 @@ import numpy as np
 from mcap.writer import CompressionType, Writer
 
 from robot_runtime.flight.layout import CycleLayout
+from robot_runtime.flight.recorder import Level
 
 CDR = b"\x00\x01\x00\x00"
 """In front of a CDR message: little endian, plain."""
@@ -137,7 +138,7 @@ class FlightFile:
             data = path.read_bytes()
             changed = int(path.stat().st_mtime * 1e9)
         except OSError as error:
-            self.event(4, "recorder", f"not in this file: {name}: {error}", None)
+            self.event(Level.ERROR, "recorder", f"not in this file: {name}: {error}", None)
             return
         media = _MEDIA.get(path.suffix, "application/octet-stream")
         self._mcap.add_attachment(changed, time.time_ns(), name, media, data)

@@ -1,4 +1,4 @@
-"""What the pages about flights and calibrations share: their style, and the pieces that they are put together from."""
+"""What the pages about flights, calibrations and studies share: their style, and the pieces that make them."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ img { max-width:100%; border-radius:6px } details summary { cursor:pointer; colo
 """
 
 
-def document(title: str, body: Iterable[str]) -> str:
-    """The whole page: no scripts, nothing loaded from anywhere."""
+def document(title: str, body: Iterable[str], style: str = "") -> str:
+    """The whole page: no scripts, nothing loaded from anywhere. `style`: what it has beyond the shared one."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    head += f"<style>{STYLE}</style>"
+    head += f"<style>{STYLE}{style}</style>"
     return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(body)}</body></html>"
 
 

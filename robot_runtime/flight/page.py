@@ -14,10 +14,11 @@ import numpy as np
 from robot_runtime.flight.charts import Line, histogram, lines, micro, raster
 from robot_runtime.flight.html import document, grid, moving, section, table
 from robot_runtime.flight.reader import Flight
+from robot_runtime.flight.recorder import Level
 from robot_runtime.flight.summary import MEASURED, durations, ending, phases, tip_distance
 from robot_runtime.spec import ArmSpec
 
-_LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error", 5: "fatal"}
+_LEVELS = {level.value: level.name.lower() for level in Level}
 _COLOURS = 8  # classes c0 to c7 of the style
 _UNITS = {"q": "rad", "dq": "rad/s", "tau": "N·m"}  # of what is measured
 

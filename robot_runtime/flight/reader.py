@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import mmap
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from robot_runtime.flight.layout import TOPICS, CycleLayout, Shape
 from robot_runtime.flight.mcap_records import Messages, NotMcapError, Records
 from robot_runtime.flight.raw import Piece, unpack
+from robot_runtime.spec import ArmSpec, load_arm
 
 _CDR = 4
 """Bytes in front of a CDR message."""
@@ -102,6 +105,18 @@ class Flight:
             if path.resolve().is_relative_to(folder.resolve()):  # never anywhere else, whoever has written the file
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
+
+
+@contextmanager
+def unpacked_arm(flight: Flight) -> Iterator[ArmSpec]:
+    """The arm as it was, with its files for as long as this lasts.
+
+    Raises:
+        ArmSpecError: the recording does not have it whole.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        flight.extract(Path(folder))
+        yield load_arm(Path(folder) / "arm")
 
 
 def read_flight(path: Path) -> Flight:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
 from enum import IntEnum
+
+from robot_runtime.unnamed import unnamed_memory
 
 _PAGE = 4096
 """Bytes in front of the ring for the words that both sides look at."""
@@ -154,10 +155,4 @@ class Ring:
 
 def make_ring(size: int) -> Ring:
     """A new ring in memory that a child process can inherit by its file descriptor."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("flight")
-    else:  # macOS
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.ftruncate(fd, _PAGE + size)
-    return Ring(fd, size)
+    return Ring(unnamed_memory(_PAGE + size), size)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.flight.reader import Flight
+from robot_runtime.flight.reader import Flight, unpacked_arm
 from robot_runtime.flight.recorder import Level
 from robot_runtime.flying import Phase
-from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec, load_arm
+from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec
 
 Floats = NDArray[np.float64]
 
@@ -47,13 +45,12 @@ class Span:
 
 
 def arm_of(flight: Flight) -> ArmSpec | None:
-    """The arm as it was; None when the recording does not have it whole."""
-    with tempfile.TemporaryDirectory() as folder:
-        flight.extract(Path(folder))
-        try:
-            return load_arm(Path(folder) / "arm")
-        except ArmSpecError:
-            return None
+    """The arm as it was, without its files; None when the recording does not have it whole."""
+    try:
+        with unpacked_arm(flight) as arm:
+            return arm
+    except ArmSpecError:
+        return None
 
 
 def durations(flight: Flight) -> dict[str, Floats]:
@@ -177,12 +174,11 @@ def tip_distance(flight: Flight) -> Floats | None:
     target = plain(flight.metadata.get("policy", {})).get("contract", {}).get("target") or {}
     if target.get("kind") != "tip_position":
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        flight.extract(Path(folder))
-        try:
-            kinematics = Kinematics(load_arm(Path(folder) / "arm"))
-        except ArmSpecError:
-            return None
+    try:
+        with unpacked_arm(flight) as arm:
+            kinematics = Kinematics(arm)
+    except ArmSpecError:
+        return None
     far = np.full(len(flight), np.nan)
     for row in np.flatnonzero(flight["phase"] == Phase.RUN):
         far[row] = math.dist(kinematics.tip_position(flight["q"][row]), flight["target"][row])

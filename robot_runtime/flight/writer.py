@@ -18,6 +18,7 @@ from pathlib import Path
 
 from robot_runtime.flight.errors import FULL
 from robot_runtime.flight.flight_file import FlightFile
+from robot_runtime.flight.recorder import Level
 from robot_runtime.flight.ring import DISK_TOLD, Frame, RecorderStatus, Ring
 
 _LOOK = 0.01
@@ -53,7 +54,7 @@ class _Writer:
             self._take(head)
             self._ring.set_beat(time.monotonic_ns())
         if not self._ended:
-            self._note(5, "the program that flew the arm is gone: the recording ends here")
+            self._note(Level.FATAL, "the program that flew the arm is gone: the recording ends here")
         self._finish()
 
     def _take(self, head: int) -> None:
@@ -99,7 +100,7 @@ class _Writer:
 
     def _count_lost(self) -> None:
         if (lost := self._ring.lost) > self._lost:
-            self._note(4, f"{lost - self._lost} pieces of the recording were lost: the disk did not follow")
+            self._note(Level.ERROR, f"{lost - self._lost} pieces of the recording were lost: the disk did not follow")
             self._lost = lost
 
     def _look_at_disk(self, now: float) -> None:
@@ -109,10 +110,10 @@ class _Writer:
         self._checked = now
         disk = os.fstatvfs(self._fd)
         if (left := disk.f_bavail * disk.f_frsize) < self._reserve:
-            self._note(4, f"the disk is nearly full: {left / 2**20:.0f} MiB are left")
+            self._note(Level.ERROR, f"the disk is nearly full: {left / 2**20:.0f} MiB are left")
             self._ring.set_status(RecorderStatus.DISK_FULL, errno.ENOSPC)
 
-    def _note(self, level: int, text: str) -> None:
+    def _note(self, level: Level, text: str) -> None:
         if self._file is not None:
             self._file.event(level, "recorder", text, None)
 

@@ -23,9 +23,6 @@ LONGEST = 0.15
 SETTLE = 1.0
 """s that a moving arm gets to come to rest: it may just have been put down."""
 
-LIMIT_SLACK = 0.05
-"""rad: how far outside its limits a joint may stand; torque-on allows the same."""
-
 SPREAD = 0.02
 """rad between the readings of a joint at rest: 13 ticks of 4096; noise makes one or two."""
 
@@ -173,12 +170,10 @@ def _replies(arm: Arm, rest: _Rest) -> Iterator[Check]:
 def _positions(arm: Arm) -> Iterator[Check]:
     def outside() -> Iterator[Check]:
         for joint, angle in zip(arm.spec.joints, arm.state.q, strict=True):
-            low, high = joint.limits.lower - LIMIT_SLACK, joint.limits.upper + LIMIT_SLACK
-            if low <= angle <= high:
+            if joint.may_stand(angle):
                 continue
-            turn = 2 * math.pi / joint.gear
             advice = "move it inside by hand, torque is off"
-            if any(low <= angle + k * turn <= high for k in (-2, -1, 1, 2)):
+            if joint.is_turns_off(angle):
                 advice = (
                     "it is a whole servo turn off: power-cycle the servo with the joint inside its range, or zero the "
                     "arm again ('robot-setup zero')"

@@ -27,9 +27,6 @@ _PATIENCE, _TRIES = 0.1, 5
 WARM = 5.0
 """°C below its limit from which a servo does not begin a flight: it would end it soon."""
 
-VOLTAGE_TOLERANCE = 0.05
-"""Share by which a servo's rated range may be left: supplies and the servo's own voltmeter are inexact."""
-
 _OUTWARD = {
     "velocity_limit": 1,
     "current_limit": 1,
@@ -82,23 +79,13 @@ def read_values(bus: Bus, servos: Sequence[ServoOnBus]) -> dict[int, dict[str, i
         for block in blocks:
             start = block[0].address
             group = GroupRead(ids, start, block[-1].end - start, fast=False)
-            if missing := _read_patiently(bus, group):
+            if missing := bus.read_group_patiently(group, _PATIENCE, _TRIES):
                 silent = [servo_id for i, servo_id in enumerate(ids) if missing >> i & 1]
                 raise MissingServosError(silent, f"servos {silent} stopped answering; check their cables")
             for i, servo_id in enumerate(ids):
                 data = group.data(i)
                 values[servo_id] |= {r.name: r.decode(data[r.address - start :]) for r in block}
     return values
-
-
-def _read_patiently(bus: Bus, group: GroupRead) -> int:
-    """Read a group a few times if need be; returns the servos that never answered, one bit each."""
-    missing = (1 << len(group.ids)) - 1
-    for _ in range(_TRIES):
-        missing &= bus.read_group(group, bus.port.now() + _PATIENCE)
-        if not missing:
-            break
-    return missing
 
 
 def _blocks(model: ServoModel) -> tuple[tuple[Register, ...], ...]:
@@ -212,9 +199,8 @@ def _return_delay(spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
 def _voltage(spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
     def wrong() -> Iterator[Check]:
         for servo in servos:
-            low, high = servo.on_bus.model.motor.voltage_range
-            low = max(spec.supply[0], low * (1 - VOLTAGE_TOLERANCE))
-            high = min(spec.supply[1], high * (1 + VOLTAGE_TOLERANCE))
+            low, high = servo.on_bus.model.motor.tolerated_voltage
+            low, high = max(spec.supply[0], low), min(spec.supply[1], high)
             volts = servo.si("present_input_voltage")
             if not low <= volts <= high:
                 advice = "check the power supply, and that this servo hangs on the right rail"

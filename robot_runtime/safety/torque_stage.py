@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.state import JointState
+from robot_runtime.arm.state import POWERED, JointState
 from robot_runtime.safety.barrier import Barrier, Torques, damping
 from robot_runtime.safety.cycle import LEAST_SHARE, Cycle, between, within
 from robot_runtime.safety.friction import Friction
@@ -19,8 +19,6 @@ TORQUE_MODES = ("current", "pwm")
 OFTEN = 0.0125
 """s between two cycles up to which joints may push against what holds them back; slower loops notice too late that it
 has let go."""
-
-_POWERED = 1.0  # V: below this the servo's voltage is not known yet, and the nominal one stands in
 
 _POSITION, _VELOCITY, _ACCELERATION = Why.POSITION.value, Why.VELOCITY.value, Why.ACCELERATION.value
 _JERK, _TORQUE, _POWER = Why.JERK.value, Why.TORQUE.value, Why.POWER.value
@@ -207,7 +205,7 @@ class TorqueStage:
     def _supply(self, state: JointState) -> list[float]:
         volts: list[float] = state.voltage.tolist()
         return [
-            volts[i] if volts[i] > _POWERED else nominal for i, nominal in zip(self.index, self._nominal, strict=True)
+            volts[i] if volts[i] > POWERED else nominal for i, nominal in zip(self.index, self._nominal, strict=True)
         ]
 
 

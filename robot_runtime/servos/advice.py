@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from robot_runtime.servos.model import ServoModel
+from robot_runtime.servos.protocol import (
+    ANSWER_EVERYTHING,
+    HIGHEST_ID,
+    RAM_RESTORE,
+    REVERSED,
+    TIME_PROFILE,
+    TORQUE_AT_POWER_UP,
+    TORQUE_BY_GOAL,
+)
 
 SLOW_BAUDRATE = 115_200
 """bit/s, up to which a bus is too slow for control: one read of 6 servos takes 13 ms there, 1.5 ms at 1 Mbit/s."""
@@ -14,23 +23,11 @@ SLOW_BAUDRATE = 115_200
 _READ_BITS = 10 * (20 + 6 * 21)
 """Bits on the wire when current, velocity and position of 6 servos are read: request 20 bytes, 21 bytes a reply."""
 
-_REVERSED, _TIME_PROFILE, _TORQUE_BY_GOAL = 0x01, 0x04, 0x08
-"""Bits of Drive Mode. Source: e-Manual."""
-
-_TORQUE_AT_START, _RAM_RESTORE = 0x01, 0x02
-"""Bits of Startup Configuration. Source: e-Manual."""
-
-_NO_SECONDARY_ID = 253
-"""Secondary IDs from here on switch the second ID off. Source: e-Manual."""
-
 _SINGLE_TURN_HOMING = 1024
 """ticks: position mode ignores a homing offset beyond this. Source: e-Manual."""
 
 _WARM = 10
 """°C below the temperature limit from which a servo at rest counts as warm."""
-
-_VOLTAGE_TOLERANCE = 0.05
-"""Share by which the rated supply may be left before it is worth a word: supplies and measurements are inexact."""
 
 
 class Severity(StrEnum):
@@ -110,9 +107,10 @@ _CURES = {
 
 def _supply(servo: ServoReading) -> Iterator[Finding]:
     volts = servo.si("present_input_voltage")
-    low, high = servo.model.motor.voltage_range
-    if volts is None or low * (1 - _VOLTAGE_TOLERANCE) <= volts <= high * (1 + _VOLTAGE_TOLERANCE):
+    least, most = servo.model.motor.tolerated_voltage
+    if volts is None or least <= volts <= most:
         return
+    low, high = servo.model.motor.voltage_range
     harm = "it may be damaged" if volts > high else "it may reset under load"
     yield Finding(
         Severity.ERROR if volts > high else Severity.WARNING,
@@ -136,16 +134,16 @@ def _temperature(servo: ServoReading) -> Iterator[Finding]:
 
 def _drive_mode(servo: ServoReading) -> Iterator[Finding]:
     mode = servo.values.get("drive_mode", 0)
-    if mode & _REVERSED:
+    if mode & REVERSED:
         yield Finding(
             Severity.WARNING,
             "drive mode reversed",
             "signs belong into the arm file, in one place; the arm is refused",
             _SET,
         )
-    if mode & _TORQUE_BY_GOAL:
+    if mode & TORQUE_BY_GOAL:
         yield Finding(Severity.WARNING, "torque on by goal", "any goal that is written switches torque on", _SET)
-    if mode & _TIME_PROFILE:
+    if mode & TIME_PROFILE:
         yield Finding(Severity.WARNING, "time-based profile", "profile registers mean milliseconds, not speeds", _SET)
 
 
@@ -207,8 +205,8 @@ def _shutdown(servo: ServoReading) -> Iterator[Finding]:
 
 
 def _status_return_level(servo: ServoReading) -> Iterator[Finding]:
-    level = servo.values.get("status_return_level", 2)
-    if level != 2:
+    level = servo.values.get("status_return_level", ANSWER_EVERYTHING)
+    if level != ANSWER_EVERYTHING:
         yield Finding(
             Severity.WARNING,
             f"status return level {level}",
@@ -219,17 +217,17 @@ def _status_return_level(servo: ServoReading) -> Iterator[Finding]:
 
 def _secondary_id(servo: ServoReading) -> Iterator[Finding]:
     second = servo.values.get("secondary_id", 255)
-    if second < _NO_SECONDARY_ID:
+    if second <= HIGHEST_ID:  # anything above switches the second ID off
         yield Finding(Severity.WARNING, f"secondary ID {second}", "it also obeys what is written to that ID", _SET)
 
 
 def _startup(servo: ServoReading) -> Iterator[Finding]:
     value = servo.values.get("startup_configuration", 0)
-    if value & _TORQUE_AT_START:
+    if value & TORQUE_AT_POWER_UP:
         yield Finding(
             Severity.WARNING, "torque on at power-up", "the arm stiffens, or moves, before anyone asked", _SET
         )
-    if value & _RAM_RESTORE:
+    if value & RAM_RESTORE:
         yield Finding(
             Severity.WARNING, "restores RAM at power-up", "gains and goals of an older session come back", _SET
         )

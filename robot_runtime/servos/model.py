@@ -15,6 +15,10 @@ _SIZES = (1, 2, 4)
 _MODES = ("current", "velocity", "position", "extended_position", "current_position", "pwm")
 
 
+VOLTAGE_TOLERANCE = 0.05
+"""Share by which a servo's rated voltages may be left: supplies and the servo's own voltmeter are inexact."""
+
+
 class ServoDataError(ValueError):
     """A servo data file says something impossible.
 
@@ -106,6 +110,12 @@ class Motor:
     thermal_capacity: float  # J/K
     mass: float  # kg
 
+    @property
+    def tolerated_voltage(self) -> tuple[float, float]:
+        """V, as rated and `VOLTAGE_TOLERANCE` beyond."""
+        low, high = self.voltage_range
+        return low * (1 - VOLTAGE_TOLERANCE), high * (1 + VOLTAGE_TOLERANCE)
+
 
 @dataclass(frozen=True, slots=True)
 class ServoModel:
@@ -189,6 +199,11 @@ def servo_model_names() -> tuple[str, ...]:
     """Names of all models that ship, sorted."""
     folder = resources.files("robot_runtime") / "servos" / "data"
     return tuple(sorted(f.name.removesuffix(".toml").upper() for f in folder.iterdir() if f.name.endswith(".toml")))
+
+
+def servo_baudrates() -> tuple[int, ...]:
+    """All baud rates (bit/s) that any model does, slowest first."""
+    return tuple(sorted({rate for name in servo_model_names() for rate in servo_model(name).baudrates}))
 
 
 def servo_model_by_number(number: int) -> ServoModel:

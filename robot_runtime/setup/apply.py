@@ -13,17 +13,13 @@ from typing import Any
 from robot_runtime.bus import Bus, CorruptReplyError, NoReplyError, ServoError
 from robot_runtime.bus.scan import speaks
 from robot_runtime.servos import Register, ServoModel, UnknownServoError, servo_model
+from robot_runtime.servos.protocol import HIGHEST_ID, MODEL_NUMBER
 from robot_runtime.setup.errors import RefusedError, UndoFileError
 from robot_runtime.setup.plan import Change
 
 _KIND, _VERSION = "robot-setup undo file", 1
-_MODEL_NUMBER = (0, 2)
-"""Address and bytes of the model number. All Protocol 2.0 servos."""
 
 IDENTITY_REGISTERS = ("id", "baud_rate")
-
-HIGHEST_ID = 252
-"""Of a servo; 253 and above mean something else. Source: e-Manual, Protocol 2.0."""
 
 
 class UndoLog:
@@ -183,7 +179,7 @@ def _take_back(bus: Bus, change: Change, *, force: bool) -> Undone:
     for servo_id, baudrate in _places(change):
         bus.set_baudrate(baudrate)
         try:
-            number = int.from_bytes(bus.read_bytes(servo_id, *_MODEL_NUMBER), "little")
+            number = int.from_bytes(bus.read_bytes(servo_id, *MODEL_NUMBER), "little")
             value = bus.read(servo_id, change.register)
         except ServoError:
             continue

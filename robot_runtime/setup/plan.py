@@ -7,11 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from robot_runtime.servos import Register, ServoModel
-from robot_runtime.spec import BusSpec, JointSpec
-
-LIMIT_SLACK = 0.05
-"""rad by which the servo's position limits reach beyond the arm file's: so far outside a joint may stand when torque is
-switched on, and it is held there, not pulled in. Goals are kept inside the arm file's limits by the runtime itself."""
+from robot_runtime.spec import LIMIT_SLACK, BusSpec, JointSpec
 
 POSITION_REGISTERS = ("homing_offset", "min_position_limit", "max_position_limit")
 """What depends on where the joint's zero is."""
@@ -88,6 +84,7 @@ def _limits(joint: JointSpec, model: ServoModel) -> dict[str, Wanted]:
         values["current_limit"] = Wanted(ticks, f"{limits.torque:g} N·m")
     low, high = joint.position_ticks
     if 0 <= low < high < model.ticks_per_turn:  # else the joint turns further than these registers can say
+        # Beside its limits a joint is held, not pulled in. Goals are kept inside the arm file's by the runtime itself.
         slack = math.floor(LIMIT_SLACK / abs(joint.rad_per_tick))
         text = f"{limits.lower:g} to {limits.upper:g} rad, {LIMIT_SLACK:g} to spare"
         values["min_position_limit"] = Wanted(max(low - slack, 0), text)

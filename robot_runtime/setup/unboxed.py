@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from robot_runtime.bus import Bus
-from robot_runtime.bus.scan import read_registers
+from robot_runtime.bus.scan import as_laid_out, read_registers
 from robot_runtime.setup.plan import changes, wanted
 from robot_runtime.spec import ArmSpec
-
-_FIRMWARE = (6, 1)
-"""Address and length of the firmware version: the same on every Protocol 2.0 servo."""
 
 
 def set_up_unboxed(bus: Bus, spec: ArmSpec) -> None:
@@ -18,7 +15,7 @@ def set_up_unboxed(bus: Bus, spec: ArmSpec) -> None:
         BusError: a servo does not answer or refuses.
     """
     for joint in spec.joints:
-        model = joint.servo.for_firmware(bus.read_bytes(joint.servo_id, *_FIRMWARE)[0])
+        model = as_laid_out(bus, joint.servo_id, joint.servo)
         values = read_registers(bus, joint.servo_id, model)
         for change in changes(joint.servo_id, spec.bus.baudrate, model, values, wanted(joint, spec.bus, model)):
             bus.write_verified(joint.servo_id, change.register, change.after)

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from robot_runtime.setup.errors import CannotBeRightError
-from robot_runtime.setup.plan import LIMIT_SLACK
 from robot_runtime.setup.track import JointTrack
-from robot_runtime.spec import ArmSpec, JointSpec
+from robot_runtime.spec import LIMIT_SLACK, ArmSpec, JointSpec
 
 HOMING_OFFSET = 0
 """ticks, for every servo; the reason stands above."""

@@ -78,8 +78,8 @@ def fly(path: Path, task: ArmTask, gap: str | None, targets: int, seed: int = 0)
             due += PERIOD
             port.sleep_until(due)
             if (left := cycles - k - 1) < held:
-                true[row, left] = _error(task, arm, aim, np.array(twin.drives.joint_position))
-                felt[row, left] = _error(task, arm, aim, arm.state.q)
+                true[row, left] = error_at(task, arm, aim, np.array(twin.drives.joint_position))
+                felt[row, left] = error_at(task, arm, aim, arm.state.q)
     arm.torque_off()
     changed = envelope.counts[task.world.index].mean(0) / (targets * cycles)
     return TwinResult(
@@ -118,6 +118,7 @@ def _bring(arm: Arm, port: LockstepPort, pose: Floats) -> None:
         arm.read(due + PERIOD)
 
 
-def _error(task: ArmTask, arm: Arm, aim: Floats, q: Floats) -> float:
+def error_at(task: ArmTask, arm: Arm, aim: Floats, q: Floats) -> float:
+    """How far the arm with its joints at `q` (rad) is from an aim of the task, m or rad."""
     here = arm.kinematics.tip_position(q) if task.goal.quantity == "tip_position" else q[task.world.index]
     return float(np.linalg.norm(aim - here))

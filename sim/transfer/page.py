@@ -8,41 +8,34 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from robot_runtime.flight.html import document, grid, section, table
 from sim.transfer.charts import Curve, bars, curves
 from sim.transfer.films import FILMS
 from sim.transfer.results import EARLY, GOOD, Result, early_returns, over_seeds, steps_to_scratch
 from sim.transfer.study import SOURCE, Study
 from sim.worlds.walker2d import BASE, FAMILY
 
-_STYLE = (
-    """
-:root { --ink:#1c2430; --soft:#5d6b7c; --paper:#fff; --card:#f6f8fa; --edge:#dde3ea; --0:#7a8794; --1:#0072b2;
-  --2:#d55e00; --3:#009e73; --4:#b5559a; --5:#b58900; --6:#3aa0d8; --7:#7d5fb2; --8:#8c6d46; --9:#c44e52 }
-@media (prefers-color-scheme: dark) { :root { --ink:#e3e8ee; --soft:#96a3b3; --paper:#12161c; --card:#1a2029;
-  --edge:#2c3542 } }
-body { font:15px/1.5 system-ui,sans-serif; color:var(--ink); background:var(--paper); margin:0 auto; max-width:1280px;
-  padding:1.5rem }
-h1 { font-size:1.5rem; margin:0 } h2 { font-size:1.1rem; margin:2rem 0 .6rem } .soft { color:var(--soft) }
-.grid { display:grid; grid-template-columns:repeat(auto-fill,minmax(460px,1fr)); gap:.8rem; align-items:start }
-svg { width:100%; height:auto; background:var(--card); border:1px solid var(--edge); border-radius:6px }
-svg text { font:10px system-ui,sans-serif; fill:var(--soft) }
-svg .title { font-size:12px; font-weight:600; fill:var(--ink) }
-svg .grid { stroke:var(--edge); stroke-width:.6 } svg .whisker { stroke:var(--ink); stroke-width:1.2; fill:none }
-svg .line { fill:none; stroke-width:1.6; stroke-linejoin:round } svg .faint { stroke-width:.8; opacity:.45 }
-"""
-    + "".join(f".line.c{k} {{ stroke:var(--{k}) }} .fill.c{k} {{ fill:var(--{k}) }}\n" for k in range(10))
-    + """
-table { border-collapse:collapse; font-size:.87rem; font-variant-numeric:tabular-nums }
-td,th { text-align:left; padding:.18rem .9rem .18rem 0; border-bottom:1px solid var(--edge); vertical-align:top }
-figure { margin:0 } figcaption { font-size:.8rem; color:var(--soft) } img { width:100%; border-radius:6px }
-"""
+_COLOURS = (7, 0, 1, 2, 3, 4, 5, 6, 8, 9)
+"""Place among the strategies -> colour of the style: grey for the first, and two more than flights have."""
+
+_STYLE = """
+:root { --c8:#8c6d46; --c9:#c44e52 }
+.grid { grid-template-columns:repeat(auto-fill,minmax(min(460px,100%),1fr)); align-items:start }
+.films .grid { grid-template-columns:repeat(auto-fill,minmax(220px,1fr)) }
+svg .title { font-size:12px } svg .tick { font-size:10px } svg .line { stroke-width:1.6 }
+svg .whisker { stroke:var(--ink); stroke-width:1.2; fill:none } svg .line.faint { stroke-width:.8; opacity:.45 }
+figure { margin:0 } figcaption { font-size:.8rem; color:var(--soft) } figure img { width:100% }
+""" + "".join(
+    f".line.c{k} {{ stroke:var(--c{c}) }} .fill.c{k} {{ fill:var(--c{c}); stroke:none }}\n"
+    for k, c in enumerate(_COLOURS)
 )
 
 
 def page(study: Study, results: Sequence[Result], folder: Path) -> str:
     """The whole page; films are taken from the study's folder, where they are."""
+    title = f"Transfer: {study.name}"
     body = [
-        f"<h1>Transfer: {escape(study.name)}</h1>",
+        f"<h1>{escape(title)}</h1>",
         f"<p>{escape(study.about)}</p>" if study.about else "",
         _so_far(study, results),
         *_bars(study, results),
@@ -52,11 +45,7 @@ def page(study: Study, results: Sequence[Result], folder: Path) -> str:
         *_films(folder, results),
         *_runs(results),
     ]
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Transfer: {escape(study.name)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body>{''.join(body)}</body></html>\n"
-    )
+    return document(title, body, _STYLE)
 
 
 def _so_far(study: Study, results: Sequence[Result]) -> str:
@@ -97,7 +86,7 @@ def _bars(study: Study, results: Sequence[Result]) -> list[str]:
         figures = over_seeds(results, trial, figure)
         series = {label: {t: figures[label, t] for t in targets if (label, t) in figures} for label in _labels(results)}
         charts.append(bars(title, targets, series))
-    return ["<h2>By target</h2>", *_grid(charts)]
+    return [section("By target", grid(charts))]
 
 
 def _sweeps(study: Study, results: Sequence[Result]) -> list[str]:
@@ -119,7 +108,7 @@ def _sweeps(study: Study, results: Sequence[Result]) -> list[str]:
                 lines.append(Curve(label, [p for p, _ in at], [o.mean for _, o in at], k, halves))
             title = f"Return over {key} ({'as published' if trial == 'published' else 'field'})"
             charts.append(curves(title, told, lines, log_y=True))
-    return ["<h2>Sweeps</h2>", *_grid(charts)] if any(charts) else []
+    return [section("Sweeps", grid(charts))] if any(charts) else []
 
 
 def _friction(table: object) -> float | None:
@@ -155,7 +144,7 @@ def _learning(study: Study, results: Sequence[Result]) -> list[str]:
             ]
             log = len({line.name for line in lines}) > 1
             charts.append(curves(f"{target}: return in training over {told}", told, lines, log_x=log))
-    return ["<h2>Learning</h2>", *_grid(charts)]
+    return [section("Learning", grid(charts))]
 
 
 def _along(result: Result, key: str) -> list[float]:
@@ -176,21 +165,17 @@ def _tables(study: Study, results: Sequence[Result]) -> list[str]:
     def early_one(label: str, target: str) -> str:
         return str(early.get((label, target), ""))
 
-    parts = [f"<h2>Steps until {GOOD:.0%} of what scratch reaches (by seed)</h2>", _table(labels, targets, steps)]
-    parts += [f"<h2>Return in training after {EARLY:.0%} of scratch's steps</h2>", _table(labels, targets, early_one)]
+    def by_target(title: str, cell: Callable[[str, str], str]) -> str:
+        rows = ([label, *(cell(label, target) for target in targets)] for label in labels)
+        return section(title, table(("", *targets), rows))
+
+    parts = [by_target(f"Steps until {GOOD:.0%} of what scratch reaches (by seed)", steps)]
+    parts.append(by_target(f"Return in training after {EARLY:.0%} of scratch's steps", early_one))
     for trial, title in (("published", "As published"), ("field", "As in the field"), ("back_home", "Back home")):
         figures = over_seeds(results, trial)
         told: Callable[[str, str], str] = lambda a, b, f=figures: str(f.get((a, b), ""))  # type: ignore[misc] # noqa: E731
-        parts += [f"<h2>{title}: return</h2>", _table(labels, targets, told)]
+        parts.append(by_target(f"{title}: return", told))
     return parts
-
-
-def _table(rows: Sequence[str], columns: Sequence[str], cell: Callable[[str, str], str]) -> str:
-    head = "".join(f"<th>{escape(c)}</th>" for c in columns)
-    lines = [
-        f"<tr><td>{escape(row)}</td>{''.join(f'<td>{escape(cell(row, c))}</td>' for c in columns)}</tr>" for row in rows
-    ]
-    return f"<table><tr><th></th>{head}</tr>{''.join(lines)}</table>"
 
 
 def _films(folder: Path, results: Sequence[Result]) -> list[str]:
@@ -204,37 +189,21 @@ def _films(folder: Path, results: Sequence[Result]) -> list[str]:
                 f'<figure><img alt="{escape(told)}" src="data:image/webp;base64,{data}">'
                 f"<figcaption>{escape(told)}</figcaption></figure>"
             )
-    grid = '<div class="grid" style="grid-template-columns:repeat(auto-fill,minmax(220px,1fr))">'
-    return ["<h2>Films</h2>", grid, *figures, "</div>"] if figures else []
+    return [section("Films", f"<div class='films'>{grid(figures)}</div>")] if figures else []
 
 
 def _runs(results: Sequence[Result]) -> list[str]:
-    rows = []
-    for r in results:
-        maps = {None: "", True: "base, bit for bit"}.get(r["maps_off_is_base"], "not the base")
-        trials = "".join(
-            f"<td>{r[t]['mean']:.0f} ± {r[t]['sd']:.0f}</td>" if t in r else "<td></td>"
-            for t in ("published", "field", "back_home")
+    trials = {"published": "published: mean ± sd of episodes", "field": "field", "back_home": "back home"}
+    heads = ("run", "steps", "processor s", *trials.values(), "frozen tensors, unchanged", "maps off")
+    rows = [
+        (
+            r["id"],
+            f"{r['steps']:,}",
+            f"{r['seconds']:.0f}",
+            *(f"{r[t]['mean']:.0f} ± {r[t]['sd']:.0f}" if t in r else "" for t in trials),
+            str(r["frozen_tensors_unchanged"] or ""),
+            {None: "", True: "base, bit for bit"}.get(r["maps_off_is_base"], "not the base"),
         )
-        rows.append(
-            f"<tr><td>{escape(r['id'])}</td><td>{r['steps']:,}</td><td>{r['seconds']:.0f}</td>{trials}"
-            f"<td>{r['frozen_tensors_unchanged'] or ''}</td><td>{maps}</td></tr>"
-        )
-    head = "".join(
-        f"<th>{h}</th>"
-        for h in (
-            "run",
-            "steps",
-            "processor s",
-            "published: mean ± sd of episodes",
-            "field",
-            "back home",
-            "frozen tensors, unchanged",
-            "maps off",
-        )
-    )
-    return ["<h2>Runs</h2>", f"<table><tr>{head}</tr>{''.join(rows)}</table>"]
-
-
-def _grid(charts: Iterable[str]) -> list[str]:
-    return ['<div class="grid">', *charts, "</div>"]
+        for r in results
+    ]
+    return [section("Runs", table(heads, rows))]

@@ -16,13 +16,14 @@ import pytest
 from calibration import pipeline
 from calibration.cli.calibrate import main
 from calibration.excitation.redraw import redraw
+from calibration.excitation.spans import INDEX
 from calibration.excitation.stage import LIFTED
 from calibration.judging.drift import NoRolloutsError, check
 from calibration.judging.examine import RefusedLogError
 from calibration.logs.load import LeftOut, load, standing
 from calibration.physics.rollout import Rig
 from calibration.recording.gentler import ROUNDS, gentler
-from calibration.recording.record import INDEX, Recording, lies, record_on_twin
+from calibration.recording.record import Recording, lies, record_on_twin
 from calibration.recording.strain import SOONER, STRAINED, TRAILS, Strain
 from robot_runtime.arm import JointState
 from robot_runtime.bus import Bus

@@ -12,9 +12,10 @@ import pytest
 from calibration.errors import CalibrationError
 from calibration.excitation import segments_of
 from calibration.excitation.rehearsal import noticed
+from calibration.excitation.spans import INDEX
 from calibration.logs.clean import clean
 from calibration.logs.ingest import flight_log
-from calibration.recording.record import INDEX, Hooks, Recording, record_on_twin
+from calibration.recording.record import Hooks, Recording, record_on_twin
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.safety.fault_kind import Ending

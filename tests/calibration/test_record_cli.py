@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from calibration.cli.calibrate import main
+from calibration.excitation.spans import INDEX
 from calibration.recording import preview
-from calibration.recording.record import INDEX, Recording
+from calibration.recording.record import Recording
 from robot_runtime.flight.clip import ClipError
 from robot_runtime.spec import load_arm
 from tests.calibration.excitations import small

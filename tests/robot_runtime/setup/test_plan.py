@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from robot_runtime.servos import servo_model
-from robot_runtime.setup.plan import LIMIT_SLACK, POSITION_REGISTERS, Wanted, changes, only, wanted
-from robot_runtime.spec import ArmSpec, JointSpec, load_arm, shipped_arms
+from robot_runtime.setup.plan import POSITION_REGISTERS, Wanted, changes, only, wanted
+from robot_runtime.spec import LIMIT_SLACK, ArmSpec, JointSpec, load_arm, shipped_arms
 
 
 def joint_of(arm: str, name: str) -> tuple[ArmSpec, JointSpec]:
