@@ -15,7 +15,7 @@ import numpy as np
 
 from robot_runtime.arm import Arm, Move
 from robot_runtime.arm.state import Floats
-from robot_runtime.bus import BusError, PortError
+from robot_runtime.bus import BusError, PortError, PortVanishedError
 from robot_runtime.flight.recorder import FlightRecorder, Level
 from robot_runtime.flying import Inputs, InputSource, Phase, Request, Source, SourceFlag
 from robot_runtime.histogram import Histogram
@@ -169,7 +169,7 @@ class Loop:
             except BusError as error:
                 now = self._now()
                 another = now + _OFF_PAUSE + (now - began)  # when one more that takes as long would be over
-                if isinstance(error, PortError) or another > tried_until:
+                if isinstance(error, PortVanishedError) or another > tried_until:
                     self.monitor.torque_stays(error, now)
                     return
                 port.sleep_until(self._now() + _OFF_PAUSE)
@@ -185,11 +185,14 @@ class Loop:
         except Exception as error:
             if self.broken is not None:  # the stop itself breaks: `end` switches off
                 raise
-            # Whatever broke, the arm is lowered before anybody hears of it.
-            self.broken = error
-            now = self._now()
-            self._begin_stop(self.monitor.software_failed(error, now), now)
+            self._break(error)
             return True
+
+    def _break(self, error: Exception) -> None:
+        """Whatever broke, the arm is lowered before anybody hears of it."""
+        self.broken = self.broken or error
+        now = self._now()
+        self._begin_stop(self.monitor.software_failed(error, now), now)
 
     def _cycle(self) -> bool:
         arm, pacer, now, inputs = self.arm, self.pacer, self._now, self.inputs
@@ -231,7 +234,11 @@ class Loop:
         times["slack"].add(pacer.slack)
         times["lateness"].add(pacer.lateness)
         if self._every_cycle is not None:
-            self._every_cycle(self)
+            try:
+                self._every_cycle(self)
+            except Exception as error:  # noqa: BLE001 (no display is worth an arm that falls)
+                self._every_cycle = None
+                self._break(error)
         return not (self.stopping.done or (self.readonly and self.phase is Phase.STOP))
 
     def _sample(self, now: float) -> None:
@@ -239,7 +246,12 @@ class Loop:
         what was said before that is where the arm is wanted, and the last of it holds.
         """
         inputs = self.inputs
-        self._input_source.sample(inputs, now)
+        try:
+            self._input_source.sample(inputs, now)
+        except Exception:
+            if self.broken is None:
+                raise
+            # It was told, and the arm is on its way to rest.
         if inputs.request & _TARGETS_ENDED and (self._last_holds or self.phase is not Phase.RUN):
             inputs.request &= ~_TARGETS_ENDED
             if inputs.target_stamp > -np.inf:

@@ -103,6 +103,8 @@ class Kinematics:
         self._middle = self._data.subtree_com[roots.pop()]  # m, what MuJoCo relates the joints' axes to
         self._axes = self._data.cdof
         self._tip = self._id(mujoco.mjtObj.mjOBJ_SITE, spec.tip, spec, "site")
+        self.carries_tip: NDArray[np.bool_] = _carry(model, joint_ids, int(model.site_bodyid[self._tip]))
+        """Joints that bring the tip somewhere; the others grip."""
         self._couplings = _couplings(model, joint_ids)
         self._pairs = _collision_pairs(model)
         self._bias = np.zeros(model.nv)
@@ -340,6 +342,15 @@ def _loaded(spec: ArmSpec) -> mujoco.MjModel:
     body.explicitinertial, body.mass = True, spec.load
     body.ipos, body.inertia = np.zeros(3), np.full(3, _POINT_INERTIA)
     return mjcf.compile()
+
+
+def _carry(model: mujoco.MjModel, joints: Sequence[int], body: int) -> NDArray[np.bool_]:
+    """Which joints this body hangs on."""
+    bodies = set()
+    while body:
+        bodies.add(body)
+        body = int(model.body_parentid[body])
+    return np.array([int(model.jnt_bodyid[joint]) in bodies for joint in joints])
 
 
 def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, ...]:

@@ -59,6 +59,14 @@ class PortVanishedError(PortError, ConnectionError):
     """
 
 
+class PortStuckError(PortError, TimeoutError):
+    """The port is there and takes no bytes.
+
+    Example scenarios:
+        - The adapter hangs, or the computer is too busy to empty its buffer.
+    """
+
+
 class ServoError(BusError):
     """One servo did something wrong; `servo_id` says which."""
 

@@ -32,7 +32,7 @@ class Port(Protocol):
         ...
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all bytes. Raises PortVanishedError, or OSError that means it."""
+        """Send all bytes. Raises PortVanishedError, or OSError that means it; PortStuckError where there is no room."""
         ...
 
     def read_into(self, buffer: memoryview, deadline: float) -> int:

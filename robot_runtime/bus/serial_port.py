@@ -20,6 +20,7 @@ from robot_runtime.bus.errors import (
     PortNotFoundError,
     PortPermissionError,
     PortSettingError,
+    PortStuckError,
     PortVanishedError,
 )
 from robot_runtime.bus.latency_timer import LatencyTimer, prepare_latency_timer
@@ -75,18 +76,26 @@ class SerialPort:
         """Send all bytes.
 
         Raises:
-            PortVanishedError: the port is gone, or takes no bytes any more.
+            PortVanishedError: the port is gone.
+            PortStuckError: it takes no more bytes.
         """
         try:
-            sent = os.write(self._fd, data)
+            sent = self._send(data)
             while sent < len(data):
                 if not select.select([], [self._fd], [], _WRITE_PATIENCE)[1]:
-                    raise PortVanishedError(
-                        errno.EIO, "takes no more bytes; is the adapter stuck? Replug it", self.name
+                    raise PortStuckError(
+                        errno.EAGAIN, "takes no more bytes; is the adapter stuck? Replug it", self.name
                     )
-                sent += os.write(self._fd, data[sent:])
+                sent += self._send(data[sent:])
         except (OSError, ValueError) as error:
             raise self._gone(error) from error
+
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        """As many bytes as there is room for."""
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
 
     def read_into(self, buffer: memoryview, deadline: float) -> int:
         """Wait for bytes until `deadline`, put what is there into `buffer`, return how many; 0: deadline passed.

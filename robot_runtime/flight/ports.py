@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from robot_runtime.bus import PortError, PortSettingError, PortVanishedError
+from robot_runtime.bus import PortError, PortSettingError, PortStuckError, PortVanishedError
 from robot_runtime.bus.port import Port
 from robot_runtime.flight.raw import Call, Piece, pack
 from robot_runtime.flight.recorder import FlightRecorder
@@ -18,7 +18,9 @@ from robot_runtime.flight.recorder import FlightRecorder
 _MANY = 512
 """Calls after which they are handed on though no cycle has ended: set-up is long. Looked at off the hot path."""
 
-_ERRORS: dict[str, type[OSError]] = {e.__name__: e for e in (PortVanishedError, PortSettingError, PortError)}
+_ERRORS: dict[str, type[OSError]] = {
+    e.__name__: e for e in (PortVanishedError, PortStuckError, PortSettingError, PortError)
+}
 
 _NOW, _SLEEP, _WRITE, _READ, _DISCARD = (int(c) for c in (Call.NOW, Call.SLEEP, Call.WRITE, Call.READ, Call.DISCARD))
 """Plain numbers: the hot path does not look them up."""

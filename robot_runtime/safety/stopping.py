@@ -87,6 +87,11 @@ class Stopping:
         self._is_position: Flags = np.array([j.mode in POSITION_MODES for j in joints])
         self._is_velocity: Flags = np.array([j.mode == "velocity" for j in joints])
         self._is_torque = ~(self._is_position | self._is_velocity)
+        self._grips = ~arm.kinematics.carries_tip
+        self._squeezes: Flags = self._grips & np.array([j.mode == "current_position" for j in joints])
+        """Held by what is gripped, with a force that the goal current bounds: neither blocked nor let go."""
+        self._stays = np.zeros(count, dtype=bool)
+        """Joints that met something, and are left where that is."""
         self._everyone = np.ones(count, dtype=bool)
         self._dead = np.zeros(count, dtype=bool)
         """Joints that are left out: they do not act on commands, or are not heard."""
@@ -208,7 +213,7 @@ class Stopping:
         while len(self._moves) > 1 and now - self._since > self._moves[0].duration:
             self._since += self._moves.pop(0).duration
         self._moves[0].at(now - self._since, self._pose)
-        np.copyto(self._arm.hold_angle, self._pose, where=~self._dead)
+        np.copyto(self._arm.hold_angle, self._pose, where=~(self._dead | self._stays))
         if now - self._since >= self._moves[0].duration:
             self._enter(_Step.SETTLE, now)
 
@@ -216,7 +221,7 @@ class Stopping:
         off = (np.abs(self._arm.hold_angle - state.q) > _ARRIVED) & ~self._dead
         moving = (np.abs(state.dq) > _STILL) & ~self._dead
         if now - self._since >= _SETTLE_TIME or not (off | moving).any():
-            names = [j.name for j, is_off in zip(self._arm.spec.joints, off, strict=True) if is_off]
+            names = [j.name for j, is_off in zip(self._arm.spec.joints, off | self._stays, strict=True) if is_off]
             short = f" ({', '.join(names)} not quite there)" if names else ""
             unseen = " (unseen at last: no servo answers)" if self._dead.all() else ""
             self._let_go(f"lowered to rest{short}{unseen}, torque off")
@@ -247,6 +252,7 @@ class Stopping:
             return
         over = self._windows.over
         over[:, self._dead] = False
+        over[_BLOCKED, self._squeezes] = False
         if self._step not in {_Step.LOWER, _Step.SETTLE}:
             over[_BLOCKED] = False
         for row, i in self._windows.due(state.fresh | self._dead, now):
@@ -256,7 +262,10 @@ class Stopping:
                 self.stop = Stop.TORQUE_OFF
                 self._let_go("let go in place: the stop did not work")
                 return
-            if self._step in {_Step.LOWER, _Step.SETTLE}:
+            if self._grips[i]:  # what it holds must not keep the arm up
+                self._stays[i] = True
+                self._arm.capture_hold(self._stays & (np.arange(len(self._stays)) == i))
+            elif self._step in {_Step.LOWER, _Step.SETTLE}:
                 what = f"is {behind[i]:.2f} rad behind on the way to rest"
                 self._tell(faults.LOWERING_BLOCKED, i, what, float(behind[i]), now)
                 self._arm.capture_hold(self._everyone)

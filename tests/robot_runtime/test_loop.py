@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from robot_runtime.arm import JointState
 from robot_runtime.arm.state import Floats
+from robot_runtime.bus import PortStuckError
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.policy import Target, Term, contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
@@ -88,10 +91,10 @@ def test_torque_that_stays_on_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 class Failing:
-    """Inputs that break once."""
+    """Inputs that break, once or `always`."""
 
-    def __init__(self, script: Script, error: Exception) -> None:
-        self._script, self._error = script, error
+    def __init__(self, script: Script, error: Exception, *, always: bool = False) -> None:
+        self._script, self._error, self._always = script, error, always
 
     def begin(self, now: float) -> None:
         self._script.begin(now)
@@ -99,16 +102,71 @@ class Failing:
     def sample(self, inputs: Inputs, now: float) -> None:
         self._script.sample(inputs, now)
         if self._script.acted_at < np.inf and self._error.args:
-            error, self._error = self._error, Exception()
+            error, self._error = self._error, self._error if self._always else Exception()
             raise error
 
 
-def test_whatever_breaks_the_arm_is_lowered_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("always", [False, True])
+def test_whatever_breaks_the_arm_is_lowered_first(tmp_path: Path, always: bool) -> None:
     script = Script(Phase.RUN, after=0.2)
-    flown = fly_twin(tmp_path, script=script, inputs=Failing(script, ValueError("a line that nobody expected")))
+    inputs = Failing(script, ValueError("a line that nobody expected"), always=always)
+    flown = fly_twin(tmp_path, script=script, inputs=inputs)
     assert [f.kind.name for f in flown.verdict.faults] == ["software-failed"]
     assert isinstance(flown.verdict.error, ValueError)
     assert "lowered to rest" in flown.verdict.outcome
+    assert not any(flown.twin.drives.torque_on)
+
+
+@pytest.mark.parametrize("phase", [Phase.START, Phase.RUN, Phase.STOP])
+def test_a_display_that_breaks_is_not_looked_at_any_more(tmp_path: Path, phase: Phase) -> None:
+    script, calls = Script(phase, after=0.1), []
+
+    def show(_: object) -> None:
+        calls.append(1)
+        raise BrokenPipeError
+
+    def break_display() -> None:
+        assert script.loop is not None
+        script.loop._every_cycle = show
+
+    script.act = break_display
+    flown = fly_twin(tmp_path, script=script, duration=0.3)
+    assert len(calls) == 1
+    assert [f.kind.name for f in flown.verdict.faults] == ["software-failed"]
+    assert "lowered to rest" in flown.verdict.outcome
+    assert not any(flown.twin.drives.torque_on)
+
+
+class Full:
+    """A port that takes nothing until a time."""
+
+    def __init__(self, port: LockstepPort) -> None:
+        self._port, self.until = port, 0.0
+
+    def write(self, data: bytes) -> None:
+        if self._port.now() < self.until:
+            self._port.sleep_until(self._port.now() + 0.1)  # s, how long a write is patient
+            raise PortStuckError(errno.EAGAIN, "takes no more bytes", self._port.name)
+        self._port.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+
+def test_torque_goes_off_once_a_port_takes_bytes_again(tmp_path: Path) -> None:
+    script = Script(Phase.RUN, after=0.2)
+    ports: list[Full] = []
+
+    def fill() -> None:
+        ports[0].until = ports[0].now() + 0.6
+
+    def full(port: LockstepPort) -> Full:
+        ports.append(Full(port))
+        return ports[0]
+
+    script.act = fill
+    flown = fly_twin(tmp_path, script=script, port=full)
+    assert [f.kind.name for f in flown.verdict.faults] == ["port-gone"]
     assert not any(flown.twin.drives.torque_on)
 
 

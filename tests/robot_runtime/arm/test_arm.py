@@ -392,7 +392,7 @@ class Pausing:
 def test_a_pause_of_the_computer_inside_a_read_is_no_encoder_jump() -> None:
     rig = start()
     arm, port = rig.arm, Pausing(rig.port)
-    arm.bus.port = port  # type: ignore[assignment]
+    arm.bus.port = port
     arm.prepare()
     arm.torque_on()
     move = Move.between(arm.spec, arm.state.q, np.array(arm.spec.poses["home"]), share=1.0)

@@ -19,6 +19,7 @@ from robot_runtime.bus import (
     PortNotFoundError,
     PortPermissionError,
     PortSettingError,
+    PortStuckError,
     PortVanishedError,
     SerialPort,
 )
@@ -142,6 +143,27 @@ def test_port_that_vanishes_says_so_whatever_is_tried(terminal: tuple[int, str])
     port.close()
     with pytest.raises(PortVanishedError):
         port.write(b"closed")
+
+
+def test_a_port_without_room_is_waited_for_and_then_stuck_but_not_gone(terminal: tuple[int, str]) -> None:
+    master, name = terminal
+    port = SerialPort(name, 1_000_000)
+
+    def write_on() -> None:
+        for _ in range(1000):
+            port.write(bytes(1000))
+
+    with pytest.raises(PortStuckError, match="takes no more bytes"):
+        write_on()
+    waiting = b""
+    with contextlib.suppress(BlockingIOError):
+        os.set_blocking(master, False)
+        while True:
+            waiting += os.read(master, 100_000)
+    assert waiting
+    port.write(b"again")
+    assert os.read(master, 1000) == b"again"
+    port.close()
 
 
 def test_waiting_watches_the_clock_towards_the_end(terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,6 +270,20 @@ def test_a_blocked_joint_stops_the_lowering_without_pushing(name: str, joint: st
     assert flown.stopping.outcome.endswith("let go in place after 3 s")
 
 
+@pytest.mark.parametrize("name", ["open-manipulator-x", "koch-v1.1"])
+def test_what_a_gripper_holds_does_not_keep_the_arm_up(name: str) -> None:
+    flown = at_home(name)
+    gripper = flown.rig.arm.spec.joint_names.index("gripper")
+    open_wide = list(flown.at("home"))
+    open_wide[gripper] += 0.6
+    flown.go(open_wide)
+    flown.rig.twin.inject("stuck-shaft:servo=gripper")
+    flown.stop(Stop.LOWER)
+    flown.wait(30.0)
+    assert flown.told == []
+    assert flown.stopping.outcome == "braked, lowered to rest (gripper not quite there), torque off"
+
+
 def test_a_stop_that_drives_the_arm_lets_go() -> None:
     flown = Flown(start("open-manipulator-x"))
     flown.go((-2.8, *flown.at("rest")[1:]))
