@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from robot_runtime.estop import Estop, EstopError
 from robot_runtime.flying import Inputs, Request
+from robot_runtime.undisturbed import Patient, is_undisturbed
 
 __all__ = ["EstopError", "Operator"]
 
@@ -59,7 +60,7 @@ Watcher = Callable[[], int]
 """Asked at every look; answers bits of Request."""
 
 
-class Operator:
+class Operator(Patient):
     """Notices requests between `with` and its end; then handlers and terminal are as they were.
 
     Enter it when somebody looks at `sample`, and not before: Ctrl-C does nothing else any more. A request stays.
@@ -91,6 +92,7 @@ class Operator:
         self._poll = select.poll()
         self._terminal: int | None = None
         self._estop: Estop | None = None
+        self._is_over = False
         self._undo: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
@@ -125,6 +127,10 @@ class Operator:
             self._undo.pop()()
         atexit.unregister(self.close)
 
+    def let_finish(self) -> None:
+        """The flight is over: what is still to be told ends by itself, and no signal breaks it off any more."""
+        self._is_over = True
+
     @property
     def listens_to_keys(self) -> bool:
         """Whether the space bar is heard: there is a terminal, and this program is in front of it."""
@@ -145,7 +151,10 @@ class Operator:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._arrived[signal.Signals(number)] += 1
         self._unseen += 1
-        if self._unseen > _PATIENCE:
+        if is_undisturbed() or self._is_over:
+            self._unseen = 1
+        elif self._unseen > _PATIENCE:
+            self._unseen = 1  # whoever cleans up then is not broken off by the next one
             raise KeyboardInterrupt
 
     def _take_signals(self, now: float) -> None:

@@ -11,12 +11,14 @@ import sys
 import termios
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from robot_runtime.flying import Inputs, Request
 from robot_runtime.operator_inputs import LOOK_EVERY, SECOND_REQUEST, EstopError, Operator
+from robot_runtime.undisturbed import undisturbed
 
 
 class Loop:
@@ -138,6 +140,17 @@ def test_a_loop_that_hangs_is_broken_off() -> None:
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # whoever cleans up then is left in peace
+
+
+@pytest.mark.parametrize("switching", [True, False])
+def test_no_signal_breaks_off_what_switches_torque_or_tells_of_it(switching: bool) -> None:
+    with Operator(keys=False) as operator, undisturbed() if switching else nullcontext():
+        if not switching:
+            operator.let_finish()
+        for _ in range(20):
+            signal.raise_signal(signal.SIGINT)
+        assert Loop(operator).after(0.0) == Request.CTRL_C  # but it is heard
 
 
 def test_any_byte_on_the_emergency_stop_stops() -> None:
