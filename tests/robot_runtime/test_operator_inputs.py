@@ -202,7 +202,9 @@ def swap(path: Path, word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "happens", [lambda path: replace(path, "0\n"), lambda path: swap(path, "0\n"), Path.unlink], ids=str
+    "happens",
+    [lambda path: replace(path, "0\n"), lambda path: swap(path, "0\n"), Path.unlink],
+    ids=["replaced", "swapped", "deleted"],
 )
 @pytest.mark.parametrize("linked", [False, True])
 def test_an_emergency_stop_whose_path_leads_elsewhere_is_pressed(
