@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 
 from hw_tests.conftest import Bench
 from robot_runtime.arm import Arm, JointCommand, Move
-from robot_runtime.bus import ServoRefusedError
+from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.bus import BusError, PortError, ServoRefusedError
+from robot_runtime.flying import Inputs
+from robot_runtime.safety.monitor import Monitor, Settings
 from robot_runtime.spec import ArmSpec
 
 pytestmark = pytest.mark.moves_arm
@@ -21,19 +24,49 @@ NUDGE = 0.3  # rad, enough for the soft spring of a held torque joint to overcom
 def cycle(arm: Arm, seconds: float, move: Move | None = None) -> NDArray[np.float64]:
     """Read and write by absolute deadlines, every joint held; with a move, the hold follows it.
 
-    Returns the fastest speed of each joint, with its sign.
+    Returns the fastest speed of each joint, with its sign. A flight's monitor watches: what would stop a flight ends
+    the test, with torque off.
     """
     begin, command = arm.bus.port.now(), JointCommand(len(arm.spec.joints))
     fastest = np.zeros(len(arm.spec.joints))
+    watch = Watch(arm)
     for k in range(1, int(seconds / PERIOD) + 1):
         due = begin + k * PERIOD
-        arm.read(due)
-        if move is not None:
-            move.at(k * PERIOD, arm.hold_angle)
-        arm.write(command)
+        try:
+            watch.look(arm.read(due))
+            if move is not None:
+                move.at(k * PERIOD, arm.hold_angle)
+            arm.write(command)
+        except PortError as error:
+            pytest.fail(f"{error}; the servos stop by their own watchdogs")
         np.copyto(fastest, arm.state.dq, where=np.abs(arm.state.dq) > np.abs(fastest))
         arm.bus.port.sleep_until(due)
     return fastest
+
+
+class Watch:
+    """Lets go of the arm, and fails, as soon as a flight's monitor sees a fault."""
+
+    def __init__(self, arm: Arm) -> None:
+        self._arm, self._nobody = arm, Inputs(0)
+        self._sent = np.full(len(arm.spec.joints), np.nan)
+        self._in_position = np.array([j.mode in POSITION_MODES for j in arm.spec.joints])
+        # As patient as the servos: a twin's process, whose watchdogs are slow, may have to wait for its processor.
+        patience = arm.spec.bus.watchdog
+        self._monitor = Monitor(arm.spec, PERIOD, Settings(silent_time=patience / 2, loss_time=10 * patience))
+
+    def look(self, missing: int) -> None:
+        """After a read. What was sent is where the joints are held; of torques that says nothing."""
+        arm = self._arm
+        if not self._monitor.look(arm.state, missing, self._nobody, 0, 0.0, 0, self._sent, arm.bus.port.now()):
+            np.copyto(self._sent, arm.hold_angle, where=self._in_position)
+            return
+        told = "; ".join(fault.text for fault in self._monitor.seen)
+        try:
+            arm.torque_off()
+        except BusError as error:
+            told = f"{told}; CUT THE POWER: {error}"
+        pytest.fail(f"let go: {told}")
 
 
 def test_torque_on_does_not_move_the_arm(bench: Bench) -> None:

@@ -6,14 +6,12 @@ same bytes through this loop make the same commands.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import nan
 
 import numpy as np
 
-from robot_runtime.arm import Arm, Move
+from robot_runtime.arm import Arm, Move, TorqueStaysError
 from robot_runtime.arm.state import Floats
 from robot_runtime.bus import BusError, PortError, PortVanishedError
 from robot_runtime.flight.recorder import FlightRecorder, Level
@@ -21,11 +19,13 @@ from robot_runtime.flying import Inputs, InputSource, Phase, Request, Source, So
 from robot_runtime.histogram import Histogram
 from robot_runtime.realtime import Pacer
 from robot_runtime.safety.envelope import Envelope
-from robot_runtime.safety.fault_kind import Ending, Stop
-from robot_runtime.safety.monitor import Monitor
+from robot_runtime.safety.fault_kind import Ending, Fault, Stop
+from robot_runtime.safety.faults import TORQUE_STAYS
+from robot_runtime.safety.monitor import Monitor, requested
 from robot_runtime.safety.path import soft_path
 from robot_runtime.safety.settings import OFF_PATIENCE
 from robot_runtime.safety.stopping import Stopping
+from robot_runtime.undisturbed import undisturbed
 
 START_SHARE = 0.25
 """Of every joint's velocity, acceleration and jerk limit, at most, on the way to the start pose."""
@@ -42,10 +42,22 @@ _OFF_PAUSE = 0.05
 _NOT_FINITE, _TARGETS_ENDED = int(SourceFlag.NOT_FINITE), int(Request.TARGETS_ENDED)
 """Plain numbers: flags cost a microsecond an operation."""
 
-_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGQUIT}
-
 SECTIONS = ("read", "act", "limit", "write", "slack", "lateness")
 """What is timed every cycle."""
+
+
+class NotStartedError(Exception):
+    """A stop was asked for before torque came on; it is off.
+
+    Example scenarios:
+        - Ctrl-C, or the emergency stop, while the arm was being looked over.
+        - The recording has failed already.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"not started: {fault.text}")
+        self.fault = fault
+        """Who asked."""
 
 
 class Loop:
@@ -81,6 +93,10 @@ class Loop:
         """The duration is over, and nothing had been wrong until then."""
         self.broken: Exception | None = None
         """What the source raised, if it did."""
+        self.not_started: NotStartedError | None = None
+        """Why torque was not switched on, if somebody was against it."""
+        self.failed: BaseException | None = None
+        """What broke the flight off, where a servo keeps its torque all the same: the verdict tells of both."""
         self.run_time = 0.0
         """s that the source has been in charge."""
         self.times = {name: Histogram() for name in SECTIONS}
@@ -114,31 +130,55 @@ class Loop:
         """Torque on, softly to the start pose, run, stop, torque off.
 
         Raises:
-            What the arm raises when torque cannot be switched on; torque is off then.
+            What the arm raises when torque cannot be switched on; torque is off then. A servo that keeps it is no
+            error but a fault, for the verdict.
         """
+        failed: Exception | KeyboardInterrupt | None = None
         try:
             self.begin()
             while self.cycle():
                 pass
+        except NotStartedError as error:
+            self.not_started = error
+        except TorqueStaysError as error:
+            failed = error.first
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (raised again, or told by the verdict)
+            failed = error
         finally:
             self.end()
+        if failed is None:
+            return
+        if not any(fault.kind is TORQUE_STAYS for fault in self.monitor.seen):
+            raise failed
+        self.failed = failed
 
     def begin(self) -> None:
         """Torque on; the first cycle is one period from now. For programs that step the loop by themselves.
 
         Raises:
-            What the arm raises when torque cannot be switched on; torque is off then.
+            NotStartedError: somebody asks for a stop already.
+            What the arm raises when torque cannot be switched on; torque is off then, but for TorqueStaysError, after
+            which `end` tries again.
         """
         arm = self.arm
-        if not self.readonly:
-            with _undisturbed():
-                arm.torque_on()
+        if self.readonly:
+            self._require_consent()
+        else:
+            with undisturbed():
+                arm.torque_on(self._require_consent)
         now = self._now()
         arm.read(now + self.period)
         self.envelope.reset(arm.state, now)
         self.pacer = Pacer(arm.bus.port, self.period)
         arm.capture_hold(self._everyone)
         self.go_to_start()
+
+    def _require_consent(self) -> None:
+        """Who asks for a stop now is not to see the arm held, and lowered, first. Raises NotStartedError."""
+        now = self._now()
+        self._sample(now)
+        for fault in requested(self.inputs.request, now):
+            raise NotStartedError(fault)
 
     def go_to_start(self) -> None:
         """Softly to the source's start pose, from wherever the arm is held or flown; then the source is in charge."""
@@ -153,7 +193,7 @@ class Loop:
 
     def end(self) -> None:
         """Torque off, whatever happened; a servo that does not confirm it is a fault of its own."""
-        with _undisturbed():
+        with undisturbed():
             if self.arm.torque_is_expected:
                 self._switch_off()
             self._tell_faults()
@@ -385,13 +425,3 @@ class Loop:
             level = Level.INFO if fault.kind.ending is Ending.COMPLETED else Level.ERROR
             self.recorder.event(fault.text, level, fault.kind.name, at=fault.time)
         self._told = len(self.monitor.seen)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Signals wait: half a torque-off is worse than a late one."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -11,7 +11,6 @@ import math
 import os
 import select
 import signal
-import stat
 import sys
 import termios
 from collections.abc import Callable, Sequence
@@ -19,7 +18,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from robot_runtime.estop import Estop, EstopError
 from robot_runtime.flying import Inputs, Request
+from robot_runtime.undisturbed import Patient, is_undisturbed
+
+__all__ = ["EstopError", "Operator"]
 
 LOOK_EVERY = 0.010
 """s between two looks at keys, parent and watchers: the bound within which they are noticed, besides the cycle.
@@ -53,28 +56,15 @@ SIGHUP and SIGTERM and means one stop, and the space bar means to stand still ho
 _IGNORED = (signal.SIGTTIN, signal.SIGTTOU)
 """They would freeze a program in the background that touches its terminal."""
 
-_RELEASED = b"1"
-"""What the value file of an emergency stop says while the arm may move; a broken wire reads 0."""
-
 Watcher = Callable[[], int]
 """Asked at every look; answers bits of Request."""
 
 
-class EstopError(OSError):
-    """The emergency stop that was named cannot be used; the arm does not start without it.
-
-    Example scenarios:
-        - No such file, or no open file descriptor of that number.
-        - Its value file does not say 1: it is pressed, or its wire is broken.
-    """
-
-
-class Operator:
+class Operator(Patient):
     """Notices requests between `with` and its end; then handlers and terminal are as they were.
 
     Enter it when somebody looks at `sample`, and not before: Ctrl-C does nothing else any more. A request stays.
-    `estop` is the number of an open file descriptor, or a path. A pipe, socket, terminal or device stops the arm by any
-    byte, its end, or a hangup. A value file, as of a GPIO line, stops it by saying anything but 1.
+    `estop` is the number of an open file descriptor, or a path; what presses it, `Estop` says.
     """
 
     def __init__(
@@ -100,10 +90,9 @@ class Operator:
         self._asked = {request: _Asked(presses) for request, presses in _ASKS_AGAIN.items()}
         self._next_look = -math.inf
         self._poll = select.poll()
-        self._estop_poll = select.poll()
         self._terminal: int | None = None
-        self._estop: int | None = None
-        self._value_file: int | None = None
+        self._estop: Estop | None = None
+        self._is_over = False
         self._undo: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
@@ -138,6 +127,10 @@ class Operator:
             self._undo.pop()()
         atexit.unregister(self.close)
 
+    def let_finish(self) -> None:
+        """The flight is over: what is still to be told ends by itself, and no signal breaks it off any more."""
+        self._is_over = True
+
     @property
     def listens_to_keys(self) -> bool:
         """Whether the space bar is heard: there is a terminal, and this program is in front of it."""
@@ -147,8 +140,9 @@ class Operator:
         """Add what was requested to `inputs.request`; `now` is the port's clock (s)."""
         if self._unseen:
             self._take_signals(now)
-        if self._estop is not None or self._value_file is not None:
-            self._look_at_estop()
+        if self._estop is not None and self._estop.pressed():
+            self._bits |= int(Request.ESTOP)
+            self._estop = None  # it has said what it can say
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY
             self._look()
@@ -157,7 +151,10 @@ class Operator:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._arrived[signal.Signals(number)] += 1
         self._unseen += 1
-        if self._unseen > _PATIENCE:
+        if is_undisturbed() or self._is_over:
+            self._unseen = 1
+        elif self._unseen > _PATIENCE:
+            self._unseen = 1  # whoever cleans up then is not broken off by the next one
             raise KeyboardInterrupt
 
     def _take_signals(self, now: float) -> None:
@@ -172,14 +169,6 @@ class Operator:
         if asked is not None and asked.again(now):
             self._bits |= int(Request.LET_GO)
         self._bits |= int(request)
-
-    def _look_at_estop(self) -> None:
-        """Microseconds, so every cycle."""
-        if self._estop is not None and self._estop_poll.poll(0):
-            self._bits |= int(Request.ESTOP)
-            self._estop = None  # it has said what it can say
-        if self._value_file is not None and not _released(self._value_file):
-            self._bits |= int(Request.ESTOP)
 
     def _look(self) -> None:
         for fd, _ in self._poll.poll(0):
@@ -218,25 +207,9 @@ class Operator:
         self._terminal = fd
 
     def _take_estop(self) -> None:
-        name = self._estop_name
-        if name is None:
-            return
-        try:
-            fd = name if isinstance(name, int) else os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-            kind = os.fstat(fd).st_mode
-        except OSError as error:
-            raise EstopError(error.errno, f"the emergency stop cannot be used: {error.strerror}", str(name)) from error
-        if not isinstance(name, int):
-            self._undo.append(lambda: os.close(fd))
-        if not stat.S_ISREG(kind):
-            self._estop = fd
-            self._estop_poll.register(fd, select.POLLIN | select.POLLPRI)
-            return
-        self._value_file = fd
-        if not _released(fd):
-            raise EstopError(
-                0, "the emergency stop is pressed, or its wire is broken: its file does not say 1", str(name)
-            )
+        if self._estop_name is not None:
+            self._estop = estop = Estop(self._estop_name)
+            self._undo.append(estop.close)
 
 
 class _Asked:
@@ -253,13 +226,6 @@ class _Asked:
         self._last = now
         self._presses += quiet > PRESS_GAP
         return (self._presses > 1 and quiet >= SECOND_REQUEST) or self._presses >= self._enough
-
-
-def _released(fd: int) -> bool:
-    try:
-        return os.pread(fd, 8, 0).strip() == _RELEASED
-    except OSError:
-        return False
 
 
 def _open_terminal(undo: list[Callable[[], object]]) -> int | None:

@@ -63,8 +63,15 @@ def refused(checks: Sequence[Check]) -> Verdict | None:
     return Verdict(Ending.PREFLIGHT, f"not started: {why}")
 
 
+def not_started(fault: Fault) -> Verdict:
+    """That somebody asked for a stop before torque came on."""
+    return Verdict(fault.kind.ending, f"not started: {fault.text}")
+
+
 def verdict(loop: Loop) -> Verdict:
     """What became of this flight."""
+    if loop.not_started is not None:
+        return not_started(loop.not_started.fault)
     faults = tuple(loop.monitor.seen)
     figures = _figures(loop)
     outcome = "nothing was sent" if loop.readonly else loop.stopping.outcome
@@ -72,6 +79,8 @@ def verdict(loop: Loop) -> Verdict:
         text = f"completed: {loop.run_time:.1f} s"
         return Verdict(Ending.COMPLETED, text, outcome, faults, loop.run_time, figures)
     if any(f.kind is TORQUE_STAYS for f in faults):
+        if loop.failed is not None:
+            outcome = f"{outcome} ({str(loop.failed) or type(loop.failed).__name__})"
         outcome = f"{outcome}, but TORQUE MAY STILL BE ON: cut the power before you reach into the arm"
     decisive = worst(faults)
     if decisive is None:
@@ -82,7 +91,8 @@ def verdict(loop: Loop) -> Verdict:
     text = decisive.text
     if ending is Ending.COMPLETED and loop.run_time == 0.0:
         ending, text = Ending.POLICY, f"{text}, before the policy had begun"
-    return Verdict(ending, text, outcome, faults, loop.run_time, figures, loop.broken)
+    broken = loop.broken or (loop.failed if isinstance(loop.failed, Exception) else None)
+    return Verdict(ending, text, outcome, faults, loop.run_time, figures, broken)
 
 
 def _figures(loop: Loop) -> dict[str, Any]:

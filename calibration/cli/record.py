@@ -263,6 +263,7 @@ def _fly_part(
         )
         hooks = _hooks(arguments, screen, spec, recording, part, port, facts, operator, flight)
         hooks.show_recorder = lambda recorder: watch.append(recorder_watcher(recorder))
+        hooks.show_end = operator.let_finish
         return record_part(recording, spec, part, port, hooks)
 
 

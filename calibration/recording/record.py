@@ -31,16 +31,19 @@ from robot_runtime.loop import Loop
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.faults import TARGETS_ENDED
+from robot_runtime.safety.monitor import requested
 from robot_runtime.safety.preflight import Check, passed, preflight
 from robot_runtime.safety.preflight import Recording as DiskRoom
 from robot_runtime.session import Orders, layout_of, make_loop
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec
-from robot_runtime.verdict import Verdict, refused, verdict
+from robot_runtime.verdict import Verdict, not_started, refused, verdict
 
 RECOVER = 6.0
 """s, with torque off, between two flights: lifting an arm from the table twice in a row trips the overload protection
 of small servos, which averages over seconds."""
+_LOOK = 0.05
+"""s between two looks, meanwhile, whether somebody asks for a stop."""
 SET_TIMER = 0.001  # s, of a USB adapter whose latency timer was set
 
 
@@ -210,7 +213,15 @@ class Hooks:
     show_checks: Callable[[list[Check]], bool] = passed
     show_cycle: Callable[[Loop], None] | None = None
     show_recorder: Callable[[FlightRecorder], None] = lambda _: None
+    show_end: Callable[[], None] = lambda: None  # torque is off, and the flight is still to be told and filed
     tell: Tell = lambda *_: None
+
+    def stopped(self, now: float) -> Fault | None:
+        """Who asks for a stop (s, the port's clock), where there is no flight yet to end."""
+        asked = Inputs(0)
+        if self.inputs is not None:
+            self.inputs.sample(asked, now)
+        return next(iter(requested(asked.request, now)), None)
 
 
 def recorded_layout(spec: ArmSpec) -> CycleLayout:
@@ -241,6 +252,8 @@ def fly(
     try:
         if not hooks.show_checks(checks) or arm is None:
             return refused(checks) or Verdict(Ending.ASKED, "not started: asked to"), whole
+        if stopped := hooks.stopped(port.now()):
+            return not_started(stopped), whole
         recorder.metadata("identity", Identity.of_arm(arm, name=hooks.name, adapter=hooks.adapter).as_json())
         source = ExcitationSource(excitation, arm, tell)
         inputs = _UntilDone(hooks.inputs)
@@ -250,6 +263,7 @@ def fly(
         strain = Strain(spec, orders.period, hooks.show_cycle)
         loop = make_loop(arm, source, target, inputs, recorder, orders, show_cycle=strain)
         loop.fly()
+        hooks.show_end()
         return verdict(loop), whole
     finally:
         if arm is not None:
@@ -262,7 +276,7 @@ def record_part(
     """Fly what is missing of one part into a new file, and note what is whole then."""
     hooks = hooks or Hooks()
     if recording.verdicts:
-        port.sleep_until(port.now() + RECOVER)
+        _recover(port, hooks)
     excitation = recording.missing.of(part)
     gains = excitation.gains.get(part, {})
     load = excitation.loads.get(part, 0.0)
@@ -285,6 +299,13 @@ def record_part(
         ended = ended.recorded(recorder.close())
     recording.add(file, part, whole, ended)
     return ended
+
+
+def _recover(port: Port, hooks: Hooks) -> None:
+    """Let the servos cool; whoever asks for a stop does not wait for that, and the flight that follows is refused."""
+    end = port.now() + RECOVER
+    while (now := port.now()) < end and not hooks.stopped(now):
+        port.sleep_until(min(now + _LOOK, end))
 
 
 def record_on_twin(

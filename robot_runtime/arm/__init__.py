@@ -9,6 +9,7 @@ from robot_runtime.arm.errors import (
     ServoSettingError,
     TorqueIsOnError,
     TorqueOnError,
+    TorqueStaysError,
     WrongServoError,
 )
 from robot_runtime.arm.kinematics import Clearance, Kinematics
@@ -30,6 +31,7 @@ __all__ = [
     "ServoSettingError",
     "TorqueIsOnError",
     "TorqueOnError",
+    "TorqueStaysError",
     "WrongServoError",
     "troubles",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from math import isfinite
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from robot_runtime.arm import torque
 from robot_runtime.arm.duty import Duty
-from robot_runtime.arm.errors import CommandError, EncoderWrapError, OutsideLimitsError
+from robot_runtime.arm.errors import CommandError, EncoderWrapError, OutsideLimitsError, TorqueStaysError
 from robot_runtime.arm.hold import Hold
 from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_settings, identify
 from robot_runtime.arm.kinematics import Kinematics
@@ -128,7 +129,9 @@ class Arm:
 
     @property
     def torque_is_expected(self) -> bool:
-        """Whether torque was switched on here and not off again; what each servo says is in `state.torque_on`."""
+        """Whether torque was switched on here, and not all servos have confirmed since that it is off; what each servo
+        says is in `state.torque_on`.
+        """
         return self._sensing.torque_expected
 
     def prepare(self) -> None:
@@ -142,26 +145,39 @@ class Arm:
         self._sensing.watchdog_expected = 0
         self._prepared = True
 
-    def torque_on(self) -> None:
+    def torque_on(self, last_look: Callable[[], object] = lambda: None) -> None:
         """Hold the arm where it is: no goal moves it, gravity is carried from the first command on.
+
+        `last_look` is called when all is ready, right before torque comes on; what it raises keeps torque off.
 
         Raises:
             TorqueIsOnError: a servo holds torque already; it stays as it is.
             OutsideLimitsError, EncoderWrapError: a joint stands where it must not be.
             ServoSettingError: a limit in a servo is narrower than the arm file's.
-            TorqueOnError, MissingServosError, BusError: torque is off again everywhere that could be reached.
+            TorqueOnError, MissingServosError, BusError: torque is off again everywhere.
+            TorqueStaysError: as these, but torque may still be on somewhere.
         """
         self.prepare()  # again, if it was called before: a servo may have restarted since
         self._read_all()
         self._require_inside_limits()
+        switched = False
         try:
-            torque.torque_on(self.bus, self.servos, self.spec.bus.watchdog_ticks, self._hold_here)
+            torque.set_neutral_goals(self.bus, self.servos, self.spec.bus.watchdog_ticks)
+            last_look()
+            switched = True
+            torque.torque_on(self.bus, self.servos, self._hold_here)
             self._sensing.watchdog_expected = self.spec.bus.watchdog_ticks
             self._sensing.torque_expected = True
             self._read_all()
-        except BaseException:  # Ctrl-C too
-            with contextlib.suppress(BusError):  # the first error is the one to tell
+        except BaseException as error:  # Ctrl-C too
+            self._sensing.torque_expected = switched
+            try:
                 self.torque_off()
+            except BusError as stays:
+                if switched and isinstance(error, Exception):
+                    raise TorqueStaysError(error, stays) from error
+                if switched:
+                    error.add_note(f"torque may still be on: {stays}")
             raise
 
     def torque_off(self) -> None:
@@ -170,9 +186,9 @@ class Arm:
         Raises:
             BusError: a servo does not answer; the others are off.
         """
+        torque.torque_off(self.bus, self.servos)
         self._sensing.torque_expected = False
         self._sensing.watchdog_expected = 0
-        torque.torque_off(self.bus, self.servos)
 
     def read(self, deadline: float | None = None) -> int:
         """Read all joints into `state`; return the joints that are missing, one bit each (0: all fresh).

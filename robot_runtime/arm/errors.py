@@ -59,6 +59,19 @@ class TorqueOnError(ArmError):
     """
 
 
+class TorqueStaysError(ArmError):
+    """Torque could not be switched on everywhere, and a servo does not confirm that it is off again.
+
+    Example scenarios:
+        - A servo's data line broke just after its torque came on: it holds, and hears nothing.
+    """
+
+    def __init__(self, first: Exception, stays: Exception) -> None:
+        super().__init__(f"{first}; torque may still be on: {stays}")
+        self.first = first
+        """Why torque did not come on everywhere."""
+
+
 class CommandError(ArmError, ValueError):
     """A command that cannot be sent; nothing was.
 

@@ -15,20 +15,29 @@ _GOAL_TOLERANCE = 12
 _OFF_TRIES = 3
 
 
-def torque_on(
-    bus: Bus, servos: tuple[ServoOnBus, ...], watchdog_ticks: int, first_command: Callable[[], Iterable[float]]
-) -> None:
-    """Neutral goals, watchdog, torque, at once the first command (gravity), then look whether all is as it should be.
+def set_neutral_goals(bus: Bus, servos: tuple[ServoOnBus, ...], watchdog_ticks: int) -> None:
+    """Goals that move nothing, and the watchdog; torque is off.
 
     In position modes the goal is the present position, read back; in velocity and PWM mode it is 0; in current mode 0
-    until `first_command` sends gravity in the very next packet. It returns the angles (rad) at which the arm is held.
+    until the first command sends gravity.
+
+    Raises:
+        TorqueOnError: a servo refuses them.
+        BusError: a servo stopped answering.
+    """
+    for servo in servos:
+        _set_neutral_goal(bus, servo, watchdog_ticks)
+
+
+def torque_on(bus: Bus, servos: tuple[ServoOnBus, ...], first_command: Callable[[], Iterable[float]]) -> None:
+    """Torque, at once the first command (gravity), then look whether all is as it should be.
+
+    `first_command` is sent in the very next packet but one; it returns the angles (rad) at which the arm is held.
 
     Raises, with torque as far on as it got (the caller switches it off):
         TorqueOnError: a servo would move, or did not come on.
         BusError: a servo stopped answering.
     """
-    for servo in servos:
-        _set_neutral_goal(bus, servo, watchdog_ticks)
     bus.write_group(_switch(servos), [1] * len(servos))
     angles = first_command()
     for servo, angle in zip(servos, angles, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import os
@@ -93,6 +94,9 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 """Error -> exit code; the first class that fits decides."""
 
 
+_GONE = errno.EIO
+"""What a terminal says that was closed."""
+
 _NEGATIVE = re.compile(r"-\.?\d")
 
 
@@ -142,10 +146,20 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
 
 
 class _Paper(Console):
-    """A console whose reader may go away (`| head`): the command goes on, and says the rest to nobody."""
+    """A console whose reader may go away (`| head`, a terminal that is closed): the command goes on, and says the rest
+    to nobody.
+    """
 
     def on_broken_pipe(self) -> None:
         _silence(self.file)
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            if error.errno != _GONE:
+                raise
+            _silence(self.file)
 
 
 class Screen:
@@ -333,6 +347,8 @@ def estop(text: str) -> int | str:
     """An emergency stop from the command line, a descriptor or a file, for argparse."""
     if not text.isdigit() and not Path(text).exists():
         raise argparse.ArgumentTypeError(f"'{text}': there is no such file, and it is no number of a descriptor")
+    if not text.isdigit() and Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"'{text}' is a folder, no emergency stop")
     return int(text) if text.isdigit() else text
 
 
@@ -370,7 +386,9 @@ def _write_json(data: Mapping[str, Any], indent: int | None = None) -> None:
     try:
         sys.stdout.write(json.dumps(data, indent=indent, ensure_ascii=not unicode) + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and error.errno != _GONE:
+            raise
         _silence(sys.stdout)
 
 

@@ -47,7 +47,7 @@ from robot_runtime.safety.preflight import Check, Recording, as_data, passed
 from robot_runtime.safety.stopping import HOLD_FOR
 from robot_runtime.session import BUS_RATE, Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
 from robot_runtime.spec import ArmSpec, load_arm
-from robot_runtime.verdict import Verdict
+from robot_runtime.verdict import Verdict, not_started
 
 if TYPE_CHECKING:
     from robot_runtime.calibrated.file import Calibration
@@ -152,7 +152,7 @@ def _parser() -> Parser:
         type=estop,
         metavar="FD|PATH",
         help="an emergency stop: the number or path of a pipe or device (any byte, or its end, stops), or a file that "
-        "says 1 while the arm may move, such as a GPIO's value",
+        "says 1 while the arm may move, such as a GPIO's value; a path that leads to another file stops, too",
     )
     add("--cores", type=_cores, metavar="N,..", help="run on these processor cores alone (default: any)")
     add("--readonly", action="store_true", help="torque stays off; everything else happens")
@@ -185,14 +185,17 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
         from robot_runtime.calibrated.maps import require_runnable  # noqa: PLC0415 (a flight without starts sooner)
 
         require_runnable(calibration, orders.period)
-    with ExitStack() as stack:
+    with ExitStack() as until, ExitStack() as stack:
         if not args.port:
             screen.aside(f"no --port: flying the twin of {spec.name}")
         port = stack.enter_context(port_or_twin(args.port, spec, gap=args.gap, faults=args.fault))
         recorder = stack.enter_context(_recorder(args, spec, policy, orders))
         if calibration is not None:
             attach_calibration(recorder, args.calibration, calibration)
-        verdict = _fly(args, screen, spec, policy, calibration, orders, targets, recorder, port, stack)
+        try:
+            verdict = _fly(args, screen, spec, policy, calibration, orders, targets, recorder, port, until)
+        except KeyboardInterrupt:  # before anybody listened, or because nobody did any more
+            verdict = Verdict(Ending.ASKED, "interrupted")
         recorder.metadata("verdict", verdict.as_json())
         verdict = verdict.recorded(recorder.close())
         _tell(verdict, recorder, screen)
@@ -213,7 +216,7 @@ def _fly(
     port: SerialPort,
     until: ExitStack,
 ) -> Verdict:
-    """From here on signals, keys and the emergency stop are requests, `until` the verdict is told."""
+    """From here on signals, keys and the emergency stop are requests, `until` the verdict is told and all is closed."""
     path = str(recorder.path) if isinstance(recorder, Recorder) else ""
     size = target_size(policy.contract)
     with ExitStack() as stack:
@@ -267,10 +270,11 @@ def _fly(
             show_checks=look,
             show_cycle=_each(aim, live),
         )
+        operator.let_finish()
         if aim is not None:
             verdict = replace(verdict, figures={**verdict.figures, "targets": aim.as_json()})
         if stopped:
-            verdict = Verdict(stopped[0].kind.ending, f"not started: {stopped[0].text}")
+            verdict = not_started(stopped[0])
         if live is not None:
             live.close(verdict.text)
         return verdict

@@ -1,26 +1,32 @@
-"""Where every command begins: Ctrl-C ends it quietly from here on, also while its packages are still being imported."""
+"""Where every command begins: Ctrl-C ends it quietly from here on, also while its packages are still being imported.
+
+So do SIGTERM and SIGHUP where a command promises a last line however it ends.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 _INTERRUPTED = 130
 _TOLD = b'{"error": {"type": "KeyboardInterrupt", "message": "interrupted", "exit_code": 130}}\n'
 
 
-def start(module: str) -> int:
-    """Import this module, and run its `main`.
+def start(module: str, like_ctrl_c: Sequence[signal.Signals] = ()) -> int:
+    """Import this module, and run its `main`. `like_ctrl_c`: signals that end it as Ctrl-C does.
 
     An import that is interrupted may make another error of it (pybind11 does), or go on without what it wanted: until
-    `main` is there Ctrl-C ends the process at once, and once it is over nothing is left to interrupt.
+    `main` is there a signal ends the process at once, and once it is over nothing is left to interrupt.
     """
-    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else somebody has said: not this one
-    if heard:
-        signal.signal(signal.SIGINT, _leave)
+    defaults = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(like_ctrl_c, signal.SIG_DFL)}
+    heard = [number for number, default in defaults.items() if signal.getsignal(number) == default]
+    _on(heard, _leave)  # of the others somebody has said: not this one
     try:
         main = import_module(module).main
     except ModuleNotFoundError as error:  # on a robot there is no torch
@@ -28,16 +34,20 @@ def start(module: str) -> int:
 
         Screen(as_json="--json" in sys.argv).failure(error, ExitCode.USAGE)
         return ExitCode.USAGE
-    if heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        _on(heard, signal.default_int_handler)
         code: int = main()
     except KeyboardInterrupt:  # before the command could take care of it
+        _on(heard, signal.SIG_IGN)
         _tell()
         return _INTERRUPTED
-    if heard:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _on(heard, signal.SIG_IGN)
     return code
+
+
+def _on(numbers: Sequence[signal.Signals], handler: Any) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
 
 
 def _leave(*_: object) -> None:
@@ -47,10 +57,11 @@ def _leave(*_: object) -> None:
 
 def _tell() -> None:
     as_json = "--json" in sys.argv
-    os.write(1 if as_json else 2, _TOLD if as_json else b"interrupted\n")
+    with suppress(OSError):  # who would have heard it is gone
+        os.write(1 if as_json else 2, _TOLD if as_json else b"interrupted\n")
 
 
-run = partial(start, "robot_runtime.cli.run")
+run = partial(start, "robot_runtime.cli.run", like_ctrl_c=(signal.SIGTERM, signal.SIGHUP))
 replay = partial(start, "robot_runtime.cli.replay")
 report = partial(start, "robot_runtime.cli.report")
 scan = partial(start, "robot_runtime.cli.scan")

@@ -23,6 +23,7 @@ class ReplayInputs:
 
     def __init__(self, flight: Flight) -> None:
         """From its first cycle."""
+        self._began = flight["begin"][:1].tolist()
         self._request = flight["request"][: flight.unbroken].tolist()
         self._stamp = flight["target_stamp"].tolist()
         self._target = flight.columns.get("target")
@@ -31,8 +32,10 @@ class ReplayInputs:
     def begin(self, now: float) -> None:
         """Nothing to do: what came of it is in the recording."""
 
-    def sample(self, inputs: Inputs, now: float) -> None:  # noqa: ARG002 (as they were, whatever the time)
-        """The next cycle's. Raises ReplayEndedError behind the last one."""
+    def sample(self, inputs: Inputs, now: float) -> None:
+        """The next cycle's; before the first one began, nothing. Raises ReplayEndedError behind the last one."""
+        if any(now < began for began in self._began):
+            return  # somebody looks whether torque may come on: it came
         k = self._next
         if k >= len(self._request):
             raise ReplayEndedError(f"the recording ends after {k} cycles")

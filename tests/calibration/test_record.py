@@ -15,7 +15,7 @@ from calibration.excitation.rehearsal import noticed
 from calibration.excitation.spans import INDEX
 from calibration.logs.clean import clean
 from calibration.logs.ingest import flight_log
-from calibration.recording.record import Hooks, Recording, record_on_twin
+from calibration.recording.record import RECOVER, Hooks, Recording, record_on_twin
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.safety.fault_kind import Ending
@@ -92,6 +92,40 @@ def test_what_was_interrupted_goes_on_with_what_is_missing(tmp_path: Path) -> No
     assert json.loads((tmp_path / INDEX).read_text())["missing"] == []
     again = record_on_twin(spec, None, excitation, tmp_path)
     assert len(again.flights) == 2  # nothing was left to fly
+
+
+class Late:
+    """Somebody who asks to stop once the first flight is over."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self.asked: list[float] = []
+
+    def end(self) -> None:
+        self.over = True
+
+    def sample(self, inputs: Inputs, now: float) -> None:
+        if self.over:
+            self.asked.append(now)
+            inputs.request |= int(Request.ESTOP)
+
+
+def test_a_stop_between_two_flights_is_heard_at_once_and_nothing_comes_on(tmp_path: Path) -> None:
+    spec, late = load_arm(KOCH), Late()
+    gains = {"wrist_flex": {"position_p_gain": 250}}
+    excitation = small(spec, ("wrist_flex",), ("chirp", "chirp"), gains=gains)
+    recording = record_on_twin(spec, None, excitation, tmp_path, hooks=Hooks(inputs=late, show_end=late.end))
+    assert [v.ending for v in recording.verdicts] == [Ending.COMPLETED, Ending.ASKED]
+    assert recording.verdicts[1].text.startswith("not started: the e-stop is pressed")
+    assert late.asked[-1] - late.asked[0] < RECOVER
+
+
+def test_a_stop_before_the_first_flight_is_heard(tmp_path: Path) -> None:
+    spec, late = load_arm(RIG), Late()
+    late.end()
+    recording = record_on_twin(spec, None, small(spec, ("pendulum",)), tmp_path, hooks=Hooks(inputs=late))
+    assert recording.verdicts[0].text.startswith("not started: the e-stop is pressed")
+    assert len(read_flight(recording.flights[0])) == 0
 
 
 def test_a_fault_ends_it_with_the_fault_and_what_was_whole_stays(tmp_path: Path) -> None:

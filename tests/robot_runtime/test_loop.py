@@ -12,7 +12,7 @@ import pytest
 
 from robot_runtime.arm import JointState
 from robot_runtime.arm.state import Floats
-from robot_runtime.bus import PortStuckError
+from robot_runtime.bus import BusError, PortStuckError
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.policy import Target, Term, contract_to_json
 from robot_runtime.policy.load import Policy, load_policy
@@ -88,6 +88,86 @@ def test_torque_that_stays_on_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     stays = FAULTS["torque-stays"].bound.at(script.loop.period, 0.0)
     assert flown.verdict.faults[-1].time - tries[0] <= stays
     assert flown.verdict.exit_code != 0
+
+
+@pytest.mark.parametrize("back", [np.inf, 1.0])
+def test_torque_that_stays_on_though_it_never_came_on_everywhere(back: float, tmp_path: Path) -> None:
+    """A servo's data line breaks just after torque came on; for good, or it is back in time."""
+    ports: list[LockstepPort] = []
+
+    def breaks(port: LockstepPort) -> LockstepPort:
+        ports.append(port)
+        write = port.write
+
+        def watched(data: bytes | bytearray | memoryview) -> None:
+            write(data)
+            if bytes(data)[8:10] == b"\x40\x00" and data[13] == 1:
+                port.sleep_until(port.now() + 0.002)
+                port.twin.inject(f"servo-silent:servo=13,for={min(back, 1000.0)}")
+
+        port.write = watched  # type: ignore[method-assign]
+        return port
+
+    if back < np.inf:
+        with pytest.raises(BusError, match="servo 13"):
+            fly_twin(tmp_path, port=breaks)
+        drives: Any = ports[0].twin.drives
+        assert not any(drives.torque_on)
+        return
+    flown = fly_twin(tmp_path, port=breaks)
+    assert list(flown.twin.drives.torque_on) == [False, False, True, False, False]
+    assert [f.kind.name for f in flown.verdict.faults] == ["torque-stays"]
+    assert flown.verdict.ending is Ending.BUS
+    assert "CUT THE POWER" in flown.verdict.text
+    assert "servo 13 does not answer" in flown.verdict.outcome
+    assert "TORQUE MAY STILL BE ON" in flown.verdict.outcome
+    assert isinstance(flown.verdict.error, BusError)
+
+
+class From:
+    """A request from the given look on: the first is right before torque comes on."""
+
+    def __init__(self, request: Request, look: int = 1) -> None:
+        self._request, self._left = request, look
+
+    def begin(self, now: float) -> None:
+        pass
+
+    def sample(self, inputs: Inputs, now: float) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            inputs.request |= self._request
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+@pytest.mark.parametrize("request_", [r for r in Request if r is not Request.TARGETS_ENDED], ids=str)
+def test_who_asks_for_a_stop_before_torque_does_not_see_the_arm_energised(
+    request_: Request, readonly: bool, tmp_path: Path
+) -> None:
+    on: list[bytes] = []
+
+    def watched(port: LockstepPort) -> LockstepPort:
+        write = port.write
+
+        def note(data: bytes | bytearray | memoryview) -> None:
+            if bytes(data)[8:10] == b"\x40\x00" and data[7] == 0x83 and data[13]:
+                on.append(bytes(data))
+            write(data)
+
+        port.write = note  # type: ignore[method-assign]
+        return port
+
+    flown = fly_twin(tmp_path, "xl330-pendulum", inputs=From(request_), port=watched, readonly=readonly)
+    assert on == []
+    assert flown.verdict.text.startswith("not started: ")
+    recording = request_ in (Request.DISK_FULL, Request.RECORDER_FAILED, Request.RECORDER_BEHIND)
+    assert flown.verdict.ending is (Ending.RECORDING if recording else Ending.ASKED)
+    assert flown.loop is None
+
+
+def test_who_asks_a_moment_later_sees_it_lowered(tmp_path: Path) -> None:
+    flown = fly_twin(tmp_path, "xl330-pendulum", inputs=From(Request.CTRL_C, look=2))
+    assert flown.verdict.outcome == "braked, lowered to rest, torque off"
 
 
 class Failing:

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import termios
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from robot_runtime.flying import Inputs, Request
 from robot_runtime.operator_inputs import LOOK_EVERY, SECOND_REQUEST, EstopError, Operator
+from robot_runtime.undisturbed import undisturbed
 
 
 class Loop:
@@ -138,6 +140,17 @@ def test_a_loop_that_hangs_is_broken_off() -> None:
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # whoever cleans up then is left in peace
+
+
+@pytest.mark.parametrize("switching", [True, False])
+def test_no_signal_breaks_off_what_switches_torque_or_tells_of_it(switching: bool) -> None:
+    with Operator(keys=False) as operator, undisturbed() if switching else nullcontext():
+        if not switching:
+            operator.let_finish()
+        for _ in range(20):
+            signal.raise_signal(signal.SIGINT)
+        assert Loop(operator).after(0.0) == Request.CTRL_C  # but it is heard
 
 
 def test_any_byte_on_the_emergency_stop_stops() -> None:
@@ -166,11 +179,61 @@ def test_the_end_of_the_emergency_stop_stops() -> None:
 def test_an_emergency_stop_by_path(tmp_path: Path) -> None:
     path = tmp_path / "stop"
     os.mkfifo(path)
+    presser = os.open(path, os.O_RDWR)  # it runs
     with Operator(keys=False, estop=path) as operator:
         loop = Loop(operator)
         assert loop.after(LOOK_EVERY) == 0
-        path.write_bytes(b"!")
+        os.write(presser, b"!")
         assert loop.after(LOOK_EVERY) == Request.ESTOP
+    os.close(presser)
+
+
+def replace(path: Path, word: str) -> None:
+    """As careful programs write."""
+    draft = path.with_name("draft")
+    draft.write_text(word)
+    draft.replace(path)
+
+
+def swap(path: Path, word: str) -> None:
+    path.with_name("other").write_text(word)
+    path.unlink()
+    path.symlink_to("other")
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [lambda path: replace(path, "0\n"), lambda path: swap(path, "0\n"), Path.unlink],
+    ids=["replaced", "swapped", "deleted"],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_emergency_stop_whose_path_leads_elsewhere_is_pressed(
+    tmp_path: Path, happens: Callable[[Path], None], linked: bool
+) -> None:
+    path, target = tmp_path / "value", tmp_path / "released"
+    target.write_text("1\n")
+    if linked:
+        path.symlink_to(target)
+    else:
+        target.replace(path)
+    with Operator(keys=False, estop=path) as operator:
+        loop = Loop(operator)
+        assert loop.after(LOOK_EVERY) == 0
+        happens(path)
+        assert loop.after(0.0) == Request.ESTOP
+
+
+def test_a_pipe_whose_path_leads_elsewhere_is_pressed(tmp_path: Path) -> None:
+    path = tmp_path / "stop"
+    os.mkfifo(path)
+    presser = os.open(path, os.O_RDWR)
+    with Operator(keys=False, estop=path) as operator:
+        loop = Loop(operator)
+        assert loop.after(LOOK_EVERY) == 0
+        path.unlink()
+        os.mkfifo(path)
+        assert loop.after(LOOK_EVERY) == Request.ESTOP
+    os.close(presser)
 
 
 @pytest.mark.parametrize("pressed", ["0\n", "", "01"])
@@ -188,7 +251,9 @@ def test_an_emergency_stop_that_cannot_be_used_stops_before_the_start(tmp_path: 
     before = signal.getsignal(signal.SIGINT)
     pressed = tmp_path / "value"
     pressed.write_text("0\n")
-    for estop in (tmp_path / "none", 987, pressed):
+    nobody = tmp_path / "pipe"
+    os.mkfifo(nobody)
+    for estop in (tmp_path / "none", 987, pressed, nobody, tmp_path):
         with pytest.raises(EstopError, match="emergency stop"), Operator(keys=False, estop=estop):
             pass
     assert signal.getsignal(signal.SIGINT) == before

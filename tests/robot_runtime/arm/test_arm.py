@@ -20,13 +20,22 @@ from robot_runtime.arm import (
     ServoSettingError,
     TorqueIsOnError,
     TorqueOnError,
+    TorqueStaysError,
     WrongServoError,
 )
-from robot_runtime.bus import Bus, GroupWrite, MissingServosError, NoReplyError, PortVanishedError, WrongBaudError
+from robot_runtime.bus import (
+    Bus,
+    BusError,
+    GroupWrite,
+    MissingServosError,
+    NoReplyError,
+    PortVanishedError,
+    WrongBaudError,
+)
 from robot_runtime.servos import Register, servo_model
 from robot_runtime.spec import load_arm, shipped_arms
 from sim.twin import LockstepPort, Twin
-from tests.robot_runtime.arm.twins import PERIOD, start, variant
+from tests.robot_runtime.arm.twins import PERIOD, TwinArm, start, variant
 
 STILL = 0.006  # rad, a third of a degree: gears settle when their load changes hands
 
@@ -605,6 +614,58 @@ def test_torque_is_off_again_after_anything_that_goes_wrong_in_torque_on(monkeyp
     with pytest.raises(KeyboardInterrupt):
         rig.arm.torque_on()
     assert not rig.drives.torque_on.any()
+
+
+class BreaksAtTorqueOn:
+    """The twin's port; a servo's data line breaks just after its torque came on."""
+
+    def __init__(self, rig: TwinArm, fault: str) -> None:
+        self._rig, self._fault = rig, fault
+        self._write = rig.port.write
+        rig.port.write = self.write  # type: ignore[method-assign]
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._write(data)
+        if bytes(data)[8:10] == b"\x40\x00" and data[13] == 1:
+            self._rig.port.sleep_until(self._rig.port.now() + 0.002)
+            self._rig.twin.inject(self._fault)
+
+
+def test_a_servo_that_keeps_its_torque_when_torque_on_fails_is_told() -> None:
+    rig = start()
+    rig.arm.prepare()
+    BreaksAtTorqueOn(rig, "servo-silent:servo=13,for=1")
+    with pytest.raises(TorqueStaysError, match=r"torque may still be on: joint3 \(servo 13\)") as caught:
+        rig.arm.torque_on()
+    assert isinstance(caught.value.first, BusError)
+    assert rig.drives.torque_on.tolist() == [False, False, True, False, False]
+    assert rig.arm.torque_is_expected
+    rig.port.sleep_until(rig.port.now() + 1.0)  # it is back
+    rig.arm.torque_off()
+    assert not rig.arm.torque_is_expected
+    assert not rig.drives.torque_on.any()
+
+
+def test_torque_that_was_not_confirmed_to_be_off_is_still_expected() -> None:
+    rig = start()
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.twin.inject("servo-silent:servo=13,for=60")
+    with pytest.raises(NoReplyError):
+        rig.arm.torque_off()
+    assert rig.arm.torque_is_expected
+
+
+def test_the_last_look_before_torque_keeps_it_off() -> None:
+    rig = start()
+
+    def refuse() -> None:
+        raise TimeoutError("no")
+
+    with pytest.raises(TimeoutError):
+        rig.arm.torque_on(refuse)
+    assert not rig.drives.torque_on.any()
+    assert not rig.arm.torque_is_expected
 
 
 def test_torque_on_twice_is_refused_and_changes_nothing() -> None:

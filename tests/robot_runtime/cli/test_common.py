@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -250,6 +251,16 @@ def test_a_reader_that_goes_away_does_not_stop_the_command(arguments: list[str])
     shown = subprocess.run(call, check=False, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (shown.returncode, shown.stderr) == (0, "" if arguments else "went on to the end\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_terminal_that_is_closed_does_not_stop_the_command(arguments: list[str]) -> None:
+    master, slave = pty.openpty()
+    os.close(master)  # from now on it says EIO
+    call = [sys.executable, "-c", SHOW, *arguments]
+    ended = subprocess.run(call, check=False, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave)
+    os.close(slave)
+    assert ended.returncode == 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])

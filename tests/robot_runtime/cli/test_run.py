@@ -210,6 +210,40 @@ def test_ctrl_c_during_the_checks_touches_nothing(desk: Desk, pendulum: Pendulum
     assert lines(ended)[-1]["text"].startswith("not started: asked to stop by Ctrl-C")
 
 
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_recording_that_was_opened_gets_a_verdict(
+    desk: Desk, pendulum: Pendulum, policy: str, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    """A signal before anybody listens, and the sixth one that nobody has looked at."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        for _number in range(6 if listens else 1):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(run, "fly" if listens else "RealTime", interrupt)
+    ended = desk.run(run.main, "--policy", policy, "--json")
+    last = lines(ended)[-1]
+    assert (ended.code, last["exit_code"], last["text"]) == (10, 10, "interrupted")
+    told = read_flight(Path(last["recording"])).verdict
+    assert told is not None
+    assert told["verdict"] == "asked"
+
+
+def test_a_key_that_is_held_until_the_end_does_not_hide_the_verdict(
+    desk: Desk, pendulum: Pendulum, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = run._tell
+
+    def hold(*arguments: Any) -> None:
+        for _ in range(30):
+            signal.raise_signal(signal.SIGINT)
+        tell(*arguments)
+
+    monkeypatch.setattr(run, "_tell", hold)
+    ended = desk.run(run.main, "--policy", policy, "--duration", "0.2", "--no-record", "--json")
+    assert (ended.code, lines(ended)[-1]["verdict"]) == (0, "completed")
+
+
 def test_a_rate_that_the_policy_does_not_divide(desk: Desk, pendulum: Pendulum, policy: str) -> None:
     ended = desk.run(run.main, "--policy", policy, "--rate", "175", "--no-record")
     assert ended.code == 2
@@ -226,6 +260,7 @@ def test_a_rate_that_the_policy_does_not_divide(desk: Desk, pendulum: Pendulum, 
         (["--duration", "-1"], "not a number above 0"),
         (["--workspace", "1,2"], "6 numbers"),
         (["--estop", "nowhere"], "there is no such file"),
+        (["--estop", "."], "is a folder"),
         (["--workspace", "-1,-1,1,1,1,0"], "first the lower corner"),
         (["--target-silence", "2"], "with --target -"),
         (["--cores", "99"], "may not run on core 99"),

@@ -1,4 +1,4 @@
-"""Ctrl-C while a command is still being imported."""
+"""Ctrl-C, and what ends robot-run like it, while a command is still being imported or does not listen yet."""
 
 from __future__ import annotations
 
@@ -22,33 +22,41 @@ BEHIND = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signa
 
 
 def started(
-    folder: Path, code: str, *options: str, sigint: str = "default_int_handler"
+    folder: Path, code: str, *options: str, sigint: str = "default_int_handler", number: str = "SIGINT"
 ) -> subprocess.CompletedProcess[str]:
-    (folder / "slow_command.py").write_text(code)
+    (folder / "slow_command.py").write_text(code.replace("SIGINT", number))
     program = f"import sys, signal; signal.signal(signal.SIGINT, signal.{sigint}); sys.path.insert(0, {str(folder)!r})"
-    program += "; from robot_runtime.cli.start import start; sys.exit(start('slow_command'))"
+    program += "; from robot_runtime.cli.start import start, run"
+    program += "; sys.exit(start('slow_command', *run.args[1:], **run.keywords))"
     command = [sys.executable, "-c", program, *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_ctrl_c_during_the_imports_is_a_quiet_end(tmp_path: Path) -> None:
-    done = started(tmp_path, BEFORE)
+LIKE_CTRL_C = pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+
+
+@LIKE_CTRL_C
+def test_ctrl_c_during_the_imports_is_a_quiet_end(tmp_path: Path, number: str) -> None:
+    done = started(tmp_path, BEFORE, number=number)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
-def test_machines_are_told_as_of_any_error(tmp_path: Path) -> None:
-    done = started(tmp_path, BEFORE, "--json")
+@LIKE_CTRL_C
+def test_machines_are_told_as_of_any_error(tmp_path: Path, number: str) -> None:
+    done = started(tmp_path, BEFORE, "--json", number=number)
     told = {"type": "KeyboardInterrupt", "message": "interrupted", "exit_code": 130}
     assert (done.returncode, json.loads(done.stdout), done.stderr) == (130, {"error": told}, "")
 
 
-def test_a_command_that_does_not_listen_is_ended_too(tmp_path: Path) -> None:
-    done = started(tmp_path, AFTER)
+@LIKE_CTRL_C
+def test_a_command_that_does_not_listen_is_ended_too(tmp_path: Path, number: str) -> None:
+    done = started(tmp_path, AFTER, number=number)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
-def test_what_is_done_cannot_be_interrupted(tmp_path: Path) -> None:
-    done = started(tmp_path, BEHIND)
+@LIKE_CTRL_C
+def test_what_is_done_cannot_be_interrupted(tmp_path: Path, number: str) -> None:
+    done = started(tmp_path, BEHIND, number=number)
     assert (done.returncode, done.stderr) == (7, "")
 
 
@@ -74,6 +82,7 @@ def test_every_command_begins_there_and_tells_machines_of_errors_in_one_line(
     module, _, function = SCRIPTS[name].partition(":")
     assert module == start.__name__
     (begins,) = getattr(start, function).args
+    assert (getattr(start, function).keywords != {}) == (name == "robot-run")
     if begins.startswith("sim.tr"):
         pytest.importorskip("torch")
     assert import_module(begins).main(["--no-such-option", "--json"]) == 2
