@@ -18,6 +18,7 @@ from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.load import start_pose
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.clearance import Box
+from robot_runtime.safety.preflight_poses import check_poses
 from robot_runtime.safety.preflight_rest import check_at_rest
 from robot_runtime.safety.preflight_servos import check_servos
 from robot_runtime.safety.preflight_table import Check, as_data, passed, table
@@ -75,8 +76,11 @@ def preflight(
         checks.append(watchdog(spec, period))
     arm, found = inspect(spec, port, period, timer, contract.rate if contract else None)
     checks += [*found, *scheduling(facts)]
+    start = start_pose(contract, spec) if contract else None
+    if torque and arm:
+        checks += check_poses(arm, start)
     if box and arm and passed(found):
-        checks += check_workspace(arm, box, start_pose(contract, spec) if contract else None)
+        checks += check_workspace(arm, box, start)
     if also and arm:
         try:
             checks += also(arm)
