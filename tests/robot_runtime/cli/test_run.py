@@ -116,6 +116,7 @@ def test_a_whole_flight_for_a_program(desk: Desk, pendulum: Pendulum, policy: st
     assert ended.err == ""
     assert all(check["ok"] is not False for check in first["preflight"])
     assert (ended.code, last["verdict"], last["exit_code"]) == (0, "completed", 0)
+    assert last["port"] == "bench"
     flight = read_flight(Path(last["recording"]))
     assert flight.verdict is not None
     assert not flight.truncated
@@ -173,6 +174,45 @@ def test_a_disk_that_takes_nothing_is_told_before_anything_moves(desk: Desk, pen
     assert "no larger than 5 MB here" in ended.err
     assert "ulimit -f unlimited" in ended.err
     assert pendulum.torque() == 0
+
+
+def checks(ended: Ended) -> dict[str, Any]:
+    return {check["name"]: check for check in lines(ended)[0]["preflight"]}
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [
+        ("afile", "afile is a file, not a folder"),
+        ("afile/below", "afile is a file, not a folder"),
+        ("/proc/here", "/proc/here: "),  # nobody, not even root, makes files there
+    ],
+)
+def test_a_folder_that_takes_no_recording(desk: Desk, pendulum: Pendulum, policy: str, folder: str, told: str) -> None:
+    Path("afile").touch()
+    ended = desk.run(run.main, "--policy", policy, "--record", folder, "--preflight-only", "--json")
+    assert ended.code == 5
+    row = checks(ended)["recording"]
+    assert row["ok"] is False
+    assert told in row["found"]
+    assert "recorder" not in checks(ended)  # it was not tried
+    ended = desk.run(run.main, "--policy", policy, "--record", folder)
+    assert ended.code == 16
+    assert told in " ".join(ended.err.split())
+    assert "name another folder with --record" in " ".join(ended.err.split())
+    assert pendulum.torque() == 0
+
+
+def test_the_checks_leave_nothing_where_a_recording_would_go(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    Path("here").mkdir()
+    ended = desk.run(run.main, "--policy", policy, "--record", "here", "--preflight-only", "--json")
+    assert checks(ended)["recording"]["ok"] is True
+    assert list(Path("here").iterdir()) == []
+
+
+def test_a_port_without_a_name_is_no_wish_for_the_twin(desk: Desk, policy: str) -> None:
+    assert run.main(["--policy", policy, "--port", "", "--preflight-only"]) == 2
+    assert "leave --port out for the twin" in desk.capsys.readouterr().err
 
 
 def test_readonly_sends_nothing(desk: Desk, pendulum: Pendulum, policy: str) -> None:
@@ -269,5 +309,6 @@ def test_debug_shows_where(desk: Desk) -> None:
 
 def test_without_a_port_the_twin_is_started(desk: Desk, policy: str) -> None:
     assert run.main(["--policy", policy, "--preflight-only", "--json"]) == 0
+    assert json.loads(desk.capsys.readouterr().out.splitlines()[-1])["port"] == "twin"
     assert run.main(["--policy", policy, "--fault", "nonsense"]) == 2
     assert "nonsense" in desk.capsys.readouterr().err
