@@ -177,7 +177,7 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
         screen.line(understood)
         screen.out.print(render(understood))
         return ExitCode.USAGE if understood["mismatch"] else ExitCode.FINE
-    targets = target_source(args.target, policy.contract.target)
+    targets = target_source(args.target, policy.contract.target, last_holds=args.duration is not None)
     calibration = _calibration(args)
     orders = _orders(args, policy)
     require_twin(args)

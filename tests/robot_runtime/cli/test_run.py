@@ -296,6 +296,15 @@ def test_policies_that_are_none(desk: Desk, tmp_path: Path) -> None:
     assert "Traceback" not in ended.err
 
 
+def test_targets_that_are_over_as_they_begin_move_nothing(desk: Desk, pendulum: Pendulum, tmp_path: Path) -> None:
+    Path("one.csv").write_text("0,0.1,0,0.2\n")
+    flight = ("--policy", aiming(tmp_path), "--target", "one.csv", "--no-record")
+    ended = desk.run(run.main, *flight)
+    assert ended.code == 2
+    assert "one.csv:1" in ended.err
+    assert desk.run(run.main, *flight, "--duration", "0.5").code == 0
+
+
 def test_no_such_port(desk: Desk, policy: str) -> None:
     ended = desk.run(run.main, "--policy", policy, "--no-record")
     assert ended.code == 3
