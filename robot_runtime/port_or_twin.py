@@ -27,7 +27,7 @@ def port_or_twin(
         PortError: the port cannot be had.
         TwinStartError: the twin did not start.
     """
-    if name:
+    if name is not None:
         port = SerialPort(name, spec.bus.baudrate)
         try:
             yield port

@@ -88,6 +88,8 @@ def _nothing(paths: Sequence[Path]) -> LogError:
 
 
 def _files(path: Path, *, partial: bool) -> list[Path]:
+    if not path.exists():
+        raise LogError(f"{path}: no such file or folder")
     if not path.is_dir():
         return [path]
     index = path / INDEX

@@ -28,7 +28,7 @@ from robot_runtime.arm import (
 )
 from robot_runtime.bus import Bus, BusError, Port, PortError, SerialPort
 from robot_runtime.calibrated.errors import ArmCalError
-from robot_runtime.flight.errors import NoRoomError
+from robot_runtime.flight.errors import CannotRecordError
 from robot_runtime.policy import PolicyError
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.servos import ServoDataError, UnknownServoError
@@ -87,7 +87,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (SetupError, ExitCode.SERVOS),
     (BusError, ExitCode.SERVOS),
     (ArmError, ExitCode.SERVOS),
-    (NoRoomError, Ending.RECORDING),
+    (CannotRecordError, Ending.RECORDING),
     (ModuleNotFoundError, ExitCode.USAGE),
     (OSError, ExitCode.USAGE),  # a file that cannot be read or written
 )
@@ -371,7 +371,9 @@ def add_twin_options(parser: argparse.ArgumentParser) -> None:
 
 
 def require_twin(arguments: argparse.Namespace) -> None:
-    """Raise UsageError for a gap or a fault of a real arm."""
+    """Raise UsageError for a gap or a fault of a real arm, and for a port without a name: no wish for a twin."""
+    if arguments.port == "":
+        raise UsageError("--port '': name the port, such as /dev/ttyUSB0; leave --port out for the twin")
     if arguments.port and (arguments.gap or arguments.fault):
         raise UsageError("--gap and --fault are for the twin: leave --port out")
 

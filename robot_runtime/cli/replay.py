@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -69,12 +70,15 @@ def replay_flight(flight: Flight) -> ReplayResult:
     """Fly a recorded flight again with what it carries.
 
     Raises:
-        FlightError: it carries no policy.
+        FlightError: it carries no policy or no arm, or they cannot be used.
         ReplayError: the recording does not begin where a port was opened.
-        ArmSpecError, PolicyError, ArmCalError: what it carries cannot be used.
     """
     with tempfile.TemporaryDirectory() as folder:
-        own = belongings(flight, Path(folder))
+        try:
+            own = belongings(flight, Path(folder))
+        except (ArmSpecError, PolicyError, ArmCalError) as error:
+            inside = str(error).replace(f"{folder}/", "")  # the folder is gone when somebody reads this
+            raise FlightError(f"{flight.path}: what it carries cannot be used: {inside}") from error
         orders = Orders.from_json(own.orders)
 
         def again(port: Port, inputs: InputSource, recorder: FlightRecorder) -> None:
@@ -93,8 +97,8 @@ def replay_flight(flight: Flight) -> ReplayResult:
 
 
 def _body(args: argparse.Namespace, screen: Screen) -> ReplayCode:
-    if args.tolerance < 0:
-        raise UsageError(f"--tolerance {args.tolerance}: it cannot be negative")
+    if not (math.isfinite(args.tolerance) and args.tolerance >= 0):
+        raise UsageError(f"--tolerance {args.tolerance:g}: expected a number of at least 0")
     try:
         flight = read_flight(args.flight)
     except FlightError as error:
@@ -103,7 +107,8 @@ def _body(args: argparse.Namespace, screen: Screen) -> ReplayCode:
         with screen.working(f"flying {count(len(flight), 'cycle')} again"):
             result = replay_flight(flight)
     except (FlightError, ReplayError, PolicyError, ArmSpecError, ArmCalError) as error:
-        raise UsageError("; the file is damaged: ".join((str(error), *flight.damage))) from error
+        damage = f"{flight.path}: the file is damaged: {'; '.join(flight.damage)}\n" if flight.damage else ""
+        raise UsageError(f"{damage}{error}") from error
     code = _judged(flight, result, args.tolerance)
     screen.result(_as_json(flight, result, code))
     _show(flight, result, code, screen)

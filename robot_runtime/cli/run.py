@@ -30,6 +30,7 @@ from robot_runtime.cli.common import (
 from robot_runtime.cli.telling import show_checks, tell_verdict
 from robot_runtime.compiled import is_compiled
 from robot_runtime.flight.contents import attach_arm, attach_calibration, attach_policy
+from robot_runtime.flight.errors import CannotRecordError
 from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import Level, NullRecorder, Recorder
 from robot_runtime.flying import Inputs
@@ -176,7 +177,7 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
         screen.line(understood)
         screen.out.print(render(understood))
         return ExitCode.USAGE if understood["mismatch"] else ExitCode.FINE
-    targets = target_source(args.target, policy.contract.target)
+    targets = target_source(args.target, policy.contract.target, last_holds=args.duration is not None)
     calibration = _calibration(args)
     orders = _orders(args, policy)
     require_twin(args)
@@ -186,7 +187,7 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
 
         require_runnable(calibration, orders.period)
     with ExitStack() as until, ExitStack() as stack:
-        if not args.port:
+        if args.port is None:
             screen.aside(f"no --port: flying the twin of {spec.name}")
         port = stack.enter_context(port_or_twin(args.port, spec, gap=args.gap, faults=args.fault))
         recorder = stack.enter_context(_recorder(args, spec, policy, orders))
@@ -198,7 +199,7 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
             verdict = Verdict(Ending.ASKED, "interrupted")
         recorder.metadata("verdict", verdict.as_json())
         verdict = verdict.recorded(recorder.close())
-        _tell(verdict, recorder, screen)
+        _tell(verdict, recorder, args.port, screen)
     if args.debug and verdict.error is not None:
         raise verdict.error
     return verdict.ending
@@ -326,7 +327,7 @@ def _adapter(args: argparse.Namespace) -> str:
     """Serial number of the USB adapter; the twin's port has none."""
     from robot_runtime.calibrated.identity import adapter_serial  # noqa: PLC0415 (as above)
 
-    return adapter_serial(args.port) if args.port else ""
+    return adapter_serial(args.port) if args.port is not None else ""
 
 
 @contextmanager
@@ -336,11 +337,17 @@ def _recorder(args: argparse.Namespace, spec: ArmSpec, policy: Policy, orders: O
     if args.no_record or args.preflight_only:
         yield NullRecorder(layout)
         return
-    args.record.mkdir(parents=True, exist_ok=True)
     name = time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
     paths = (args.record / f"{name}{f'_{k}' if k else ''}.mcap" for k in itertools.count())
-    path = next(path for path in paths if not path.exists())
-    with Recorder(path, layout, {"flight": {"command": sys.argv}, "versions": _versions()}) as recorder:
+    try:
+        args.record.mkdir(parents=True, exist_ok=True)
+        path = next(path for path in paths if not path.exists())
+        begun = Recorder(path, layout, {"flight": {"command": sys.argv}, "versions": _versions()})
+    except CannotRecordError:
+        raise
+    except OSError as error:
+        raise CannotRecordError.into(error, args.record) from error
+    with begun as recorder:
         attach_arm(recorder, spec)
         attach_policy(recorder, policy.network.file.path, policy.contract, orders.as_json())
         yield recorder
@@ -361,9 +368,9 @@ def _room(args: argparse.Namespace, orders: Orders) -> Recording | None:
     return Recording.at(args.record, orders.rate, minutes)
 
 
-def _tell(verdict: Verdict, recorder: NullRecorder, screen: Screen) -> None:
+def _tell(verdict: Verdict, recorder: NullRecorder, port: str | None, screen: Screen) -> None:
     path = str(recorder.path) if isinstance(recorder, Recorder) else None
-    screen.line({**verdict.as_json(), "recording": path})
+    screen.line({**verdict.as_json(), "port": port or "twin", "recording": path})
     tell_verdict(verdict, screen)
     if path is not None:
         screen.say(f"recorded in {path}: 'robot-report {path}' shows it")

@@ -18,6 +18,7 @@ from robot_runtime.cli.common import (
     ExitCode,
     Parser,
     Screen,
+    UsageError,
     add_common,
     add_yes,
     baudrate,
@@ -163,6 +164,9 @@ def _servo(args: argparse.Namespace, screen: Screen) -> ExitCode:
 
 def _baud(args: argparse.Namespace, screen: Screen) -> ExitCode:
     spec, rate = load_own_arm(args, screen), baudrate(args.rate)
+    for model in (joint.servo for joint in spec.joints):
+        if rate not in model.baudrates:
+            raise UsageError(f"{model.name} cannot do {rate} bit/s; it does {', '.join(map(str, model.baudrates))}")
     rates = dict.fromkeys((spec.bus.baudrate, rate, *known_baudrates()))
     done = record(args, screen)
     file = spec.path

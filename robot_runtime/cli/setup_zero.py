@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -100,8 +101,8 @@ def _check_arguments(spec: ArmSpec, args: argparse.Namespace) -> None:
             raise UsageError(f"{spec.name} has no joint '{name}'; it has {', '.join(spec.joint_names)}")
     if args.save_log is not None and args.save_log.exists():
         raise UsageError(f"{args.save_log} exists already and would be lost; name another with --save-log")
-    if args.seconds is not None and args.seconds <= 0:
-        raise UsageError("--seconds must be above 0")
+    if args.seconds is not None and not (math.isfinite(args.seconds) and args.seconds > 0):
+        raise UsageError(f"--seconds {args.seconds:g}: expected a number above 0")
 
 
 def _require_free(

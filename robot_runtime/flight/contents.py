@@ -66,7 +66,7 @@ def belongings(flight: Flight, folder: Path) -> Belongings:
     """Unpack a flight's files into an empty folder and load them.
 
     Raises:
-        FlightError: it carries no policy.
+        FlightError: it carries no policy or no arm.
         ArmSpecError, PolicyError, ArmCalError: what it carries cannot be used.
     """
     from robot_runtime.flight.reader import FlightError  # noqa: PLC0415 (a flight starts sooner without the reader)
@@ -74,6 +74,8 @@ def belongings(flight: Flight, folder: Path) -> Belongings:
     if "policy" not in flight.metadata:
         raise FlightError(f"{flight.path}: it carries no policy, so it cannot be flown again")
     flight.extract(folder)
+    if not (folder / "arm" / "arm.toml").is_file():
+        raise FlightError(f"{flight.path}: it carries no arm file, so it cannot be flown again")
     told = flight.metadata["policy"]
     contract = folder / "contract.json"
     contract.write_text(told["contract"], encoding="utf-8")

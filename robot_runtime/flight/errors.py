@@ -10,8 +10,29 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Error numbers of a disk that takes no more."""
 
 
-class NoRoomError(OSError):
-    """A recording cannot begin: there is no room for it.
+class CannotRecordError(OSError):
+    """A recording cannot begin.
+
+    Example scenarios:
+        - Its folder is a file, or this user may not write there.
+    """
+
+    @classmethod
+    def into(cls, error: OSError, folder: Path) -> CannotRecordError:
+        """From what the system said about recording into this folder."""
+        return cls(f"{why_not_into(error, folder)}; the recording cannot begin: name another folder with --record")
+
+
+def why_not_into(error: OSError, folder: Path) -> str:
+    """What keeps recordings out of a folder, for messages."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        file = next((path for path in (folder, *folder.parents) if path.is_file()), folder)
+        return f"{file} is a file, not a folder"
+    return f"{folder}: {error.strerror}"
+
+
+class NoRoomError(CannotRecordError):
+    """There is no room for it.
 
     Example scenarios:
         - The disk is full, or its user's share of it is used up.

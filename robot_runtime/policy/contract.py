@@ -232,8 +232,7 @@ def target_problems(target: Target) -> Iterator[tuple[str, str]]:
     low, high = target.low or (-math.inf,) * target.size, target.high or (math.inf,) * target.size
     if any(a > b for a, b in zip(low, high, strict=False)):
         yield "low", f"the low end {list(low)} is above the high end {list(high)}"
-    inside = zip(low, target.default or low, high, strict=False)
-    if any(not a <= v <= b for a, v, b in inside):
+    elif any(not a <= v <= b for a, v, b in zip(low, target.default or (), high, strict=False)):
         yield "default", f"{list(target.default or ())} is outside the range of the target"
 
 

@@ -7,10 +7,12 @@ one number, the number alone will do; `size` may be left out where it follows fr
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date, time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -238,6 +240,17 @@ def _without_none(data: Any) -> Any:
     return data
 
 
+def _plain(data: Any) -> Any:
+    """The same with texts for what TOML has and JSON has not: days, times, numbers that are none."""
+    if isinstance(data, dict):
+        return {key: _plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_plain(value) for value in data]
+    if isinstance(data, date | time):
+        return data.isoformat()
+    return str(data) if isinstance(data, float) and not math.isfinite(data) else data
+
+
 def _each(keys: Sequence[str]) -> Readers:
     """Keys that hold one number or a list of them."""
     return {key: partial(_numbers, key=key) for key in keys}
@@ -253,7 +266,7 @@ TOP_KEYS: Readers = {
     "stacked": lambda table: table.get("stacked", bool, "true or false"),
     "arm": lambda table: table.text("arm"),
     "mjcf_digest": lambda table: table.text("mjcf_digest"),
-    "provenance": lambda table: table.get("provenance", dict, "a table"),
+    "provenance": lambda table: _plain(table.get("provenance", dict, "a table")),
 }
 """Keys at the top."""
 

@@ -35,6 +35,9 @@ _TYPES: dict[str, type[np.generic]] = {
 _WARM_UP = 20
 """Runs before the first real one: memory is planned, caches are filled."""
 
+_TRIES = 10
+"""Observations that a network is shown, of either sign and without one, before it counts as broken."""
+
 ORT_ERRORS = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -125,7 +128,7 @@ class Network:
         """Bind the arrays, warm up, and reset.
 
         Raises:
-            PolicyFileError: the file cannot be used, or fails when it is run.
+            PolicyFileError: the file cannot be used, fails when it is run, or says nothing finite.
             ContractError: inputs or outputs are not of the sizes that the contract says.
         """
         self.file = file if isinstance(file, OnnxFile) else OnnxFile(file)
@@ -175,10 +178,28 @@ class Network:
         try:
             for _ in range(_WARM_UP):
                 self.run()
+            broken = not np.isfinite(self.action).all() and not self._answers()
         except (*ORT_ERRORS, ValueError) as error:
             raise PolicyFileError(f"{self.file.path}: fails when it is run: {error}") from error
+        if broken:
+            raise PolicyFileError(
+                f"{self.file.path}: says NaN or infinity whatever it is shown; its weights are no numbers, as those of "
+                "a training that has diverged: export one from before"
+            )
+        self.observation.fill(0.0)
         self.action.fill(0.0)
         self.reset()
+
+    def _answers(self) -> bool:
+        """Whether it has finite actions for anything: one that divides by what it sees has none where all is 0."""
+        tries = np.random.default_rng(0).standard_normal((_TRIES, self.observation.size))
+        for shown in (*tries, *np.abs(tries)):
+            self.reset()
+            self.observation[:] = shown
+            self.run()
+            if np.isfinite(self.action).all():
+                return True
+        return False
 
     def _the_observation(self, rest: Sequence[Port]) -> Port:
         if len(rest) == 1:

@@ -55,8 +55,10 @@ def checked(values: Any, target: Target) -> Numbers:
     return numbers
 
 
-def target_source(text: str | None, target: Target | None) -> TargetSource:
+def target_source(text: str | None, target: Target | None, *, last_holds: bool = False) -> TargetSource:
     """What `--target TEXT` means: numbers (`0.2,0,0.1`), a file (.csv, .jsonl), or `-` for lines on standard input.
+
+    `last_holds`: the end of the targets does not end the flight.
 
     Raises:
         TargetError: it is none of these, the policy takes no target, or it wants one and there is none.
@@ -75,7 +77,7 @@ def target_source(text: str | None, target: Target | None) -> TargetSource:
         return StreamTarget(sys.stdin.fileno(), target)
     path = Path(text)
     if path.suffix in (".csv", ".jsonl"):
-        return FileTarget(path, target)
+        return FileTarget(path, target, last_holds=last_holds)
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError as error:
@@ -154,15 +156,15 @@ class FixedTarget(TargetSource):
 class FileTarget(TargetSource):
     """Targets with times: each holds until the next one's time; they end with the time of the last.
 
-    CSV: `time,x,y,...`, a header is allowed. JSON lines: `{"time": 0.5, "target": [x, y, ...]}`. Times in seconds
-    since the policy began to run, ascending; the first target counts from the start.
+    CSV: `time,x,y,...`; a first line without a number is a header. JSON lines: `{"time": 0.5, "target": [x, y, ...]}`.
+    Times in seconds since the policy began to run, ascending; the first target counts from the start.
     """
 
-    def __init__(self, path: Path, target: Target) -> None:
-        """Read and check the whole file.
+    def __init__(self, path: Path, target: Target, *, last_holds: bool = False) -> None:
+        """Read and check the whole file. `last_holds`: its end does not end the flight.
 
         Raises:
-            TargetError: a row cannot be used; the message names its line.
+            TargetError: a row cannot be used; the message names its line. Or the flight would be over as it begins.
         """
         super().__init__(target)
         rows = _read(path)
@@ -180,6 +182,9 @@ class FileTarget(TargetSource):
             self._times.append(float(time))
         if not rows:
             raise TargetError(f"{path}: no targets in it")
+        if self._times[-1] <= 0 and not last_holds:
+            ends = f"expected a last time above 0 s, which ends the flight, found {self._times[-1]:g}"
+            raise TargetError(f"{path}:{rows[-1][0]}: {ends}; or say with --duration how long the last target holds")
         self._began = math.inf
         self._next = 1
 
@@ -307,6 +312,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_numeral(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_finite(value: float) -> bool:
     """False for nan too, and for integers beyond all floats."""
     return -1e300 < value < 1e300
@@ -330,7 +343,7 @@ def _what(target: Target) -> str:
 def _read(path: Path) -> list[tuple[int, Any, list[Any]]]:
     """Line, time and values of every row."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise TargetError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -347,8 +360,8 @@ def _csv(path: Path, lines: list[str]) -> list[tuple[int, Any, list[Any]]]:
             row = next(csv.reader([line]), [])
             time, *values = (float(cell) for cell in row)
         except (ValueError, csv.Error) as error:
-            if not line.strip() or number == 1:
-                continue  # a header, or an empty line
+            if not line.strip() or (number == 1 and row and not any(map(_is_numeral, row))):
+                continue  # an empty line, or a header
             raise TargetError(f"{path}:{number}: expected numbers, found {_shown(row)}") from error
         rows.append((number, time, values))
     return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import resource
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Self
 from robot_runtime.arm import Arm, ArmError, ServoSettingError, WrongServoError
 from robot_runtime.bus import BusError, MissingServosError, Port, PortError, WrongBaudError
 from robot_runtime.bus.latency_timer import LatencyTimer
-from robot_runtime.flight.recorder import RESERVE, START_WITHIN, FlightRecorder
+from robot_runtime.flight.errors import why_not_into
+from robot_runtime.flight.recorder import RESERVE, START_WITHIN, FlightRecorder, Recorder
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.load import start_pose
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.clearance import Box
+from robot_runtime.safety.preflight_poses import check_poses
 from robot_runtime.safety.preflight_rest import check_at_rest
 from robot_runtime.safety.preflight_servos import check_servos
 from robot_runtime.safety.preflight_table import Check, as_data, passed, table
@@ -75,8 +78,11 @@ def preflight(
         checks.append(watchdog(spec, period))
     arm, found = inspect(spec, port, period, timer, contract.rate if contract else None)
     checks += [*found, *scheduling(facts)]
+    start = start_pose(contract, spec) if contract else None
+    if torque and arm:
+        checks += check_poses(arm, start)
     if box and arm and passed(found):
-        checks += check_workspace(arm, box, start_pose(contract, spec) if contract else None)
+        checks += check_workspace(arm, box, start)
     if also and arm:
         try:
             checks += also(arm)
@@ -84,7 +90,7 @@ def preflight(
             checks.append(_failure(error))
     if recording:
         checks.append(room(recording))
-    if recorder:
+    if isinstance(recorder, Recorder):
         checks.append(records(recorder))
     return arm, [_addressed(check, spec, port) for check in checks]
 
@@ -198,15 +204,16 @@ def scheduling(facts: Facts) -> Iterator[Check]:
 
 
 def room(recording: Recording) -> Check:
-    """Whether the disk has room for the recording, and a file may be as large."""
+    """Whether a file can be made there, the disk has room for the recording, and a file may be as large."""
     long = f"{recording.minutes:.3g} minutes" if recording.minutes >= 1 else f"{60 * recording.minutes:.3g} s"
     name, want = "recording", f"{_size(recording.bytes)} free for {long}, and to spare"
-    folder = _existing(recording.folder)
     try:
-        free = shutil.disk_usage(folder).free
+        folder = _existing(recording.folder)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
     except OSError as error:
-        advice = "record into another folder"
-        return Check(name, ok=False, found=f"{folder}: {error.strerror}", wanted=want, advice=advice)
+        found = why_not_into(error, recording.folder)
+        return Check(name, ok=False, found=found, wanted="a folder to write into", advice="record into another folder")
     most, need = resource.getrlimit(resource.RLIMIT_FSIZE)[0], recording.bytes - RESERVE
     if most != resource.RLIM_INFINITY and most < need:
         found, advice = f"files may be no larger than {_size(most)}", "lift that limit with 'ulimit -f unlimited'"

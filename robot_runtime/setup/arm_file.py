@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_runtime.setup.errors import ArmFileError
-from robot_runtime.spec import ArmSpec, load_arm
+from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
 from robot_runtime.toml_lines import TomlLines
 
 _NUMBER = re.compile(r"^(?P<head>\s*[\w-]+\s*=\s*)(?P<value>[^\s#]+)(?P<gap>\s*)(?P<comment>#.*)?$")
@@ -95,7 +95,10 @@ def draft(spec: ArmSpec, edits: Sequence[Edit], folder: Path | None = None) -> I
             undone.callback(place.unlink, missing_ok=True)
             with place.open("w", encoding="utf-8", newline="") as file:
                 file.write(text)
-        load_arm(look)  # where its MJCF lies
+        try:
+            load_arm(look)  # where its MJCF lies
+        except ArmSpecError as error:  # it is about a file that is gone when somebody reads this
+            raise ArmSpecError(str(error).replace(str(look), str(path))) from error
         shutil.copymode(spec.path if backup else fresh, fresh)
         yield Draft(path, backup, fresh)
 

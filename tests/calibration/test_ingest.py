@@ -169,6 +169,12 @@ def test_a_log_is_given_once_and_for_the_arm_of_its_mapping(tmp_path: Path) -> N
         load([tmp_path / "a.csv"], load_arm("koch-v1.1"), rules)
 
 
+def test_a_log_that_is_not_there_is_no_log_without_a_mapping(tmp_path: Path) -> None:
+    for read in (arm_of, lambda paths: load(paths, load_arm("koch-v1.1"))):
+        with pytest.raises(LogError, match="nosuch: no such file or folder"):
+            read([tmp_path / "nosuch"])
+
+
 def test_a_recording_without_a_whole_flight_names_itself(tmp_path: Path) -> None:
     (tmp_path / "recording.json").write_text('{"missing": [], "flights": []}')
     with pytest.raises(LogError, match="no whole segment"):

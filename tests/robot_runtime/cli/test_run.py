@@ -116,6 +116,7 @@ def test_a_whole_flight_for_a_program(desk: Desk, pendulum: Pendulum, policy: st
     assert ended.err == ""
     assert all(check["ok"] is not False for check in first["preflight"])
     assert (ended.code, last["verdict"], last["exit_code"]) == (0, "completed", 0)
+    assert last["port"] == "bench"
     flight = read_flight(Path(last["recording"]))
     assert flight.verdict is not None
     assert not flight.truncated
@@ -173,6 +174,45 @@ def test_a_disk_that_takes_nothing_is_told_before_anything_moves(desk: Desk, pen
     assert "no larger than 5 MB here" in ended.err
     assert "ulimit -f unlimited" in ended.err
     assert pendulum.torque() == 0
+
+
+def checks(ended: Ended) -> dict[str, Any]:
+    return {check["name"]: check for check in lines(ended)[0]["preflight"]}
+
+
+@pytest.mark.parametrize(
+    ("folder", "told"),
+    [
+        ("afile", "afile is a file, not a folder"),
+        ("afile/below", "afile is a file, not a folder"),
+        ("/proc/here", "/proc/here: "),  # nobody, not even root, makes files there
+    ],
+)
+def test_a_folder_that_takes_no_recording(desk: Desk, pendulum: Pendulum, policy: str, folder: str, told: str) -> None:
+    Path("afile").touch()
+    ended = desk.run(run.main, "--policy", policy, "--record", folder, "--preflight-only", "--json")
+    assert ended.code == 5
+    row = checks(ended)["recording"]
+    assert row["ok"] is False
+    assert told in row["found"]
+    assert "recorder" not in checks(ended)  # it was not tried
+    ended = desk.run(run.main, "--policy", policy, "--record", folder)
+    assert ended.code == 16
+    assert told in " ".join(ended.err.split())
+    assert "name another folder with --record" in " ".join(ended.err.split())
+    assert pendulum.torque() == 0
+
+
+def test_the_checks_leave_nothing_where_a_recording_would_go(desk: Desk, pendulum: Pendulum, policy: str) -> None:
+    Path("here").mkdir()
+    ended = desk.run(run.main, "--policy", policy, "--record", "here", "--preflight-only", "--json")
+    assert checks(ended)["recording"]["ok"] is True
+    assert list(Path("here").iterdir()) == []
+
+
+def test_a_port_without_a_name_is_no_wish_for_the_twin(desk: Desk, policy: str) -> None:
+    assert run.main(["--policy", policy, "--port", "", "--preflight-only"]) == 2
+    assert "leave --port out for the twin" in desk.capsys.readouterr().err
 
 
 def test_readonly_sends_nothing(desk: Desk, pendulum: Pendulum, policy: str) -> None:
@@ -291,6 +331,15 @@ def test_policies_that_are_none(desk: Desk, tmp_path: Path) -> None:
     assert "Traceback" not in ended.err
 
 
+def test_targets_that_are_over_as_they_begin_move_nothing(desk: Desk, pendulum: Pendulum, tmp_path: Path) -> None:
+    Path("one.csv").write_text("0,0.1,0,0.2\n")
+    flight = ("--policy", aiming(tmp_path), "--target", "one.csv", "--no-record")
+    ended = desk.run(run.main, *flight)
+    assert ended.code == 2
+    assert "one.csv:1" in ended.err
+    assert desk.run(run.main, *flight, "--duration", "0.5").code == 0
+
+
 def test_no_such_port(desk: Desk, policy: str) -> None:
     ended = desk.run(run.main, "--policy", policy, "--no-record")
     assert ended.code == 3
@@ -304,5 +353,6 @@ def test_debug_shows_where(desk: Desk) -> None:
 
 def test_without_a_port_the_twin_is_started(desk: Desk, policy: str) -> None:
     assert run.main(["--policy", policy, "--preflight-only", "--json"]) == 0
+    assert json.loads(desk.capsys.readouterr().out.splitlines()[-1])["port"] == "twin"
     assert run.main(["--policy", policy, "--fault", "nonsense"]) == 2
     assert "nonsense" in desk.capsys.readouterr().err

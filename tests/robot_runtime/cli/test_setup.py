@@ -99,6 +99,12 @@ def test_several_servos_are_too_many_unless_one_is_named(desk: Desk, koch: Twin)
 # -- baud --------------------------------------------------------------------------------------------------------------
 
 
+def test_a_baud_that_the_servos_cannot_do_is_refused_by_its_name(desk: Desk, koch: Twin) -> None:
+    ended = desk.run(main, "baud", "--arm", "koch-v1.1", "7", "--yes")
+    assert ended.code == 2
+    assert "XL430-W250 cannot do 7 bit/s; it does 9600, " in ended.err
+
+
 def test_all_servos_and_a_copy_of_a_shipped_arm_go_to_another_rate(desk: Desk, koch: Twin) -> None:
     ended = desk.run(main, "baud", "--arm", "koch-v1.1", "2000000", "--yes")
     assert ended.code == 0

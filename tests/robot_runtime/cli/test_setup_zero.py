@@ -203,7 +203,15 @@ def test_a_log_that_is_none(desk: Desk, own: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--pose", "nowhere"), ("--joints", "knee"), ("--seconds", "0"), ("--seconds", "-1")]
+    "arguments",
+    [
+        ("--pose", "nowhere"),
+        ("--joints", "knee"),
+        ("--seconds", "0"),
+        ("--seconds", "-1"),
+        ("--seconds", "nan"),
+        ("--seconds", "inf"),
+    ],
 )
 def test_wrong_usage(desk: Desk, own: Path, arguments: tuple[str, ...]) -> None:
     assert desk.run(main, "zero", "--arm", str(own), *arguments).code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -142,18 +143,28 @@ def test_a_replay_that_goes_on_is_not_the_same(recorded: Path) -> None:
     assert _judged(flight, replace(ended, ended="", cycles=9), 0.0) is ReplayCode.DIFFERENT
 
 
+@pytest.mark.parametrize("name", ["policy/policy.onnx", "arm/arm.toml", "arm/arm.xml"])
 def test_a_damaged_recording_that_cannot_be_flown_says_both(
-    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     with recorded.open("rb") as file:
         found = make_reader(file).get_summary()
     assert found is not None
-    policy = next(a for a in found.attachment_indexes if a.name == "policy/policy.onnx")
+    policy = next(a for a in found.attachment_indexes if a.name == name)
     data = bytearray(recorded.read_bytes())
     data[policy.offset + policy.length // 2] ^= 0xFF
     (tmp_path / "a.mcap").write_bytes(data)
     assert main([str(tmp_path / "a.mcap")]) == ExitCode.USAGE
-    assert "policy/policy.onnx' is not as it was written" in capsys.readouterr().err
+    first, then = capsys.readouterr().err.strip().split("\n", 1)
+    assert f"{name}' is not as it was written" in first
+    assert "/a.mcap: " in then
+    assert tempfile.gettempdir() + "/tmp" not in then  # where it was unpacked
+
+
+@pytest.mark.parametrize("tolerance", ["nan", "-1", "inf"])
+def test_a_tolerance_is_a_number(recorded: Path, capsys: pytest.CaptureFixture[str], tolerance: str) -> None:
+    assert main([str(recorded), f"--tolerance={tolerance}"]) == ExitCode.USAGE
+    assert "--tolerance" in capsys.readouterr().err
 
 
 def test_what_went_wrong_first_is_told(recorded: Path) -> None:

@@ -144,6 +144,28 @@ def test_toml_errors_name_file_and_line(tmp_path: Path) -> None:
         build(draft_from_toml(file), "x")
 
 
+def test_a_target_whose_ends_are_swapped_is_one_problem() -> None:
+    for default in ({}, {"default": [0.1]}):
+        with pytest.raises(ContractError) as error:
+            contract_from_json(edited(target={"kind": "custom", "size": 1, "low": 1, "high": 0, **default}))
+        assert "target.low: the low end" in str(error.value)
+        assert "default" not in str(error.value)
+
+
+def test_provenance_may_hold_whatever_toml_holds(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        "[provenance]\nday = 1979-05-27\nmoment = 1979-05-27T07:32:00Z\nnone = [nan, inf]\ndeep = { at = 07:32:00 }\n"
+    )
+    facts = draft_from_toml(path).values["provenance"]
+    known = contract(provenance=facts)
+    assert contract_from_json(contract_to_json(known)) == known
+    assert facts["day"] == "1979-05-27"
+    assert facts["moment"] == "1979-05-27T07:32:00+00:00"
+    assert facts["none"] == ["nan", "inf"]
+    assert facts["deep"] == {"at": "07:32:00"}
+
+
 def test_a_contract_in_code_is_checked_too() -> None:
     with pytest.raises(ContractError, match=r"observation.1.scale: expected 1 or 4 numbers, found 2"):
         contract(observation=(Term("joint_position", 4, JOINTS, scale=(1.0, 2.0)),))

@@ -192,3 +192,26 @@ def test_an_onnxruntime_without_its_inner_call_is_run_by_its_public_one() -> Non
     binding = object()
     runner(Session(), binding)()
     assert asked == [binding]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("entry", [(0, 0), (3, 1)])
+def test_weights_that_are_no_numbers_are_noticed(tmp_path: Path, entry: tuple[int, int], value: float) -> None:
+    weights = np.ones((4, 2))
+    weights[entry] = value
+    with pytest.raises(PolicyFileError, match="says NaN or infinity whatever it is shown"):
+        Network(linear(tmp_path / "a.onnx", weights), 4, 2)
+
+
+def test_a_network_that_has_no_answer_to_zeros_alone_is_a_network(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("LpNormalization", ["obs"], ["unit"]),
+        helper.make_node("Div", ["unit", "obs"], ["actions"]),
+    ]
+    network = Network(save(tmp_path / "a.onnx", nodes, {"obs": (1, 2)}, {"actions": (1, 2)}), 2, 2)
+    assert not network.observation.any()
+    network.run()
+    assert not np.isfinite(network.action).any()
+    network.observation[:] = 1.0
+    network.run()
+    assert np.isfinite(network.action).all()

@@ -146,6 +146,10 @@ def test_a_file_holds_each_target_until_the_next(tmp_path: Path, name: str) -> N
         ("0,0,0,0\nx,0,0,0\n", "t.csv:2: expected numbers"),
         ("time,x,y,z\n", "no targets in it"),
         ("nan,0,0,0\n", "t.csv:1: expected a time"),
+        ("0,0,O.1,0\n1,0,0,0\n", r"t.csv:1: expected numbers, found \['0', '0', 'O.1', '0'\]"),
+        ("\ufeffx,0,0,0\n1,0,0,0\n", "t.csv:1: expected numbers"),
+        ("time,x,y,z\n0,0,0,0\n", "t.csv:2: expected a last time above 0 s.*--duration"),
+        ("-1,0,0,0\n", "t.csv:1: expected a last time above 0 s.*found -1;"),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path, body: str, message: str) -> None:
@@ -153,6 +157,18 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, body: str, message: str)
     file.write_text(body)
     with pytest.raises(TargetError, match=message):
         FileTarget(file, TIP)
+
+
+def test_the_first_of_two_rows_counts_behind_the_mark_that_some_programs_begin_with(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("\ufeff0,0.1,0,0.1\n1,0.2,0,0.1\n")
+    assert sampled(FileTarget(file, TIP)).target[0] == 0.1
+
+
+def test_one_target_at_0_is_enough_where_somebody_says_how_long(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("0,0.1,0,0.1\n")
+    assert sampled(target_source(str(file), TIP, last_holds=True)).target[0] == 0.1
 
 
 @pytest.fixture

@@ -12,13 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from robot_runtime.arm import Arm
+import models
+from robot_runtime.arm import Arm, Kinematics
 from robot_runtime.bus.latency_timer import LatencyTimer
 from robot_runtime.flight.recorder import RESERVE, NullRecorder, Recorder
 from robot_runtime.policy.contract import Action, Contract, Term
+from robot_runtime.policy.load import arm_named, load_policy
 from robot_runtime.realtime import Fact
 from robot_runtime.safety.clearance import Box
 from robot_runtime.safety.preflight import (
@@ -45,6 +48,7 @@ from sim.twin import LockstepPort, Twin
 
 PERIOD = 0.005
 OMX = "open-manipulator-x"
+POLICIES = Path(models.__file__).parent / "policies"
 
 
 def set_up(twin: Twin, spec: ArmSpec) -> None:
@@ -406,6 +410,62 @@ def test_a_workspace_must_hold_the_arm(low: Any, high: Any, said: str | None) ->
     wrong = [c for c in checks if c.name == "workspace" and c.ok is False]
     assert [said in c.found for c in wrong if said] == [True] * bool(said), checks
     assert all(c.advice for c in wrong)
+
+
+def poses_of(spec: ArmSpec, **of: Any) -> list[Check]:
+    here = rig(spec=spec)
+    _, checks = preflight(spec, here.port, PERIOD, **of)
+    return [c for c in checks if c.name == "poses"]
+
+
+def posed(**poses: Any) -> ArmSpec:
+    spec = load_arm(OMX)
+    return replace(spec, poses={**spec.poses, **{name: tuple(pose) for name, pose in poses.items()}})
+
+
+UNDER_THE_TABLE = (0.0, 1.48, 0.9, 0.4, 0.0)
+"""rad, of OMX: its tip is 66 mm below the table's top."""
+
+
+@pytest.mark.parametrize("pose", ["rest", "home"])
+def test_a_pose_inside_the_table_fails(pose: str) -> None:
+    (check,) = poses_of(posed(**{pose: UNDER_THE_TABLE}))
+    assert check.ok is False
+    assert f"{pose}: table and " in check.found
+    assert "mm inside each other" in check.found
+    assert "arm.toml" in check.advice
+    assert poses_of(posed(**{pose: UNDER_THE_TABLE}), torque=False) == []
+
+
+def test_a_start_pose_inside_the_table_fails() -> None:
+    spec = load_arm(OMX)
+    start = dict(zip(spec.joint_names, UNDER_THE_TABLE, strict=True))
+    (check,) = poses_of(spec, contract=replace(contract(arm=OMX), start=start))
+    assert check.ok is False
+    assert "the policy's start pose: table and" in check.found
+    assert "contract" in check.advice
+
+
+def test_an_arm_may_rest_on_the_table_and_start_from_there() -> None:
+    spec = load_arm(OMX)
+    kinematics, high, low = Kinematics(spec), np.array(spec.poses["home"]), np.array(UNDER_THE_TABLE)
+    for _ in range(20):
+        middle = (low + high) / 2
+        near = kinematics.clearance(middle, 0.0005)
+        low, high = (low, middle) if near is None else (middle, high)
+    (check,) = poses_of(posed(rest=high), contract=replace(contract(arm=OMX), start="rest"))
+    assert check.ok is None
+    assert check.found.startswith("rest: ")
+    (check,) = poses_of(posed(home=high))
+    assert check.ok is False
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.onnx")), ids=lambda path: path.stem)
+def test_the_arms_and_policies_that_ship_go_to_places_that_are_free(path: Path) -> None:
+    spec = load_arm(arm_named(path))
+    here = rig(spec.name)
+    _, checks = preflight(spec, here.port, PERIOD, contract=load_policy(path, spec).contract)
+    assert [c.ok for c in checks if c.name == "poses"] == [True]
 
 
 def test_a_recorder_that_does_not_write_is_a_row(tmp_path: Path) -> None:
