@@ -206,7 +206,13 @@ class Arm:
         self._reads += 1
         missing = self.bus.read_group(read.group, deadline)
         self._last_traffic = read.group.received_at
-        return self._sensing.take(missing, read)
+        missing = self._sensing.take(missing, read)
+        if self.plan.alone and self._prepared and self._reads % HEALTH_EVERY == HEALTH_EVERY // 2:
+            i = self._reads // HEALTH_EVERY % len(self.plan.alone)
+            alone = self.plan.alone[i]
+            if not missing >> i & 1 and not self.bus.read_group(alone, deadline):
+                self._sensing.take_alone(i, alone.data(0))
+        return missing
 
     def write(self, command: JointCommand) -> None:
         """Send one command to every joint; held joints are held.

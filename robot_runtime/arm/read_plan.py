@@ -1,12 +1,12 @@
 """How one read transaction a cycle brings motion always and health every few cycles, with what the servos can do.
 
-Motion is 10 contiguous bytes (current, velocity, position). Health comes by a longer read in place of the motion read,
-never as a transaction of its own:
+Motion is 10 contiguous bytes (current, velocity, position). Health comes by a longer read in place of the motion read:
 
 - indirect: 16 bytes mapped together at start (motion, voltage, temperature, hardware error, torque enable, watchdog).
   Needs 16 indirect addresses at the same place in every servo.
 - direct: 27 contiguous bytes from Realtime Tick to Present Temperature. Works on any mixture of models; a hardware
-  error then shows as the alert bit, and a restart as a tick that started over.
+  error then shows as the alert bit, and a restart as a tick that started over. What a servo does by itself (torque
+  off, watchdog tripped) is asked of one servo at a time, in turn, by a transaction of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ MOTION_ADDRESS, MOTION_LENGTH = 126, 10
 """Present Current (XL430: Load), Velocity, Position: the same on every X-series servo; a test checks the data files."""
 
 _DIRECT_ADDRESS, _DIRECT_LENGTH = 120, 27
+
+_ALONE_ADDRESS, _ALONE_LENGTH = 64, 35
+"""From Torque Enable to Bus Watchdog, with Hardware Error Status between them."""
 
 _MAPPED = (
     ("motion", MOTION_ADDRESS, MOTION_LENGTH),
@@ -92,6 +95,8 @@ class ReadPlan:
     """Two that differ in length by a byte and take turns: a reply that is a cycle late never passes for a new one."""
     full: PlannedRead
     health: HealthFields
+    alone: tuple[GroupRead, ...]
+    """Of each servo, what the health read does not say of it; empty in the indirect plan."""
     mapping: tuple[int, bytes] | None
     """What to write into every servo's indirect addresses, and where; None in the direct plan."""
     description: str
@@ -107,7 +112,7 @@ def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Seque
         full, health = _indirect(ids, models[0].indirect, fast=fast)
         mapping = (models[0].indirect.address, _sources())
         planned = PlannedRead(full, MotionFields.of(full, 0), has_health=True)
-        return ReadPlan(motion, planned, health, mapping, f"{kind}; health by {MAPPED_LENGTH} indirect bytes")
+        return ReadPlan(motion, planned, health, (), mapping, f"{kind}; health by {MAPPED_LENGTH} indirect bytes")
     full = GroupRead(ids, _DIRECT_ADDRESS, _DIRECT_LENGTH, fast=fast)
     health = HealthFields(
         voltage=full.field(24, "<u2"),
@@ -120,7 +125,9 @@ def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Seque
     )
     planned = PlannedRead(full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), has_health=True)
     why = "these servos have no common indirect block"
-    return ReadPlan(motion, planned, health, None, f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes ({why})")
+    alone = tuple(GroupRead((i,), _ALONE_ADDRESS, _ALONE_LENGTH, fast=False) for i in ids)
+    told = f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes, torque and watchdog servo by servo ({why})"
+    return ReadPlan(motion, planned, health, alone, None, told)
 
 
 def _indirect(ids: Sequence[int], block: Indirect, *, fast: bool) -> tuple[GroupRead, HealthFields]:

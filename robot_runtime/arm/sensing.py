@@ -49,6 +49,7 @@ class Sensing:
         self._motion = state.motion.data.cast("B")
         self._ticks: list[tuple[int, float, float] | None] = [None] * count  # and when they were asked for, and came
         self._asked = [-math.inf] * count  # s, when the motion that the state holds was asked for: no sample is older
+        self._limp = [False] * count  # said so when it was asked alone
         self._last_alerts = False
         self.watchdog_expected = 0
         self.torque_expected = False
@@ -99,7 +100,8 @@ class Sensing:
             if tick is not None:
                 if self._tick_started_over(i, tick):
                     state.restarted[i] = True
-                state.torque_on[i] = self.torque_expected and not state.restarted[i]
+                self._limp[i] &= self.torque_expected
+                state.torque_on[i] = self.torque_expected and not (state.restarted[i] or self._limp[i])
                 continue
             state.hardware_error[i], state.torque_on[i] = error, on != 0
             if watchdog == _WATCHDOG_TRIPPED:
@@ -107,6 +109,19 @@ class Sensing:
             elif watchdog != self.watchdog_expected:
                 state.restarted[i] = True
         return wiped
+
+    def take_alone(self, i: int, data: bytes) -> None:
+        """Take over what one servo said of itself: Torque Enable to Bus Watchdog."""
+        if not self.torque_expected:
+            return
+        state = self._state
+        self._limp[i], state.hardware_error[i], watchdog = not data[0], data[6], data[34]
+        if self._limp[i]:
+            state.torque_on[i] = False
+        if watchdog == _WATCHDOG_TRIPPED:
+            state.watchdog_tripped[i] = True
+        elif watchdog != self.watchdog_expected:
+            state.restarted[i] = True
 
     def _tick_started_over(self, i: int, tick: int) -> bool:
         """Whether a servo's millisecond counter does not fit the time that has passed since it was last seen.

@@ -113,7 +113,8 @@ HARDWARE_ERROR = FaultKind(
 TORQUE_LOST = FaultKind(
     "torque-lost",
     "the joint is limp",
-    f"the servo's Torque Enable, in the health read every {HEALTH_EVERY} cycles",
+    f"the servo's Torque Enable, in the health read every {HEALTH_EVERY} cycles (where servos have no common indirect "
+    "block, of one of them each time)",
     Stop.LOWER,
     _IN_HEALTH,
     Ending.SERVO,

@@ -23,6 +23,7 @@ from robot_runtime.arm import (
     TorqueStaysError,
     WrongServoError,
 )
+from robot_runtime.arm.arm import HEALTH_EVERY
 from robot_runtime.bus import (
     Bus,
     BusError,
@@ -79,6 +80,27 @@ def test_servos_without_a_common_indirect_block_are_read_directly() -> None:
     rig.run(0.2)
     assert (rig.arm.state.temperature > 20).all()
     assert rig.arm.state.torque_on.all()
+    assert not rig.arm.state.restarted.any()
+
+
+@pytest.mark.parametrize("servo", [1, 3, 6])
+def test_servos_that_are_read_directly_are_asked_what_they_do_by_themselves(servo: int) -> None:
+    turn = (HEALTH_EVERY * 6 + 2) * PERIOD  # s, until each has been asked
+    rig = start("koch-v1.1", firmware={3: 52, 4: 52, 5: 52, 6: 52})
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.run(2 * turn)
+    assert rig.arm.state.torque_on.all()
+    rig.arm.bus.write(servo, rig.arm.servos[servo - 1].model.register("torque_enable"), 0)
+    rig.run(turn)
+    assert list(np.flatnonzero(~rig.arm.state.torque_on)) == [servo - 1]
+    rig.arm.torque_off()
+    rig.arm.torque_on()
+    rig.run(turn)
+    assert rig.arm.state.torque_on.all()
+    rig.twin.inject(f"servo-silent:servo={servo},for=0.15")
+    rig.run(0.15 + turn)
+    assert list(np.flatnonzero(rig.arm.state.watchdog_tripped)) == [servo - 1]
     assert not rig.arm.state.restarted.any()
 
 
