@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import tomllib
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from xml.parsers import expat
 
 from robot_runtime.servos import ServoModel, UnknownServoError, servo_model
 from robot_runtime.toml_lines import TomlLines
@@ -201,9 +203,47 @@ def _build(file: TomlTable, *, zeroed: bool) -> ArmSpec:
     poses = _poses(file.table("poses"), joints)
     file.finish()
     body = mjcf.read_bytes()
+    _check_numbers(mjcf, body)
     digest = hashlib.sha256(file.file.read_bytes() + b"\0" + body).hexdigest()
     mjcf_digest = hashlib.sha256(body).hexdigest()
     return ArmSpec(name, description, file.file, mjcf, tip, bus, voltage, power, joints, poses, digest, mjcf_digest)
+
+
+_MJCF_NUMBERS = {
+    *("mass", "density", "diaginertia", "fullinertia", "armature", "damping", "frictionloss"),
+    *("pos", "quat", "euler", "axisangle", "xyaxes", "zaxis", "axis", "size", "fromto"),
+}
+"""Attributes of a body and of what it is made of."""
+
+
+def _check_numbers(mjcf: Path, text: bytes) -> None:
+    """MuJoCo takes a mass of NaN for one that was not said, or for a mass."""
+    parser = expat.ParserCreate()
+    bodies: list[str] = []
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "body":
+            bodies.append(attributes.get("name", "without a name"))
+        for key in _MJCF_NUMBERS & attributes.keys():
+            if any(map(_is_no_number, attributes[key].split())):
+                body = f"body '{bodies[-1]}': " if bodies else ""
+                where = f"{mjcf}:{parser.CurrentLineNumber}: {body}<{tag}> {key}"
+                raise ArmSpecError(f"{where}: expected finite numbers, found '{attributes[key]}'")
+
+    def end(tag: str) -> None:
+        if tag == "body":
+            bodies.pop()
+
+    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    with contextlib.suppress(expat.ExpatError, LookupError):  # MuJoCo says more of it
+        parser.Parse(text)
+
+
+def _is_no_number(word: str) -> bool:
+    try:
+        return not math.isfinite(float(word))
+    except ValueError:
+        return False  # MuJoCo says so
 
 
 def _bus(table: TomlTable) -> BusSpec:

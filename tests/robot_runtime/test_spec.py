@@ -123,6 +123,31 @@ def test_mistakes_name_line_and_key(tmp_path: Path, old: str, new: str, line: in
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('mass="0.15"', 'mass="nan"', "arm.xml:32: body 'pendulum': <geom> mass: .*found 'nan'"),
+        ('pos="0 0.03 0.1"', 'pos="0 NaN 0.1"', "arm.xml:26: body 'post': <inertial> pos: .*found '0 NaN 0.1'"),
+        ('armature="', 'armature="inf" x="', "arm.xml:.*: <joint> armature: .*found 'inf'"),
+    ],
+)
+def test_what_an_mjcf_says_of_a_body_are_numbers(tmp_path: Path, old: str, new: str, told: str) -> None:
+    for file in load_arm("xl330-pendulum").path.parent.glob("arm.*"):
+        (tmp_path / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    text = (tmp_path / "arm.xml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "arm.xml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ArmSpecError, match=told):
+        load_arm(tmp_path)
+
+
+def test_an_mjcf_that_is_no_xml_is_for_mujoco_to_judge(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    for text in ("", "<mujoco", "<?xml version='1.0' encoding='nobodys'?><mujoco/>", "<body pos='x nan'"):
+        (tmp_path / "arm.xml").write_text(text)
+        assert load_arm(file).name == "one"
+
+
 def test_two_joints_cannot_share_a_servo_or_a_name(tmp_path: Path) -> None:
     again = GOOD[GOOD.index("[[joint]]") :]
     with pytest.raises(ArmSpecError, match=r":28: joint\.2\.name: 'swing' is the name"):
