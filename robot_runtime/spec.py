@@ -317,14 +317,16 @@ def _homing_offset(table: TomlTable, model: ServoModel) -> int:
 
 
 def _limits(table: TomlTable, model: ServoModel, gear: float) -> Limits:
-    """Limits of a joint; a torque or a speed that the servo can never reach would be no limit at all."""
+    """Limits of a joint; what the servo can never reach, even without anything to carry, would be no limit at all."""
     lower, upper = table.interval("position", "rad", -_MOST_ANGLE, _MOST_ANGLE)
     motor = model.motor
     limits = Limits(
         lower=lower,
         upper=upper,
         velocity=table.positive("velocity", "rad/s", most=_BEYOND_NOMINAL * motor.no_load_speed / gear),
-        acceleration=table.positive("acceleration", "rad/s²"),
+        acceleration=table.positive(
+            "acceleration", "rad/s²", most=_BEYOND_NOMINAL * motor.stall_torque / (motor.armature * gear)
+        ),
         jerk=table.positive("jerk", "rad/s³", most=1e9),
         torque=table.positive("torque", "N·m", most=_BEYOND_NOMINAL * motor.stall_torque * gear),
         temperature=table.positive("temperature", "°C", most=model.register("temperature_limit").maximum),

@@ -101,6 +101,7 @@ MISTAKES = [
     ("[-0.6, 0.8]", "[-0.6, 8.0]", 25, "joint.1.limits", "the encoder wraps"),
     ("torque = 2", "torque = 1e9", 25, "joint.1.limits.torque", "from -"),
     ("velocity = 3", "velocity = 1e300", 25, "joint.1.limits.velocity", "from -"),
+    ("acceleration = 30", "acceleration = 300", 25, "joint.1.limits.acceleration", "to 246"),
     ("temperature = 70", "temperature = 700", 25, "joint.1.limits.temperature", "from -100 to 100"),
     ("[11.0, 13.0]", "[-5.0, 5.0]", 12, "supply.voltage", "within 1 to 60"),
     ("gear = 2.0", "homing_offset = 99999999999", 24, "joint.1.homing_offset", "expected -"),

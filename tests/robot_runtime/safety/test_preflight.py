@@ -468,6 +468,25 @@ def test_the_arms_and_policies_that_ship_go_to_places_that_are_free(path: Path) 
     assert [c.ok for c in checks if c.name == "poses"] == [True]
 
 
+@pytest.mark.parametrize("name", shipped_arms())
+def test_acceleration_limits_that_the_servos_keep(name: str) -> None:
+    here = rig(name)
+    assert [c.ok for c in preflight(here.spec, here.port, PERIOD)[1] if c.name == "acceleration"] == [True]
+
+
+@pytest.mark.parametrize(("most", "ok"), [(100.0, True), (140.0, False), (300.0, False)])
+def test_an_acceleration_limit_that_nothing_can_keep_fails(most: float, ok: bool) -> None:
+    spec = load_arm("koch-v1.1")
+    joint = spec.joints[2]
+    changed = replace(joint, limits=replace(joint.limits, acceleration=most))
+    here = rig("koch-v1.1", spec=replace(spec, joints=(*spec.joints[:2], changed, *spec.joints[3:])))
+    (check,) = [c for c in preflight(here.spec, here.port, PERIOD)[1] if c.name == "acceleration"]
+    assert check.ok is ok  # on the twin it stays inside its limits with 100, and leaves them with 140
+    assert ok or f"elbow_flex (servo 3): {most:g} rad/s²" in check.found
+    assert ok or "arm.toml" in check.advice
+    assert "acceleration" not in {c.name for c in preflight(here.spec, here.port, PERIOD, torque=False)[1]}
+
+
 def test_a_recorder_that_does_not_write_is_a_row(tmp_path: Path) -> None:
     here = rig()
     layout = layout_of(here.spec, None)
