@@ -77,6 +77,7 @@ class JointSpec:
     homing_offset: int  # ticks, what the servo's Homing Offset register held when the joint was zeroed
     limits: Limits
     gains: Mapping[str, int]  # RAM registers written at start, in ticks
+    turn_is_known: bool = False  # somebody sees to it that it is within the turn of its zero when it gets power
 
     @property
     def rad_per_tick(self) -> float:
@@ -305,6 +306,7 @@ def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
         homing_offset=_homing_offset(table, model),
         limits=_limits(table.table("limits"), model, gear),
         gains=_gains(table.table("gains", {}), model),
+        turn_is_known=table.get("turn_is_known", bool, "true or false", False),
     )
     table.finish()
     return joint
@@ -347,7 +349,10 @@ def _gains(table: TomlTable, model: ServoModel) -> Mapping[str, int]:
 
 
 def _check_range(table: TomlTable, joint: JointSpec) -> None:
-    """Outside extended position mode, a servo's position wraps after one turn: the joint's range must not."""
+    """Outside extended position mode, a servo's position wraps after one turn: the joint's range must not.
+
+    In that mode it begins within one turn at power-up, wherever the joint is: a range may not hold both places.
+    """
     low, high = joint.position_ticks
     turn = joint.servo.ticks_per_turn
     if joint.mode != "extended_position" and not 0 <= low < high < turn:
@@ -355,6 +360,13 @@ def _check_range(table: TomlTable, joint: JointSpec) -> None:
             "limits",
             f"the range is {low} to {high} in servo ticks, and the encoder wraps at 0 and {turn}: run "
             "'robot-setup zero', shift the offset, narrow the range, or use mode 'extended_position'",
+        )
+    if high - low >= turn and not joint.turn_is_known:
+        raise table.error(
+            "limits",
+            f"the range is {high - low} servo ticks, a turn has {turn}: after power-up nobody can tell which turn the "
+            "joint is in. Narrow the range; or see to it that its servo only ever gets power within the turn of its "
+            "zero, and write turn_is_known = true",
         )
 
 

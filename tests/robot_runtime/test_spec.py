@@ -142,6 +142,20 @@ def test_what_an_mjcf_says_of_a_body_are_numbers(tmp_path: Path, old: str, new: 
         load_arm(tmp_path)
 
 
+def test_a_range_in_which_power_up_may_be_a_turn_off_must_be_confirmed(tmp_path: Path) -> None:
+    wide = GOOD.replace('mode = "current"', 'mode = "extended_position"').replace("[-0.6, 0.8]", "[-1.6, 1.6]")
+    file = write(tmp_path, wide)  # of a joint of gear 2, with a turn of pi
+    with pytest.raises(
+        ArmSpecError, match=r"arm\.toml:25: joint\.1\.limits: .* a turn has 4096: .*turn_is_known = true"
+    ):
+        load_arm(file)
+    assert load_arm(file, zeroed=False).joints[0].limits.upper == 1.6
+    assert load_arm(write(tmp_path, wide.replace("-1.6", "-1.5"))).joints[0].turn_is_known is False
+    assert (
+        load_arm(write(tmp_path, wide.replace("sign = -1", "sign = -1\nturn_is_known = true"))).joints[0].turn_is_known
+    )
+
+
 def test_an_mjcf_that_is_no_xml_is_for_mujoco_to_judge(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD)
     for text in ("", "<mujoco", "<?xml version='1.0' encoding='nobodys'?><mujoco/>", "<body pos='x nan'"):

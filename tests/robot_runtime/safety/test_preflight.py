@@ -45,6 +45,7 @@ from robot_runtime.session import layout_of
 from robot_runtime.setup.plan import wanted
 from robot_runtime.spec import ArmSpec, load_arm, shipped_arms
 from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.arm.twins import variant
 
 PERIOD = 0.005
 OMX = "open-manipulator-x"
@@ -252,6 +253,20 @@ def test_a_joint_a_whole_turn_off_is_told_from_one_that_is_outside() -> None:
     _, checks = inspect(moved, here.port, PERIOD)
     check = next(c for c in checks if c.name == "position")
     assert "robot-setup zero" in check.advice
+
+
+def test_a_joint_that_may_be_a_whole_turn_off_is_told(tmp_path: Path) -> None:
+    path = variant(
+        tmp_path,
+        "xl330-pendulum",
+        (r'mode = "pwm"', 'mode = "extended_position"\nturn_is_known = true'),
+        (r"position = \[-1.15, 4.3\]", "position = [-6.5, 6.5]"),
+    )
+    here = rig(str(path), spec=load_arm(path))
+    (note,) = [c for c in here.inspect() if c.name == "position"]
+    assert note.ok is None
+    assert "pendulum (servo 1): 0.0" in note.found
+    assert "off by 6.283 rad" in note.advice
 
 
 def test_an_arm_that_keeps_moving_is_not_at_rest() -> None:
