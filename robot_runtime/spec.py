@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import tomllib
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from xml.parsers import expat
 
 from robot_runtime.servos import ServoModel, UnknownServoError, servo_model
 from robot_runtime.servos.protocol import HIGHEST_ID, RETURN_DELAY_MAX
@@ -79,6 +81,7 @@ class JointSpec:
     homing_offset: int  # ticks, what the servo's Homing Offset register held when the joint was zeroed
     limits: Limits
     gains: Mapping[str, int]  # RAM registers written at start, in ticks
+    turn_is_known: bool = False  # somebody sees to it that it is within the turn of its zero when it gets power
 
     @property
     def rad_per_tick(self) -> float:
@@ -214,9 +217,47 @@ def _build(file: TomlTable, *, zeroed: bool) -> ArmSpec:
     poses = _poses(file.table("poses"), joints)
     file.finish()
     body = mjcf.read_bytes()
+    _check_numbers(mjcf, body)
     digest = hashlib.sha256(file.file.read_bytes() + b"\0" + body).hexdigest()
     mjcf_digest = hashlib.sha256(body).hexdigest()
     return ArmSpec(name, description, file.file, mjcf, tip, bus, voltage, power, joints, poses, digest, mjcf_digest)
+
+
+_MJCF_NUMBERS = {
+    *("mass", "density", "diaginertia", "fullinertia", "armature", "damping", "frictionloss"),
+    *("pos", "quat", "euler", "axisangle", "xyaxes", "zaxis", "axis", "size", "fromto"),
+}
+"""Attributes of a body and of what it is made of."""
+
+
+def _check_numbers(mjcf: Path, text: bytes) -> None:
+    """MuJoCo takes a mass of NaN for one that was not said, or for a mass."""
+    parser = expat.ParserCreate()
+    bodies: list[str] = []
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "body":
+            bodies.append(attributes.get("name", "without a name"))
+        for key in _MJCF_NUMBERS & attributes.keys():
+            if any(map(_is_no_number, attributes[key].split())):
+                body = f"body '{bodies[-1]}': " if bodies else ""
+                where = f"{mjcf}:{parser.CurrentLineNumber}: {body}<{tag}> {key}"
+                raise ArmSpecError(f"{where}: expected finite numbers, found '{attributes[key]}'")
+
+    def end(tag: str) -> None:
+        if tag == "body":
+            bodies.pop()
+
+    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    with contextlib.suppress(expat.ExpatError, LookupError):  # MuJoCo says more of it
+        parser.Parse(text)
+
+
+def _is_no_number(word: str) -> bool:
+    try:
+        return not math.isfinite(float(word))
+    except ValueError:
+        return False  # MuJoCo says so
 
 
 def _bus(table: TomlTable) -> BusSpec:
@@ -278,6 +319,7 @@ def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
         homing_offset=_homing_offset(table, model),
         limits=_limits(table.table("limits"), model, gear),
         gains=_gains(table.table("gains", {}), model),
+        turn_is_known=table.get("turn_is_known", bool, "true or false", False),
     )
     table.finish()
     return joint
@@ -290,14 +332,16 @@ def _homing_offset(table: TomlTable, model: ServoModel) -> int:
 
 
 def _limits(table: TomlTable, model: ServoModel, gear: float) -> Limits:
-    """Limits of a joint; a torque or a speed that the servo can never reach would be no limit at all."""
+    """Limits of a joint; what the servo can never reach, even without anything to carry, would be no limit at all."""
     lower, upper = table.interval("position", "rad", -_MOST_ANGLE, _MOST_ANGLE)
     motor = model.motor
     limits = Limits(
         lower=lower,
         upper=upper,
         velocity=table.positive("velocity", "rad/s", most=_BEYOND_NOMINAL * motor.no_load_speed / gear),
-        acceleration=table.positive("acceleration", "rad/s²"),
+        acceleration=table.positive(
+            "acceleration", "rad/s²", most=_BEYOND_NOMINAL * motor.stall_torque / (motor.armature * gear)
+        ),
         jerk=table.positive("jerk", "rad/s³", most=1e9),
         torque=table.positive("torque", "N·m", most=_BEYOND_NOMINAL * motor.stall_torque * gear),
         temperature=table.positive("temperature", "°C", most=model.register("temperature_limit").maximum),
@@ -318,7 +362,10 @@ def _gains(table: TomlTable, model: ServoModel) -> Mapping[str, int]:
 
 
 def _check_range(table: TomlTable, joint: JointSpec) -> None:
-    """Outside extended position mode, a servo's position wraps after one turn: the joint's range must not."""
+    """Outside extended position mode, a servo's position wraps after one turn: the joint's range must not.
+
+    In that mode it begins within one turn at power-up, wherever the joint is: a range may not hold both places.
+    """
     low, high = joint.position_ticks
     turn = joint.servo.ticks_per_turn
     if joint.mode != "extended_position" and not 0 <= low < high < turn:
@@ -326,6 +373,13 @@ def _check_range(table: TomlTable, joint: JointSpec) -> None:
             "limits",
             f"the range is {low} to {high} in servo ticks, and the encoder wraps at 0 and {turn}: run "
             "'robot-setup zero', shift the offset, narrow the range, or use mode 'extended_position'",
+        )
+    if high - low >= turn and not joint.turn_is_known:
+        raise table.error(
+            "limits",
+            f"the range is {high - low} servo ticks, a turn has {turn}: after power-up nobody can tell which turn the "
+            "joint is in. Narrow the range; or see to it that its servo only ever gets power within the turn of its "
+            "zero, and write turn_is_known = true",
         )
 
 

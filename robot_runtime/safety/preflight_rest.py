@@ -171,6 +171,11 @@ def _positions(arm: Arm) -> Iterator[Check]:
     def outside() -> Iterator[Check]:
         for joint, angle in zip(arm.spec.joints, arm.state.q, strict=True):
             if joint.may_stand(angle):
+                turn = 2 * math.pi / joint.gear
+                if joint.turn_is_known and joint.limits.upper - joint.limits.lower >= turn:
+                    found = f"{joint.name} (servo {joint.servo_id}): {angle:.3f} rad, if it got power there"
+                    advice = f"look at it: had it got power a turn away, it would be off by {turn:.3f} rad"
+                    yield Check("position", ok=None, found=found, wanted="the turn of its zero", advice=advice)
                 continue
             advice = "move it inside by hand, torque is off"
             if joint.is_turns_off(angle):

@@ -244,12 +244,14 @@ def require_clear_of_wrap(joint: JointSpec, pose: str, angle: float) -> tuple[st
     wraps = sorted(joint.angle(tick) for tick in (0, turn) if low < tick <= high)
     at = ", ".join(f"{q:.2f}" for q in wraps)
     if joint.mode == "extended_position":
+        if _ticks(joint, joint.limits.upper - joint.limits.lower) >= turn:
+            return (f"the encoder wraps inside its range, at {at} rad: after power-up beyond it, it is a turn off",)
         return (f"the encoder wraps inside its range, at {at} rad: after power-up beyond it, torque-on is refused",)
     width = joint.limits.upper - joint.limits.lower
     where = f"joint '{joint.name}': the encoder wraps at {at} rad, inside its limits"
     if _ticks(joint, width) >= turn:
         raise CannotBeRightError(
-            f"{where}, which span more than a turn of the servo; mode 'extended_position' can do that"
+            f"{where}, which span more than a turn of the servo; mode 'extended_position' and turn_is_known can do that"
         )
     centre = (joint.limits.lower + joint.limits.upper) / 2
     wanted = joint.servo.zero_tick + round(joint.sign * _ticks(joint, angle - centre))

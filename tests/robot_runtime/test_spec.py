@@ -101,6 +101,7 @@ MISTAKES = [
     ("[-0.6, 0.8]", "[-0.6, 8.0]", 25, "joint.1.limits", "the encoder wraps"),
     ("torque = 2", "torque = 1e9", 25, "joint.1.limits.torque", "from -"),
     ("velocity = 3", "velocity = 1e300", 25, "joint.1.limits.velocity", "from -"),
+    ("acceleration = 30", "acceleration = 300", 25, "joint.1.limits.acceleration", "to 246"),
     ("temperature = 70", "temperature = 700", 25, "joint.1.limits.temperature", "from -100 to 100"),
     ("[11.0, 13.0]", "[-5.0, 5.0]", 12, "supply.voltage", "within 1 to 60"),
     ("gear = 2.0", "homing_offset = 99999999999", 24, "joint.1.homing_offset", "expected -"),
@@ -121,6 +122,45 @@ def test_mistakes_name_line_and_key(tmp_path: Path, old: str, new: str, line: in
         load_arm(file)
     assert str(caught.value).startswith(f"{file}:{line}: {key}: ")
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('mass="0.15"', 'mass="nan"', "arm.xml:32: body 'pendulum': <geom> mass: .*found 'nan'"),
+        ('pos="0 0.03 0.1"', 'pos="0 NaN 0.1"', "arm.xml:26: body 'post': <inertial> pos: .*found '0 NaN 0.1'"),
+        ('armature="', 'armature="inf" x="', "arm.xml:.*: <joint> armature: .*found 'inf'"),
+    ],
+)
+def test_what_an_mjcf_says_of_a_body_are_numbers(tmp_path: Path, old: str, new: str, told: str) -> None:
+    for file in load_arm("xl330-pendulum").path.parent.glob("arm.*"):
+        (tmp_path / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    text = (tmp_path / "arm.xml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "arm.xml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ArmSpecError, match=told):
+        load_arm(tmp_path)
+
+
+def test_a_range_in_which_power_up_may_be_a_turn_off_must_be_confirmed(tmp_path: Path) -> None:
+    wide = GOOD.replace('mode = "current"', 'mode = "extended_position"').replace("[-0.6, 0.8]", "[-1.6, 1.6]")
+    file = write(tmp_path, wide)  # of a joint of gear 2, with a turn of pi
+    with pytest.raises(
+        ArmSpecError, match=r"arm\.toml:25: joint\.1\.limits: .* a turn has 4096: .*turn_is_known = true"
+    ):
+        load_arm(file)
+    assert load_arm(file, zeroed=False).joints[0].limits.upper == 1.6
+    assert load_arm(write(tmp_path, wide.replace("-1.6", "-1.5"))).joints[0].turn_is_known is False
+    assert (
+        load_arm(write(tmp_path, wide.replace("sign = -1", "sign = -1\nturn_is_known = true"))).joints[0].turn_is_known
+    )
+
+
+def test_an_mjcf_that_is_no_xml_is_for_mujoco_to_judge(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    for text in ("", "<mujoco", "<?xml version='1.0' encoding='nobodys'?><mujoco/>", "<body pos='x nan'"):
+        (tmp_path / "arm.xml").write_text(text)
+        assert load_arm(file).name == "one"
 
 
 def test_two_joints_cannot_share_a_servo_or_a_name(tmp_path: Path) -> None:

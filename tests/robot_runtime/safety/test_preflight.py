@@ -45,6 +45,7 @@ from robot_runtime.session import layout_of
 from robot_runtime.setup.plan import wanted
 from robot_runtime.spec import ArmSpec, load_arm, shipped_arms
 from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.arm.twins import variant
 
 PERIOD = 0.005
 OMX = "open-manipulator-x"
@@ -252,6 +253,20 @@ def test_a_joint_a_whole_turn_off_is_told_from_one_that_is_outside() -> None:
     _, checks = inspect(moved, here.port, PERIOD)
     check = next(c for c in checks if c.name == "position")
     assert "robot-setup zero" in check.advice
+
+
+def test_a_joint_that_may_be_a_whole_turn_off_is_told(tmp_path: Path) -> None:
+    path = variant(
+        tmp_path,
+        "xl330-pendulum",
+        (r'mode = "pwm"', 'mode = "extended_position"\nturn_is_known = true'),
+        (r"position = \[-1.15, 4.3\]", "position = [-6.5, 6.5]"),
+    )
+    here = rig(str(path), spec=load_arm(path))
+    (note,) = [c for c in here.inspect() if c.name == "position"]
+    assert note.ok is None
+    assert "pendulum (servo 1): 0.0" in note.found
+    assert "off by 6.283 rad" in note.advice
 
 
 def test_an_arm_that_keeps_moving_is_not_at_rest() -> None:
@@ -466,6 +481,25 @@ def test_the_arms_and_policies_that_ship_go_to_places_that_are_free(path: Path) 
     here = rig(spec.name)
     _, checks = preflight(spec, here.port, PERIOD, contract=load_policy(path, spec).contract)
     assert [c.ok for c in checks if c.name == "poses"] == [True]
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+def test_acceleration_limits_that_the_servos_keep(name: str) -> None:
+    here = rig(name)
+    assert [c.ok for c in preflight(here.spec, here.port, PERIOD)[1] if c.name == "acceleration"] == [True]
+
+
+@pytest.mark.parametrize(("most", "ok"), [(100.0, True), (140.0, False), (300.0, False)])
+def test_an_acceleration_limit_that_nothing_can_keep_fails(most: float, ok: bool) -> None:
+    spec = load_arm("koch-v1.1")
+    joint = spec.joints[2]
+    changed = replace(joint, limits=replace(joint.limits, acceleration=most))
+    here = rig("koch-v1.1", spec=replace(spec, joints=(*spec.joints[:2], changed, *spec.joints[3:])))
+    (check,) = [c for c in preflight(here.spec, here.port, PERIOD)[1] if c.name == "acceleration"]
+    assert check.ok is ok  # on the twin it stays inside its limits with 100, and leaves them with 140
+    assert ok or f"elbow_flex (servo 3): {most:g} rad/s²" in check.found
+    assert ok or "arm.toml" in check.advice
+    assert "acceleration" not in {c.name for c in preflight(here.spec, here.port, PERIOD, torque=False)[1]}
 
 
 def test_a_recorder_that_does_not_write_is_a_row(tmp_path: Path) -> None:

@@ -158,6 +158,9 @@ def test_turning_the_horn_as_told_makes_it_right(sign: int, offset: float) -> No
 def test_extended_position_may_cross_the_wrap_and_is_told_what_that_means() -> None:
     (note,) = require_clear_of_wrap(replace(LIFT, mode="extended_position", offset=3.0), "home", 0.0)
     assert "torque-on is refused" in note
+    wide = replace(LIFT, mode="extended_position", limits=replace(LIFT.limits, lower=-4.0, upper=4.0))
+    (note,) = require_clear_of_wrap(wide, "home", 0.0)
+    assert "it is a turn off" in note
 
 
 def test_limits_wider_than_a_turn() -> None:
