@@ -127,7 +127,9 @@ class Lens(nn.Module):
         if self.body is None or not self.to_tip:
             return target - q
         homewards = HOMEWARDS_BY_TORQUE if self.by_torque else HOMEWARDS
-        return self.body.way(q, target, homewards, around=self.ahead is not None)
+        # Positions add up what a network says in error, so their way has to be whole; by torque less of it is home's.
+        around = self.ahead is not None or not self.by_torque
+        return self.body.way(q, target, homewards, around=around, exactly=not self.by_torque)
 
     def _sticks(self, obs: Tensor, way: Tensor) -> Tensor:
         """Which joints rest beside where they should be."""

@@ -70,6 +70,25 @@ def test_going_homewards_too_leaves_the_way_of_the_tip_alone(arm: str) -> None:
     assert (after < before).mean() > 0.9
 
 
+def test_the_way_home_leaves_the_tip_alone_where_the_arm_is_stretched_too() -> None:
+    task, random = reach("koch-v1.1"), np.random.default_rng(2)
+    body, inside = Body(task.world), (task.poses > task._lower + 0.3).all(1) & (task.poses < task._upper - 0.3).all(1)
+    tips = task.chain.tip(task.poses[inside])
+    far = np.argsort(-np.linalg.norm(tips, axis=1))[:100]
+    q, tip = task.poses[inside][far], tips[far]
+    error = random.normal(size=tip.shape)
+    target = tip + 0.008 * error / np.linalg.norm(error, axis=1, keepdims=True)
+    with torch.inference_mode():
+        angles, point = torch.tensor(q).float(), torch.tensor(target).float()
+        alone = body.way(angles, point).numpy()
+        exactly, loosely = (body.way(angles, point, 0.3, exactly=exactly).numpy() for exactly in (True, False))
+    little = 0.01
+    to, exact, loose = (task.chain.tip(q + little * way) - tip for way in (alone, exactly, loosely))
+    off = [np.linalg.norm(moved - to, axis=1) / np.linalg.norm(to, axis=1) for moved in (exact, loose)]
+    assert np.quantile(off[0], 0.9) < 0.05
+    assert np.quantile(off[1], 0.9) > 0.2
+
+
 def test_what_a_joint_at_its_stop_cannot_do_the_others_do() -> None:
     task = reach("koch-v1.1")
     body, q = Body(task.world), np.array([[0.0, task._lower[1] + 0.04, -0.15, 1.1]])  # it hangs just above its stop
