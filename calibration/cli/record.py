@@ -116,6 +116,18 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     return int(ended.ending)
 
 
+def _try_twin(arguments: argparse.Namespace, spec: ArmSpec, gap: str | None) -> None:
+    """What a twin is to be is looked at before anything is planned or shown, not when it starts."""
+    from sim.twin import FaultSpecError, Twin  # noqa: PLC0415 (the simulator: a page of help needs none)
+
+    if arguments.port:
+        return
+    try:
+        Twin.load(str(spec.path), gap=gap or "none", faults=arguments.fault)
+    except FaultSpecError as error:
+        raise UsageError(f"--fault: {error}") from error
+
+
 def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Recording]:
     from calibration.excitation import plan  # noqa: PLC0415 (MuJoCo's batches: a page of help needs none)
     from calibration.recording.record import Recording  # noqa: PLC0415
@@ -127,6 +139,7 @@ def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Re
     if not arguments.arm:
         raise UsageError("which arm? --arm NAME or PATH, or --resume DIR")
     spec = load_arm(arguments.arm)
+    _try_twin(arguments, spec, arguments.gap)
     folder = arguments.out or Path("recordings") / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
     notes: dict[str, Any] = {"arm_file": str(spec.path), "gap": "" if arguments.port else arguments.gap or "none"}
     notes |= {"name": arguments.name, "asked": as_noted(settings)}
@@ -151,9 +164,10 @@ def _resumed(arguments: argparse.Namespace) -> tuple[ArmSpec, Recording]:
     from robot_runtime.spec import load_arm  # noqa: PLC0415
 
     recording = Recording.open(arguments.resume)
-    go_on(arguments, recording)
     spec = load_arm(arguments.arm or recording.notes.get("arm_file", recording.excitation.arm))
     recording.excitation.check(spec)
+    _try_twin(arguments, spec, arguments.gap or recording.notes.get("gap"))
+    go_on(arguments, recording)
     return spec, recording
 
 
@@ -336,7 +350,7 @@ def _tell(screen: Screen, recording: Recording, ended: Verdict) -> None:
         if note["left_out"]:
             screen.say(f"left out: {note['text']}")
     if recording.complete:
-        screen.say(f"recorded in {recording.folder}: 'robot-calibrate fit {recording.folder}/*.mcap'")
+        screen.say(f"recorded in {recording.folder}: 'robot-calibrate fit {recording.folder}'")
     else:
         left = recording.missing
         count = f"{len(left.segments)} of {len(recording.excitation.segments)} segments"

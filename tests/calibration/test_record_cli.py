@@ -10,9 +10,11 @@ import pytest
 
 from calibration import excitation
 from calibration.cli.calibrate import main
+from calibration.cli.record import _tell
 from calibration.excitation.spans import INDEX
 from calibration.recording import preview
 from calibration.recording.record import Recording
+from robot_runtime.cli.common import Screen
 from robot_runtime.flight.clip import ClipError
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.spec import load_arm
@@ -37,6 +39,8 @@ def prepared(folder: Path, seconds: float = 2.0) -> Path:
         (["record", "--arm", RIG, "--port", "/dev/none", "--gap", "mild"], 2, "leave --port out"),
         (["record", "--arm", RIG, "--joints", "nose"], 2, "no joint nose"),
         (["record", "--arm", RIG, "--payload", "-0.1"], 2, "--payload -0.1: a weight in kg"),
+        *((["record", "--arm", RIG, "--rate", rate], 2, "--rate") for rate in ("0", "-5", "nan", "inf", "1e9")),
+        (["record", "--arm", RIG, "--seed", "-1"], 2, "--seed -1: a whole number from 0 on"),
         (["record", "--resume", "nowhere"], 2, "no recording to go on with"),
         (["wreck"], 2, "wreck"),
     ],
@@ -182,3 +186,28 @@ def test_what_was_asked_and_the_name_are_noted(
     notes = Recording.open(folder).notes
     assert notes["name"] == "left"
     assert (notes["asked"]["seed"], notes["asked"]["rate"], notes["asked"]["level"]) == (3, 200.0, "quick")
+
+
+def test_it_advises_a_fit_that_knows_what_was_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder's index leaves out flights that hold no whole segment; a shell's star does not."""
+    folder = prepared(tmp_path)
+    recording = Recording.open(folder)
+    recording.add(folder / "flight-01.mcap", "", ("sweep-1",), ended := Verdict(Ending.COMPLETED, "completed"))
+    _tell(Screen(), recording, ended)
+    assert f"robot-calibrate fit {folder}'" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [(["--gap", "nope"], "no gap 'nope'"), (["--fault", "nope"], "unknown fault 'nope'")]
+)
+def test_gaps_and_faults_that_do_not_exist_are_told_before_the_preview(
+    given: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = prepared(tmp_path / "old")
+    for where in (["--resume", str(folder)], ["--arm", RIG, "--out", str(tmp_path / "new")]):
+        assert main(["record", *where, "--no-picture", *given]) == 2
+        said = capsys.readouterr()
+        assert words in " ".join(said.err.split())
+        assert said.out == ""
+    assert not (tmp_path / "new").exists()
+    assert Recording.open(folder).notes["gap"] == "none"
