@@ -13,7 +13,7 @@ import numpy as np
 
 from calibration.errors import CalibrationError
 from calibration.excitation.spans import INDEX, Span, segments_of
-from calibration.logs.clean import clean
+from calibration.logs.clean import clean, without_pauses
 from calibration.logs.ingest import ColumnMap, LogError, flight_log, read_log
 from calibration.logs.log import Flags, Log
 from robot_runtime.calibrated.identity import Identity
@@ -120,7 +120,7 @@ def _load(file: Path, spec: ArmSpec, mapping: ColumnMap | None) -> Loaded:
         raise LogError(f"{file}: not a flight; a CSV or JSON log needs --mapping FILE, which says what its columns are")
     log = read_log(file, mapping)
     joints = [mapping.spec.joints[mapping.spec.joint_names.index(name)] for name in log.joints]
-    return Loaded(clean(log, joints), file, _digest(file), None)
+    return Loaded(without_pauses(clean(log, joints)), file, _digest(file), None)
 
 
 def left_out(loaded: Sequence[Loaded]) -> dict[str, LeftOut]:

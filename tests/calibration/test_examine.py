@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibration import pipeline
-from calibration.judging.examine import RefusedLogError, examine, pushed
+from calibration.judging.examine import RefusedLogError, _speeds, examine, pushed
 from calibration.logs.clean import clean
 from calibration.logs.load import Loaded
 from calibration.logs.log import Log
@@ -111,6 +111,17 @@ def test_a_speed_that_is_not_of_the_angle_is_refused(
     other = replace(log, dq=log.dq * np.where(np.arange(len(log.joints)) == joint, factor, 1.0))
     with pytest.raises(RefusedLogError, match=rf"joint{joint + 1}: its speed is .* times what its angles say"):
         examine([loaded(other, rig)], rig, shortest=0.0)
+
+
+@pytest.mark.parametrize("pause", [2.0, 60.0, 3600.0])
+def test_a_speed_says_nothing_of_the_angle_over_a_pause(
+    logs: dict[str, Log], rigs: dict[str, Rig], pause: float
+) -> None:
+    rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"]
+    at = int(np.argmax(np.abs(log.dq[:, 1])))  # in the middle of a motion
+    later = pause * (np.arange(len(log)) > at)
+    paused = replace(log, time=log.time + later, sent=log.sent + later)
+    assert _speeds(clean(paused.select(rig.world.names), rig.world.joints)) == []
 
 
 def test_a_fit_without_a_speed_register_is_refused_and_names_the_joints(
