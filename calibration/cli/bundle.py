@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         arguments.policy, arguments.calibration, arguments.out, spec, arguments.contract, force=arguments.force
     )
     told = {"bundle": str(made.path), "weights": made.weights, "replaced": list(made.replaced)}
-    screen.result({**told, "forced": list(made.forced)})
+    screen.line({**told, "forced": list(made.forced)})
     for text in made.forced:
         screen.say(f"{text} (--force)")
     for name, digest in made.weights.items():

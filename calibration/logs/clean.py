@@ -25,6 +25,8 @@ GAP = 3.0
 """Times the usual period: a longer pause is a gap."""
 PAUSE = 1.0
 """s that are left of a longer pause: nothing is known of it, and whoever samples a log would go through all of it."""
+FEWEST = 20
+"""Samples below which nothing can be said of a log."""
 LONGEST_STALE = 0.5
 """Share of stale samples above which a log is not worth fitting."""
 PLAUSIBLE_VOLTS = (0.5, 2.0)
@@ -142,6 +144,8 @@ def without_pauses(log: Log) -> Log:
 
 def unusable(log: Log) -> str:
     """Why a cleaned log is not worth fitting; empty: it is."""
+    if len(log) < FEWEST:
+        return f"{len(log)} samples are no log"
     share = 1.0 - log.valid.mean(axis=0)
     worst = int(np.argmax(share))
     if share[worst] > LONGEST_STALE:

@@ -203,7 +203,8 @@ def test_the_command_lists_the_weights_that_it_compared(tmp_path: Path, capsys: 
     policy_path, cal = a_policy(tmp_path, name, ACTIONS[name]), a_calibration(name, tmp_path / "arm.cal")
     files = ["--policy", str(policy_path), "--calibration", str(cal), "--out", str(tmp_path / "b.onnx")]
     assert main(["bundle", *files, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
     assert told["weights"].keys() == {t.name for t in onnx.load(str(policy_path)).graph.initializer}
     assert main(["bundle", *files]) == 0  # over what it wrote before
     capsys.readouterr()

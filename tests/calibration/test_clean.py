@@ -79,3 +79,8 @@ def test_a_month_in_a_log_is_said_and_not_gone_through() -> None:
     assert short.duration == pytest.approx(time[-1] - 0.005 + PAUSE + 0.4)
     np.testing.assert_allclose(short.sent, short.time)
     assert without_pauses(clean(log(), joints())).time[-1] == time[-1]
+
+
+def test_a_handful_of_samples_is_no_log() -> None:
+    assert unusable(clean(log().cut(slice(0, 10)), joints())) == "10 samples are no log"
+    assert unusable(clean(log(), joints())) == ""
