@@ -173,3 +173,9 @@ def test_a_recording_without_a_whole_flight_names_itself(tmp_path: Path) -> None
     (tmp_path / "recording.json").write_text('{"missing": [], "flights": []}')
     with pytest.raises(LogError, match="no whole segment"):
         arm_of([tmp_path])
+
+
+def test_a_mapping_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    file = mapping(tmp_path)
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert load_mapping(file).path == file
