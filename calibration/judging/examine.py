@@ -13,6 +13,7 @@ import numpy as np
 
 from calibration.errors import CalibrationError
 from calibration.judging.align import CLEAR, LATEST, MOVED, check_law, follow
+from calibration.judging.sizes import wrong_sizes
 from calibration.logs.clean import GAP, unusable
 from calibration.logs.load import Loaded
 from calibration.logs.log import Floats, Log
@@ -105,6 +106,8 @@ def _identities(found: Sequence[Identity], rig: Rig) -> list[str]:
 
 
 def _reasons(log: Log, rig: Rig) -> list[str]:
+    if sizes := wrong_sizes(log, rig.world.joints):  # all else would follow from it
+        return sizes
     if reason := unusable(log):
         return [reason]
     found = [f.problem for f in follow(log) if f.problem]
