@@ -25,6 +25,7 @@ from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 from calibration.errors import CalibrationError
 from calibration.maps.graph import IR_VERSION, Graph
 from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.calibrated.check import held_back
 from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.calibrated.maps import NOW, QUANTITIES
 from robot_runtime.policy.contract import Action, Contract
@@ -48,7 +49,7 @@ class BundleError(CalibrationError):
 
     Example scenarios:
         - The calibration has no observation map, or no map for the joints that the policy drives.
-        - The calibration was refined for another policy.
+        - The calibration was refined for another policy, is of another arm, or was not accepted.
         - The action is a velocity or a duty, or adds up and is carried by torque.
     """
 
@@ -60,18 +61,33 @@ class Bundled:
     path: Path
     weights: dict[str, str]  # the policy's initialisers by name: SHA-256 of their bytes, the same in both files
     replaced: tuple[int, ...]  # entries of the observation that the observation map fills
+    forced: tuple[str, ...]  # what spoke against the calibration
 
 
 def bundle(
-    policy_path: Path, calibration_path: Path, out: Path, spec: ArmSpec, contract: Path | None = None
+    policy_path: Path,
+    calibration_path: Path,
+    out: Path,
+    spec: ArmSpec,
+    contract: Path | None = None,
+    *,
+    force: bool = False,
 ) -> Bundled:
     """Write the bundle, read it back, and check that the policy's weights in it are the policy's, bit for bit.
+
+    `force`: with a calibration of another arm, or one that was not accepted, too; the bundle says so.
 
     Raises:
         BundleError: they cannot be made one.
         PolicyError, ArmCalError: one of them cannot be used.
     """
     policy, calibration = load_policy(policy_path, spec, contract), Calibration.read(calibration_path)
+    against = held_back(calibration, spec)
+    if against and not force:
+        raise BundleError(
+            f"{calibration_path}: {'; '.join(against)}: give the calibration of this arm that was accepted, or bundle "
+            "it with --force if you know better"
+        )
     maps, kind = calibration.maps, _kind(policy.contract, spec)
     if "observation" not in maps or kind not in maps:
         has = ", ".join(maps) or "none"
@@ -90,6 +106,7 @@ def bundle(
     model, replaced = _merged(own, policy, spec, sense, drive, kind)
     facts = {"policy": policy.digest, "calibration": calibration.digest, "kind": kind, "replaced": replaced}
     facts |= {"sense": list(sense.joints), "drive": list(drive.joints)}
+    facts |= {"forced": against} if against else {}
     told = {p.key: p.value for p in own.metadata_props} | {METADATA_KEY: json.dumps(facts)}
     helper.set_model_props(model, told)
     onnx.checker.check_model(model)
@@ -100,7 +117,7 @@ def bundle(
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
-    return Bundled(out, weights, tuple(replaced))
+    return Bundled(out, weights, tuple(replaced), tuple(against))
 
 
 def is_bundle(path: Path) -> bool:

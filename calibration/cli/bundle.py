@@ -17,7 +17,8 @@ _EPILOG = """examples:
 
 exit codes:
   0    written; the policy's weights in it are bit for bit the policy's
-  2    wrong usage, a file that cannot be used, or two that do not become one network"""
+  2    wrong usage, a file that cannot be used, two that do not become one network, or a calibration that robot-run
+       would refuse: of another arm, or not accepted"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -35,6 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--out", required=True, type=Path, metavar="ONNX", help="the network to write")
     add("--contract", type=Path, metavar="TOML", help="what the policy's numbers mean, where it does not say so itself")
     add("--arm", metavar="NAME|PATH", help="the arm (default: the one that the policy names)")
+    add("--force", action="store_true", help="with a calibration of another arm, or one not accepted")
     parser.set_defaults(run=run)
 
 
@@ -46,8 +48,13 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     require_free("--out", arguments.out, (arguments.policy, arguments.calibration, arguments.contract), is_bundle)
     spec = load_arm(arguments.arm or arm_named(arguments.policy, arguments.contract))
-    made = bundle(arguments.policy, arguments.calibration, arguments.out, spec, arguments.contract)
-    screen.result({"bundle": str(made.path), "weights": made.weights, "replaced": list(made.replaced)})
+    made = bundle(
+        arguments.policy, arguments.calibration, arguments.out, spec, arguments.contract, force=arguments.force
+    )
+    told = {"bundle": str(made.path), "weights": made.weights, "replaced": list(made.replaced)}
+    screen.line({**told, "forced": list(made.forced)})
+    for text in made.forced:
+        screen.say(f"{text} (--force)")
     for name, digest in made.weights.items():
         screen.say(f"{name}: the same bits in policy and bundle, SHA-256 {digest[:16]}")
     screen.say(f"{len(made.replaced)} entries of the observation come from the map; written: {made.path}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from calibration.cli.fit import add_logs, loaded_logs
 from calibration.cli.outputs import threads
-from robot_runtime.cli.common import Screen
+from calibration.errors import CalibrationError
+from robot_runtime.cli.common import Screen, UsageError
 
 if TYPE_CHECKING:
     from calibration.cli.calibrate import Subparsers
@@ -19,9 +20,9 @@ _EPILOG = """examples:
   robot-calibrate check rig.cal today.json --mapping mapping.toml
 
 exit codes:
-  0    it holds
+  0    it holds; whether it had been accepted is said too
   1    it does not: the arm has drifted, or is another one; what has changed is listed
-  2    wrong usage, or a file that cannot be used
+  2    wrong usage, a file that cannot be used, or logs that it cannot be judged by
   130  interrupted"""
 
 
@@ -54,8 +55,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     calibration = Calibration.read(arguments.calibration)
     with screen.working("reading the logs") as show:
-        loaded, spec = loaded_logs(arguments)
-        found = check(calibration, loaded, spec, threads=arguments.threads, progress=show)
+        try:
+            loaded, spec = loaded_logs(arguments)
+            found = check(calibration, loaded, spec, threads=arguments.threads, progress=show)
+        except CalibrationError as error:
+            raise UsageError(f"it cannot be judged by this: {error}") from error  # an exit code of 1 means drift
     _say(found, screen)
     screen.line(_as_json(found))
     return 0 if found.verdict is Verdict.HOLDS else 1
@@ -68,11 +72,14 @@ def _say(found: Checked, screen: Screen) -> None:
     for text in (*(c.text for c in found.changes), *found.surroundings):
         screen.say(f"  changed: {text}")
     screen.say(f"\n{found.verdict.value}" + ("" if found.changes else _NOTHING.get(found.verdict.name, "")))
+    if not found.accepted:
+        screen.say("but it was NOT ACCEPTED when it was made, and robot-run will not take it: see its report")
 
 
 def _as_json(found: Checked) -> dict[str, Any]:
     return {
         "verdict": found.verdict.name.lower(),
+        "accepted": found.accepted,
         "joints": list(found.joints),
         "error": {
             "nominal": found.nominal.tolist(),

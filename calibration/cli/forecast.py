@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         )
     if not calibration.accepted:
         screen.say("this calibration was not accepted: what it identified, this forecast stands on")
-    screen.result(
+    screen.line(
         {
             "targets": arguments.targets,
             "accepted": calibration.accepted,

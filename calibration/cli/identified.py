@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.cli.outputs import threads
+
 if TYPE_CHECKING:
     from robot_runtime.calibrated.file import Calibration
     from robot_runtime.spec import ArmSpec
@@ -20,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser, of: str, seed: str) -> None:
     add("--arm", metavar="NAME|PATH", help="the arm (default: the one that the policy names)")
     add("--contract", type=Path, metavar="TOML", help="what the policy's numbers mean, where it does not say so itself")
     add("--seed", type=natural, default=1, metavar="N", help=f"{seed} (default: 1)")
-    add("--threads", type=int, default=2, metavar="N", help="threads that simulate (default: 2)")
+    add("--threads", type=threads, default=2, metavar="N", help="threads that simulate (default: 2)")
 
 
 def natural(text: str) -> int:

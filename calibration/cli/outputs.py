@@ -9,6 +9,8 @@ from pathlib import Path
 
 from robot_runtime.cli.common import UsageError
 
+_MOST_THREADS = 256
+
 
 def require_free(option: str, out: Path, inputs: Iterable[Path | None], ours: Callable[[Path], bool]) -> None:
     """`ours`: whether a file that is there is an earlier result, and may be replaced.
@@ -50,6 +52,6 @@ def is_page(path: Path) -> bool:
 
 def threads(text: str) -> int:
     """A number of threads from the command line, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of threads: 1 or more")
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of threads: 1 to {_MOST_THREADS}")
     return int(text)

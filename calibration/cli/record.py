@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration.cli.resumed import as_noted, asked, go_on
 from robot_runtime.cli.common import ExitCode, Screen, UsageError, add_twin_options, estop, require_twin
 
 if TYPE_CHECKING:
@@ -59,11 +60,15 @@ def add_parser(subparsers: Subparsers) -> None:
     add(
         "--level",
         choices=("quick", "full"),
-        default="quick",
         help="how much motion: about 60 s, or about 5 minutes (default: quick)",
     )
     add("--joints", metavar="A,B,..", help="move only these (default: all that a fit can be made of)")
-    add("--one-by-one", action="store_true", help="move one joint at a time, hold the others (default: all together)")
+    add(
+        "--one-by-one",
+        action="store_true",
+        default=None,
+        help="move one joint at a time, hold the others (default: all together)",
+    )
     add(
         "--gains",
         action=argparse.BooleanOptionalAction,
@@ -72,14 +77,13 @@ def add_parser(subparsers: Subparsers) -> None:
     add(
         "--payload",
         type=float,
-        default=0.0,
         metavar="KG",
         help="a weight that you can hang at the tip: a part is recorded with it too, which tells masses from "
         "torques and offsets from what hangs there (default: none)",
     )
     add("--policy", type=Path, metavar="ONNX", help="also replay the motion of this policy in simulation")
-    add("--rate", type=float, default=200.0, metavar="HZ", help="cycles of the bus a second (default: 200)")
-    add("--seed", type=int, default=0, metavar="N", help="of the motions that are drawn by chance (default: 0)")
+    add("--rate", type=float, metavar="HZ", help="cycles of the bus a second (default: 200)")
+    add("--seed", type=int, metavar="N", help="of the motions that are drawn by chance (default: 0)")
     add("--name", default="", help="what you call this very arm: servos carry no serial number")
     add("--preview-only", action="store_true", help="plan and show; nothing moves")
     add("--no-picture", action="store_true", help="do not render the preview")
@@ -112,29 +116,44 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     return int(ended.ending)
 
 
+def _try_twin(arguments: argparse.Namespace, spec: ArmSpec, gap: str | None) -> None:
+    """What a twin is to be is looked at before anything is planned or shown, not when it starts."""
+    from sim.twin import FaultSpecError, Twin  # noqa: PLC0415 (the simulator: a page of help needs none)
+
+    if arguments.port:
+        return
+    try:
+        Twin.load(str(spec.path), gap=gap or "none", faults=arguments.fault)
+    except FaultSpecError as error:
+        raise UsageError(f"--fault: {error}") from error
+
+
 def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Recording]:
     from calibration.excitation import plan  # noqa: PLC0415 (MuJoCo's batches: a page of help needs none)
     from calibration.recording.record import Recording  # noqa: PLC0415
     from robot_runtime.spec import load_arm  # noqa: PLC0415
 
-    if not 0.0 <= arguments.payload < math.inf:
-        raise UsageError(f"--payload {arguments.payload}: a weight in kg")
+    settings = asked(arguments)
+    if not 0.0 <= settings["payload"] < math.inf:
+        raise UsageError(f"--payload {settings['payload']}: a weight in kg")
     if not arguments.arm:
         raise UsageError("which arm? --arm NAME or PATH, or --resume DIR")
     spec = load_arm(arguments.arm)
+    _try_twin(arguments, spec, arguments.gap)
     folder = arguments.out or Path("recordings") / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
     notes: dict[str, Any] = {"arm_file": str(spec.path), "gap": "" if arguments.port else arguments.gap or "none"}
+    notes |= {"name": arguments.name, "asked": as_noted(settings)}
     with screen.working("planning") as say:
         excitation = plan(
             spec,
-            arguments.level,
-            rate=arguments.rate,
-            joints=arguments.joints.split(",") if arguments.joints else None,
-            one_by_one=arguments.one_by_one,
-            gains=arguments.gains,
-            payload=arguments.payload,
-            policy=arguments.policy,
-            seed=arguments.seed,
+            settings["level"],
+            rate=settings["rate"],
+            joints=settings["joints"].split(",") if settings["joints"] else None,
+            one_by_one=settings["one_by_one"],
+            gains=settings["gains"],
+            payload=settings["payload"],
+            policy=settings["policy"],
+            seed=settings["seed"],
             tell=lambda text: say(f"planning: {text}"),
         )
     return spec, Recording.begin(folder, excitation, notes)
@@ -147,6 +166,8 @@ def _resumed(arguments: argparse.Namespace) -> tuple[ArmSpec, Recording]:
     recording = Recording.open(arguments.resume)
     spec = load_arm(arguments.arm or recording.notes.get("arm_file", recording.excitation.arm))
     recording.excitation.check(spec)
+    _try_twin(arguments, spec, arguments.gap or recording.notes.get("gap"))
+    go_on(arguments, recording)
     return spec, recording
 
 
@@ -186,7 +207,7 @@ def _fly(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recording
     """All parts, until one ends early."""
     from robot_runtime.port_or_twin import port_or_twin  # noqa: PLC0415
 
-    gap = arguments.gap or recording.notes.get("gap") or "none"
+    gap = recording.notes.get("gap") or "none"
     if not arguments.port:
         screen.aside(f"no --port: recording the twin of {spec.name}")
     for load, parts in recording.missing.by_load:
@@ -305,7 +326,7 @@ def _hooks(
 
     return Hooks(
         inputs=operator,
-        name=arguments.name,
+        name=recording.notes.get("name", ""),
         adapter=adapter_serial(arguments.port) if arguments.port else "",
         facts=facts,
         timer=port.latency_timer,
@@ -330,7 +351,7 @@ def _tell(screen: Screen, recording: Recording, ended: Verdict) -> None:
         if note["left_out"]:
             screen.say(f"left out: {note['text']}")
     if recording.complete:
-        screen.say(f"recorded in {recording.folder}: 'robot-calibrate fit {recording.folder}/*.mcap'")
+        screen.say(f"recorded in {recording.folder}: 'robot-calibrate fit {recording.folder}'")
     else:
         left = recording.missing
         count = f"{len(left.segments)} of {len(recording.excitation.segments)} segments"

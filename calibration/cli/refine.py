@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration.cli.identified import add_options, natural, opened
+from calibration.cli.outputs import is_calibration, require_free
 from robot_runtime.cli.common import ExitCode, Screen
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     from sim.training.asked_to_stop import asked_to_stop  # noqa: PLC0415
     from sim.training.progress import Reporter  # noqa: PLC0415
 
+    inputs = (arguments.calibration, arguments.policy, arguments.contract)
+    require_free("--out", arguments.out, inputs, is_calibration)
     torch.set_num_threads(1)  # the networks are small: more threads wait for each other
     calibration, spec = opened(arguments)
     begin, console = time.monotonic(), Console(quiet=True) if screen.as_json else screen.err

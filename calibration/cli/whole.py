@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from calibration.cli.outputs import is_calibration, is_page, require_free
 from robot_runtime.cli.common import Parser
 
 _RECORD = ("--port", "--level", "--policy", "--estop", "--gap", "--fault", "--payload", "--rate")
@@ -25,6 +26,9 @@ def run_all(arguments: Sequence[str], run: Callable[[list[str]], int]) -> int:
         UsageError: the arguments cannot be understood.
     """
     given = _parser().parse_args(arguments)
+    require_free("--out", given.out, [given.policy], is_calibration)
+    if given.report:
+        require_free("--report", given.report, [given.policy, given.out], is_page)
     common = [f"--{name}" for name in ("json", "debug") if getattr(given, name)]
     folder = given.recording or Path("recordings") / f"{Path(given.arm).stem}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     record = ["record", "--arm", given.arm, "--out", str(folder), *common]
@@ -52,6 +56,8 @@ def _parser() -> Parser:
     for option in _RECORD:
         if option == "--fault":
             add(option, action="append", default=[])
+        elif option == "--policy":
+            add(option, type=Path)
         else:
             add(option)
     for option in ("--json", "--debug"):

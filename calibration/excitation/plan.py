@@ -29,6 +29,8 @@ Joints = Sequence[int] | npt.NDArray[np.intp]
 
 RATE = 200.0
 """Hz of the bus, as robot-run's own; a slow adapter needs less."""
+RATES = (50.0, 1000.0)
+"""Hz that a bus keeps, and in which a fit sees a speed: slopes are laid through 40 ms."""
 LEVELS = ("quick", "full")
 SECOND = "second-gains"
 """The part with other gains, for arms whose servos have any."""
@@ -130,6 +132,10 @@ def plan(
     """
     if level not in LEVELS:
         raise CalibrationError(f"no level '{level}'; there are {', '.join(LEVELS)}")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise CalibrationError(f"--rate {rate:g}: cycles of the bus a second, from {RATES[0]:g} to {RATES[1]:g}")
+    if seed < 0:
+        raise CalibrationError(f"--seed {seed}: a whole number from 0 on")
     second = _second_gains(spec) if (level == "full" if gains is None else gains) else {}
     if gains and not second:
         raise CalibrationError(f"{spec.path}: no joint has a position P gain to change")

@@ -7,11 +7,13 @@ recording that was interrupted goes on with the ones that are missing.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +112,7 @@ class Excitation:
             CalibrationError: it is not there, or it is not that.
         """
         try:
-            with np.load(folder / FILE, allow_pickle=False) as file:
+            with (folder / FILE).open("rb") as data, np.load(data, allow_pickle=False) as file:
                 about = json.loads(str(file["about"]))
                 segments = tuple(
                     Segment(s["name"], s["kind"], tuple(s["joints"]), file[f"q{i}"], s["part"])
@@ -119,7 +121,7 @@ class Excitation:
                 return cls(start=file["start"], segments=segments, **about)
         except FileNotFoundError:
             raise CalibrationError(f"{folder}: no recording to go on with (it has no {FILE})") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
             raise CalibrationError(f"{folder / FILE}: damaged: {error}") from error
 
     def check(self, spec: ArmSpec) -> None:

@@ -17,7 +17,8 @@ from calibration.errors import CalibrationError
 from calibration.judging.acceptance import GOOD, ROLLOUT
 from calibration.judging.examine import examine
 from calibration.logs.load import Loaded, left_out, standing
-from calibration.logs.log import Floats
+from calibration.logs.log import Floats, Log
+from calibration.logs.windows import LONGEST_HOLE
 from calibration.physics.fit import TWO_SIGMA, fit
 from calibration.physics.identify import fine_rig, mean_error, thinned, windows_of
 from calibration.physics.numbers import KINDS, Physics
@@ -34,6 +35,9 @@ FACTOR, ANGLE, DELAY = 0.10, 0.005, 0.003
 """Share, rad and s from which a change is worth a word."""
 ENOUGH = 40
 """Windows that are fitted to."""
+
+ON = 1.0
+"""s that a joint's torque must have been on: what swings freely says nothing of a motor."""
 
 DRIFTING = ("torque_constant", "coulomb", "viscous", "load_friction", "offset", "delay")
 """Kinds of numbers that change while an arm stays the same arm."""
@@ -56,7 +60,12 @@ class Verdict(Enum):
 
 
 class NoRolloutsError(CalibrationError):
-    """A calibration that says nothing of the joints in the log."""
+    """A calibration and logs that say nothing of each other.
+
+    Example scenarios:
+        - The log is of joints that were not calibrated, or were left out.
+        - Torque was off throughout, or the log is too short for a rollout.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class Checked:
     then: Floats  # what the calibration reached on its own held-out data; nan: it does not say
     changes: tuple[Change, ...]
     surroundings: tuple[str, ...]  # voltage and temperature outside of what it saw
+    accepted: bool  # what it was when it was made
 
 
 def check(
@@ -104,7 +114,7 @@ def check(
 
     Raises:
         RefusedLogError: the logs are not worth judging by.
-        NoRolloutsError: they are of joints that were not calibrated.
+        NoRolloutsError, NoWindowError: they are of joints that were not calibrated, too short, or torque was off.
     """
     names = joints_of(calibration)
     if not names or any(name not in one.log.joints for one in loaded for name in names):
@@ -115,9 +125,15 @@ def check(
         raise NoRolloutsError(f"the log has {', '.join(stood)} left out, which the calibration is of")
     rig = fine_rig(Rig.of(standing(spec, loaded), names))
     names = rig.world.names
-    examine(loaded, rig, shortest=0.0)
     logs = [one.log.select(names) for one in loaded]
+    if idle := [name for i, name in enumerate(names) if sum(_seconds_on(log, i) for log in logs) < ON]:
+        raise NoRolloutsError(
+            f"torque was on for less than {ON:g} s ({', '.join(idle)}): too short, or was it off throughout?"
+        )
+    examine(loaded, rig, shortest=0.0)
     windows = thinned(windows_of(rig, logs), ENOUGH)
+    if not len(windows):
+        raise NoRolloutsError("the log has no half second without a hole: nothing can be simulated")
     known = physics_of(rig, calibration)
 
     def error(physics: Physics) -> Floats:
@@ -145,6 +161,7 @@ def check(
         then,
         tuple(changes),
         _surroundings(calibration, loaded, names),
+        calibration.accepted,
     )
 
 
@@ -161,6 +178,11 @@ def physics_of(rig: Rig, calibration: Calibration) -> Physics:
         if kind in start:
             start[kind][rig.world.names.index(joint) if joint else 0] = number.value
     return Physics(rig.world, (), start)
+
+
+def _seconds_on(log: Log, i: int) -> float:
+    on = (log.valid & log.torque_on)[:-1, i]
+    return float(np.minimum(np.diff(log.time), LONGEST_HOLE)[on].sum())
 
 
 def _then(calibration: Calibration, joint: str) -> float:

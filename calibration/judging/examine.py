@@ -13,7 +13,8 @@ import numpy as np
 
 from calibration.errors import CalibrationError
 from calibration.judging.align import CLEAR, LATEST, MOVED, check_law, follow
-from calibration.logs.clean import unusable
+from calibration.judging.sizes import wrong_sizes
+from calibration.logs.clean import GAP, unusable
 from calibration.logs.load import Loaded
 from calibration.logs.log import Floats, Log
 from calibration.maps.targets import MOVING, Track, track
@@ -105,6 +106,8 @@ def _identities(found: Sequence[Identity], rig: Rig) -> list[str]:
 
 
 def _reasons(log: Log, rig: Rig) -> list[str]:
+    if sizes := wrong_sizes(log, rig.world.joints):  # all else would follow from it
+        return sizes
     if reason := unusable(log):
         return [reason]
     found = [f.problem for f in follow(log) if f.problem]
@@ -117,13 +120,15 @@ def _reasons(log: Log, rig: Rig) -> list[str]:
 
 def _speeds(log: Log) -> list[str]:
     """Joints whose speed register does not speak of their angles."""
-    reach = max(1, min(round(BLOCK / float(np.median(np.diff(log.time)))), len(log) // 100))
+    spans = np.diff(log.time, prepend=log.time[:1])
+    usual = float(np.median(spans[1:]))
+    reach = max(1, min(round(BLOCK / usual), len(log) // 100))
     found = []
     for i, joint in enumerate(log.joints):
         good = log.valid[:, i] & np.isfinite(log.dq[:, i])
         dq, rows = np.where(good, log.dq[:, i], 0.0), np.arange(0, len(log), reach)
         turned = np.concatenate([[0.0], np.cumsum(np.diff(log.time) * (dq[1:] + dq[:-1]) / 2)])
-        whole = np.diff(np.cumsum(~good)[rows]) == 0
+        whole = np.diff(np.cumsum(~good | (spans > GAP * usual))[rows]) == 0  # nobody knows what it did in a gap
         by_angle, by_speed = np.diff(log.q[rows, i])[whole], np.diff(turned[rows])[whole]
         size = by_angle @ by_angle
         if len(by_angle) < 20 or max(size, by_speed @ by_speed) < len(by_angle) * TURNED**2:

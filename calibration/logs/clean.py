@@ -8,6 +8,7 @@ could have reached and left within two samples. A stale sample repeats the one b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,10 @@ STALE_MOTION = 3.0
 """ticks that a joint should have turned between two samples: if both are equal then, they are one, read twice."""
 GAP = 3.0
 """Times the usual period: a longer pause is a gap."""
+PAUSE = 1.0
+"""s that are left of a longer pause: nothing is known of it, and whoever samples a log would go through all of it."""
+FEWEST = 20
+"""Samples below which nothing can be said of a log."""
 LONGEST_STALE = 0.5
 """Share of stale samples above which a log is not worth fitting."""
 PLAUSIBLE_VOLTS = (0.5, 2.0)
@@ -130,8 +135,17 @@ def _gaps(log: Log) -> Log:
     return log.without(nothing, f"gaps: {int(gaps.sum())}, the longest {spans.max():.3f} s (period {usual:.4f} s)")
 
 
+def without_pauses(log: Log) -> Log:
+    """The same log with long pauses cut short on its clock; `clean` has said that they are there."""
+    spans = np.diff(log.time, prepend=log.time[:1])
+    before = np.cumsum(np.maximum(spans - PAUSE, 0.0))
+    return replace(log, time=log.time - before, sent=log.sent - before) if before.any() else log
+
+
 def unusable(log: Log) -> str:
     """Why a cleaned log is not worth fitting; empty: it is."""
+    if len(log) < FEWEST:
+        return f"{len(log)} samples are no log"
     share = 1.0 - log.valid.mean(axis=0)
     worst = int(np.argmax(share))
     if share[worst] > LONGEST_STALE:

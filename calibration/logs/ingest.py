@@ -141,7 +141,7 @@ def load_mapping(path: str | Path) -> ColumnMap:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         file = TomlTable(path, tomllib.loads(text), TomlLines(text))
         return _mapping(file)
     except (TomlValueError, ArmSpecError) as error:

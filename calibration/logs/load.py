@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,13 +14,16 @@ import numpy as np
 
 from calibration.errors import CalibrationError
 from calibration.excitation.spans import INDEX, Span, segments_of
-from calibration.logs.clean import clean
+from calibration.logs.clean import clean, without_pauses
 from calibration.logs.ingest import ColumnMap, LogError, flight_log, read_log
 from calibration.logs.log import Flags, Log
+from calibration.logs.twice import shared
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.flight.reader import FlightError, read_flight
 from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
 
+TWICE = 0.05
+"""Share of a log's motion that another may have too: none should."""
 _EXTRACTED: list[TemporaryDirectory[str]] = []
 """Arms that came out of flights: their MJCF is read again and again, until the program ends."""
 
@@ -72,13 +76,12 @@ def load(
     found = [_load(file, spec, mapping) for path in paths for file in _files(path, partial=partial)]
     if not found:
         raise _nothing(paths)
-    first: dict[str, Path | None] = {}
-    for one in found:
-        if one.digest and one.digest in first:
+    for one, other in combinations(found, 2):
+        both = max(shared(one.log, other.log), shared(other.log, one.log))
+        if (one.digest and one.digest == other.digest) or both > TWICE:
             raise LogError(
-                f"{one.file}: the same log as {first[one.digest]}; what is held out would be fitted to as well"
+                f"{other.file}: the same log as {one.file}, or part of it is; what is held out would be fitted to, too"
             )
-        first[one.digest] = one.file
     return found
 
 
@@ -122,7 +125,7 @@ def _load(file: Path, spec: ArmSpec, mapping: ColumnMap | None) -> Loaded:
         raise LogError(f"{file}: not a flight; a CSV or JSON log needs --mapping FILE, which says what its columns are")
     log = read_log(file, mapping)
     joints = [mapping.spec.joints[mapping.spec.joint_names.index(name)] for name in log.joints]
-    return Loaded(clean(log, joints), file, _digest(file), None)
+    return Loaded(without_pauses(clean(log, joints)), file, _digest(file), None)
 
 
 def left_out(loaded: Sequence[Loaded]) -> dict[str, LeftOut]:

@@ -80,9 +80,8 @@ def _units(loaded: Sequence[Loaded]) -> list[Unit]:
         ]
     if len(loaded) > 1:
         return [Unit(one.log.name, i, np.ones(len(one.log), dtype=bool)) for i, one in enumerate(loaded)]
-    log = loaded[0].log
-    edges = np.linspace(log.time[0], log.time[-1] + 1e-6, BLOCKS + 1)
-    return [
-        Unit(f"block {k + 1}", 0, np.asarray((log.time >= a + (GAP if k else 0.0)) & (log.time < b)))
-        for k, (a, b) in enumerate(pairwise(edges))
-    ]
+    steps = np.minimum(np.diff(loaded[0].log.time), GAP)  # pauses hold nothing that a block could be made of
+    time = np.concatenate([[0.0], np.cumsum(steps)])
+    edges = np.linspace(0.0, time[-1] + 1e-6, BLOCKS + 1)
+    blocks = [(time >= a + (GAP if k else 0.0)) & (time < b) for k, (a, b) in enumerate(pairwise(edges))]
+    return [Unit(f"block {k + 1}", 0, np.asarray(rows)) for k, rows in enumerate(blocks) if rows.any()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from calibration.errors import CalibrationError
 from calibration.logs.log import Flags, Floats, Log
 
 MARGIN = 0.08
@@ -24,6 +25,14 @@ BENT = 9
 """Samples in a row through which a cubic is laid: motion bends no more in 40 ms, what is left is the encoder's."""
 SMOOTH = (0.1, 1.0)
 """rad/s between which a joint passes many steps of its encoder and yet is smooth."""
+
+
+class NoWindowError(CalibrationError):
+    """Logs of which no piece is long enough to be simulated.
+
+    Example scenarios:
+        - A log of a few samples is checked.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +147,7 @@ def cut(
             load.append(log.load)
         clusters = cluster[-1] + 1
     if not cluster:
-        raise ValueError(f"no log is {length:.3g} s long")
+        raise NoWindowError(f"no log is {length:.3g} s long: give a longer one")
     a = {key: np.array(value) for key, value in parts.items()}
     usable = a["w"][:, 0].all(axis=1)  # a window needs its first sample
     found = Windows(

@@ -64,7 +64,9 @@ class Recording:
 
     folder: Path
     excitation: Excitation
-    notes: Mapping[str, Any] = field(default_factory=dict)  # gap: what is not in the arm's files
+    notes: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # gap: of the twin, '' on an arm; name: the arm's; and others
     flown: list[Flown] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     """Of the flights of this session."""
@@ -142,6 +144,12 @@ class Recording:
         self.excitation.save(self.folder)
         self._write()
         return str(found.note["text"])
+
+    def note(self, **facts: Any) -> None:
+        """Facts that hold from here on."""
+        if self.notes != (told := {**self.notes, **facts}):
+            self.notes = told
+            self._write()
 
     def next_file(self) -> Path:
         """For the next flight. A file that is there, of a program that was killed, stays as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.calibrated.maps import ResidualMaps
 from robot_runtime.safety.preflight_table import Check
+from robot_runtime.spec import ArmSpec
 
 VOLTS, CELSIUS = 0.3, 5.0
 """How far outside of what the logs saw a supply (V) and a servo (°C) may be without a word: registers are this coarse,
@@ -46,6 +48,20 @@ def checks_of(
         yield from _seen(calibration, arm)
 
     return rows
+
+
+def held_back(calibration: Calibration, spec: ArmSpec) -> list[str]:
+    """What would refuse a flight with it, as far as an arm's files tell, which know neither the adapter nor gains that
+    they leave to the servos.
+    """
+    found = Identity.of_spec(spec, adapter=calibration.identity.adapter)
+    known = {joint.name: joint.gains for joint in calibration.identity.joints}
+    joints = tuple(
+        replace(here, gains={**known.get(here.name, {}), **joint.gains})
+        for here, joint in zip(found.joints, spec.joints, strict=True)
+    )
+    wrong = (*_belongs(calibration, replace(found, joints=joints)), *_accepted(calibration))
+    return [f"{name}: {what}, wanted {wanted}" for name, what, wanted, _ in wrong]
 
 
 def _title(calibration: Calibration) -> str:

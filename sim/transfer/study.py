@@ -20,6 +20,11 @@ SHIPPED = Path(__file__).resolve().parent / "studies"
 SOURCE = "source"
 """Strategy and target of the runs that make the base policies."""
 _TOP = {"name", "task", "seeds", "episodes", "settings", "source", "targets", "strategies", "curricula", "about"}
+_WORDS = {
+    "schedule": ("adaptive", "linear"),
+    "activation": ("elu", "selu", "relu", "crelu", "lrelu", "tanh", "sigmoid", "softplus", "gelu", "swish", "mish"),
+}
+_SHARES = ("gamma", "lam", "learning_rate", "quiet_from", "quiet_by")
 _COUNTS = ("simulations", "horizon", "hidden", "epochs", "minibatches")
 _STRATEGY = {"parts", "steps", "noise", "only", "seeds"}
 _CURRICULUM = {"parts", "steps", "noise", "through"}
@@ -143,7 +148,7 @@ def load_study(name_or_path: str) -> Study:
     shipped = SHIPPED / f"{name_or_path}.toml"
     path = shipped if shipped.is_file() else Path(name_or_path)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, IsADirectoryError) as error:
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
         raise StudyError(f"{name_or_path}: neither a study that ships ({known}) nor a file") from error
@@ -172,7 +177,7 @@ def _study(path: Path, data: dict[str, Any]) -> Study:
     for kind in ("strategies", "curricula"):
         for label in _table(data, kind) if kind in data else ():
             _table(data[kind], label)
-    settings = _settings(SETTINGS[task], data.get("settings", {}))
+    settings = _settings(SETTINGS[task], _table(data, "settings") if "settings" in data else {})
     strategies = {label: {"parts": [label], "steps": 0, **table} for label, table in data["strategies"].items()}
     curricula = {
         label: {"parts": ["residual-maps"], "steps": 0, **table} for label, table in data.get("curricula", {}).items()
@@ -229,12 +234,15 @@ def _check_strategy(label: str, table: Mapping[str, Any], layers: int) -> None:
     for key in ("parts", "only", "seeds", "through", "noise"):
         if not isinstance(table.get(key, []), list):
             raise TypeError(f"'{label}': {key} is a list, not {table[key]!r}")
+    for key in ("parts", "only", "through"):
+        if strange := [word for word in table.get(key, []) if not isinstance(word, str)]:
+            raise TypeError(f"'{label}': {key} are names, not {strange[0]!r}")
     _whole(table["steps"], 0, f"steps of '{label}'")
     parts = combined(table["parts"], _options(table), layers)
     if any(part.trains for part in parts) and not table.get("steps"):
         raise ValueError(f"'{label}' trains: say for how many steps")
     if "noise" in table:
-        if len(table["noise"]) != 2:
+        if len(table["noise"]) != 2 or not all(type(number) in (int, float) for number in table["noise"]):
             raise ValueError(f"'{label}': noise is [at first, in the end], not {table['noise']}")
         Noise(*table["noise"])
 
@@ -251,6 +259,16 @@ def _settings(usual: Settings, table: Mapping[str, Any]) -> Settings:
             low = 1 if isinstance(number, int) and name in _COUNTS else 0
             if isinstance(number, int | float) and not low <= number < math.inf:
                 raise ValueError(f"settings.{name} is {value!r}: {low} or more, and finite")
+    for name, words in _WORDS.items():
+        if (word := getattr(found, name)) not in words:
+            raise ValueError(f"settings.{name} is {word!r}: one of {', '.join(words)}")
+    for name in _SHARES:
+        if getattr(found, name) > 1:
+            raise ValueError(f"settings.{name} is {getattr(found, name)!r}: 1 at most")
+    if not found.hidden:
+        raise ValueError("settings.hidden is empty: the widths of one layer or more")
+    if found.minibatches > (most := found.simulations * found.horizon):
+        raise ValueError(f"settings.minibatches is {found.minibatches}: {most} at most, simulations times horizon")
     return found
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from calibration.bundle import POLICY, BundleError, bundle
+from calibration.bundle import METADATA_KEY, POLICY, BundleError, bundle
 from calibration.cli.calibrate import main
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.maps import NOW
@@ -30,6 +30,7 @@ from tests.robot_runtime.calibrated.made import (
     healthy,
     mapped,
     observation_map,
+    of_joint,
     torque_map,
 )
 from tests.robot_runtime.policy.networks import linear
@@ -202,9 +203,42 @@ def test_the_command_lists_the_weights_that_it_compared(tmp_path: Path, capsys: 
     policy_path, cal = a_policy(tmp_path, name, ACTIONS[name]), a_calibration(name, tmp_path / "arm.cal")
     files = ["--policy", str(policy_path), "--calibration", str(cal), "--out", str(tmp_path / "b.onnx")]
     assert main(["bundle", *files, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
     assert told["weights"].keys() == {t.name for t in onnx.load(str(policy_path)).graph.initializer}
     assert main(["bundle", *files]) == 0  # over what it wrote before
     capsys.readouterr()
     assert main(["bundle", *files[:2], "--calibration", str(policy_path), *files[4:]]) == 2
     assert "not a calibration" in capsys.readouterr().err
+
+
+OTHERS = {
+    "arm": lambda c: replace(c, identity=replace(c.identity, spec="another", mjcf_digest="0" * 64)),
+    "acceptance": lambda c: replace(c, accepted=False),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_calibration_that_would_not_fly_is_bundled_by_force_alone_and_the_bundle_says_so(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, out = "koch-v1.1", tmp_path / "b.onnx"
+    policy_path, cal = a_policy(tmp_path, name, ACTIONS[name]), tmp_path / "arm.cal"
+    OTHERS[what](healthy(load_arm(name))).write(cal)
+    files = ["bundle", "--policy", str(policy_path), "--calibration", str(cal), "--out", str(out)]
+    assert main(files) == 2
+    assert f"calibration: {what}: " in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+    assert main([*files, "--force"]) == 0
+    facts = json.loads(next(p.value for p in onnx.load(str(out)).metadata_props if p.key == METADATA_KEY))
+    assert [text.split(": ")[1] for text in facts["forced"]] == [what]
+
+
+def test_gains_and_adapter_that_files_do_not_know_are_no_other_arm(tmp_path: Path) -> None:
+    name, cal = "koch-v1.1", tmp_path / "arm.cal"
+    given = healthy(load_arm(name))
+    joint = next(j for j in given.identity.joints if "feedforward_1st_gain" in j.gains)
+    told = of_joint(given.identity, joint.name, gains={**joint.gains, "feedforward_1st_gain": 7}, firmware=45)
+    replace(given, identity=replace(told, adapter="FT1")).write(cal)
+    made = bundle(a_policy(tmp_path, name, ACTIONS[name]), cal, tmp_path / "b.onnx", load_arm(name))
+    assert made.forced == ()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from calibration.cli.calibrate import main
 from calibration.cli.check import _say
 from calibration.judging.drift import Change, Checked, Verdict
 from robot_runtime.cli.common import Screen
+from robot_runtime.spec import load_arm
+from tests.robot_runtime.calibrated.made import calibration
 
 CHANGE = Change("joint1.offset", 0.0, 0.1, 20.0, "rad")
 
@@ -25,8 +31,68 @@ def test_the_last_line_says_what_no_number_does(
     verdict: Verdict, changes: tuple[Change, ...], last: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = np.array([0.01])
-    _say(Checked(verdict, ("joint1",), error, error, error, changes, ()), Screen())
+    _say(Checked(verdict, ("joint1",), error, error, error, changes, (), accepted=True), Screen())
     said = capsys.readouterr()
     line = (said.out + said.err).strip().splitlines()[-1]
     assert line.startswith(last)
     assert (";" in line) == (";" in last)
+
+
+def test_that_it_was_never_accepted_is_said_beside_what_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    error = np.array([0.01])
+    _say(Checked(Verdict.HOLDS, ("joint1",), error, error, error, (), (), accepted=False), Screen())
+    holds, refused = capsys.readouterr().out.strip().splitlines()[-2:]
+    assert holds.startswith("holds")
+    assert "NOT ACCEPTED" in refused
+
+
+MAPPING = """
+arm = "xl330-pendulum"
+time = { column = "t", unit = "s" }
+[joint.pendulum]
+q = { column = "q", unit = "rad" }
+command = { column = "duty", unit = "1" }
+torque_on = { column = "on" }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With a calibration and a mapping."""
+    monkeypatch.chdir(tmp_path)
+    Path("mapping.toml").write_text(MAPPING)
+    calibration(load_arm("xl330-pendulum"), physics={"pendulum.coulomb": 0.01, "delay": 0.005}).write(Path("arm.cal"))
+    return tmp_path
+
+
+def a_log(rows: int, on: int = 1) -> None:
+    time = 0.005 * np.arange(rows)
+    lines = [f"{t},{0.2 * np.sin(3 * t)},{0.1 * np.sin(3 * t)},{on}" for t in time]
+    Path("log.csv").write_text("\n".join(["t,q,duty,on", *lines]))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("rows", "on", "why"),
+    [
+        *((rows, 1, "torque was on for less than 1 s (pendulum)") for rows in (2, 10, 40)),
+        (2000, 0, "torque was on for less than 1 s (pendulum)"),
+        (250, 1, "turns against its command"),
+    ],
+)
+def test_what_cannot_be_judged_is_neither_drift_nor_a_traceback(
+    rows: int, on: int, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_log(rows, on)
+    assert main(["check", "arm.cal", "log.csv", "--mapping", "mapping.toml", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "cannot be judged by this" in error["message"]
+    assert why in error["message"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_unfinished_recording_is_no_drift_either(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("today").mkdir()
+    Path("today/recording.json").write_text(json.dumps({"missing": ["chirp-1"], "flights": []}))
+    assert main(["check", "arm.cal", "today", "--arm", "xl330-pendulum"]) == 2
+    assert "never flown to the end" in " ".join(capsys.readouterr().err.split())

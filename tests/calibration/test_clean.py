@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from calibration.logs.clean import clean, unusable
+from calibration.logs.clean import PAUSE, clean, unusable, without_pauses
 from calibration.logs.log import Log, make_log
 from robot_runtime.spec import JointSpec, load_arm
 
@@ -66,3 +67,20 @@ def test_gaps_and_clocks_that_go_back_are_said() -> None:
 def test_a_joint_that_never_moved_makes_a_log_unusable() -> None:
     assert "never moved" in unusable(clean(log(np.zeros(800), dq=np.zeros(800)), joints()))
     assert not unusable(clean(log(), joints()))
+
+
+def test_a_month_in_a_log_is_said_and_not_gone_through() -> None:
+    time = np.arange(0.0, 4.0, 0.005)
+    later = time + 30 * 86400.0 * (time > 1.0) + 0.4 * (time > 2.0)
+    cleaned = clean(log(time=later), joints())
+    short = without_pauses(cleaned)
+    assert short.findings == cleaned.findings
+    assert any("gaps: 2, the longest 2592000." in f for f in short.findings)
+    assert short.duration == pytest.approx(time[-1] - 0.005 + PAUSE + 0.4)
+    np.testing.assert_allclose(short.sent, short.time)
+    assert without_pauses(clean(log(), joints())).time[-1] == time[-1]
+
+
+def test_a_handful_of_samples_is_no_log() -> None:
+    assert unusable(clean(log().cut(slice(0, 10)), joints())) == "10 samples are no log"
+    assert unusable(clean(log(), joints())) == ""

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from calibration import pipeline
-from calibration.judging.examine import RefusedLogError, examine, pushed
+from calibration.judging.examine import RefusedLogError, _speeds, examine, pushed
+from calibration.judging.sizes import wrong_sizes
 from calibration.logs.clean import clean
 from calibration.logs.load import Loaded
-from calibration.logs.log import Log
+from calibration.logs.log import Log, make_log
+from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import load_arm
@@ -113,6 +115,17 @@ def test_a_speed_that_is_not_of_the_angle_is_refused(
         examine([loaded(other, rig)], rig, shortest=0.0)
 
 
+@pytest.mark.parametrize("pause", [2.0, 60.0, 3600.0])
+def test_a_speed_says_nothing_of_the_angle_over_a_pause(
+    logs: dict[str, Log], rigs: dict[str, Rig], pause: float
+) -> None:
+    rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"]
+    at = int(np.argmax(np.abs(log.dq[:, 1])))  # in the middle of a motion
+    later = pause * (np.arange(len(log)) > at)
+    paused = replace(log, time=log.time + later, sent=log.sent + later)
+    assert _speeds(clean(paused.select(rig.world.names), rig.world.joints)) == []
+
+
 def test_a_fit_without_a_speed_register_is_refused_and_names_the_joints(
     logs: dict[str, Log], rigs: dict[str, Rig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +135,45 @@ def test_a_fit_without_a_speed_register_is_refused_and_names_the_joints(
     with pytest.raises(RefusedLogError, match="no speed of joint2,"):
         pipeline.findings_of([loaded(silent, rig)], rig)
     assert pipeline.findings_of([loaded(silent, rig), loaded(log, rig)], rig) == ()
+
+
+def in_degrees(log: Log) -> Log:
+    scale = np.degrees(1.0)
+    goals = [mode in POSITION_MODES for mode in log.modes]
+    return replace(log, q=log.q * scale, dq=log.dq * scale, command=np.where(goals, log.command * scale, log.command))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "reasons"),
+    [
+        ("koch-v1.1", in_degrees, ("shoulder_lift: its angles go from .* rad: are they in deg", "its goals .* in deg")),
+        ("open-manipulator-x", in_degrees, ("joint2: its angles go from .* rad: are they in deg",)),
+        (
+            "open-manipulator-x",
+            lambda log: replace(log, command=log.command * 1e3),
+            ("joint2: its commands go up to .* N·m, and it takes 4 at most: are they in mNm",),
+        ),
+        (
+            "koch-v1.1",
+            lambda log: replace(log, q=log.q + 100.0, command=log.command + 100.0),
+            (r"elbow_flex: its angles go .*is its zero elsewhere, by about 1\d\d rad",),
+        ),
+    ],
+)
+def test_sizes_that_the_arm_cannot_have_name_the_unit_that_would_fit(
+    name: str, spoil: Callable[[Log], Log], reasons: tuple[str, ...], logs: dict[str, Log], rigs: dict[str, Rig]
+) -> None:
+    for reason in reasons:
+        with pytest.raises(RefusedLogError, match=reason):
+            examine([loaded(spoil(logs[name]), rigs[name])], rigs[name], shortest=5.0)
+
+
+def test_duties_in_percent_are_named() -> None:
+    spec = load_arm("xl330-pendulum")
+    time = np.arange(0.0, 5.0, 0.005)
+    log = make_log("log", ["pendulum"], ["pwm"], time, np.sin(time)[:, None], 40.0 * np.sin(time)[:, None])
+    (found,) = wrong_sizes(log, spec.joints)
+    assert "its commands go up to 39.9 of full duty, and it takes 1.05 at most: are they in % or pwm?" in found
 
 
 def test_a_clock_in_another_unit_is_refused(logs: dict[str, Log], rigs: dict[str, Rig]) -> None:

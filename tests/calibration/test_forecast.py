@@ -227,7 +227,8 @@ def test_the_command_tells_three_figures_and_whether_it_is_worth_it(
     assert ("WORSE" in said) is (code == 6)
     assert "pendulum's zero, which may be 40 mrad off" in said
     assert main(["forecast", str(cal), "--policy", str(HOLD), "--json"]) == code
-    facts = json.loads(capsys.readouterr().out)
+    (line,) = capsys.readouterr().out.splitlines()
+    facts = json.loads(line)
     assert facts["calibrated"]["success"]["mean"] == calibrated
     assert facts["worse"] is (code == 6)
     assert (facts["better"], facts["fewer"]) == ((0, 16) if code else (16, 0))

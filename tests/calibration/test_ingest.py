@@ -8,7 +8,8 @@ import pytest
 
 from calibration.logs.ingest import LogError, load_mapping, read_log
 from calibration.logs.load import arm_of, load
-from calibration.logs.log import Log
+from calibration.logs.log import Log, make_log
+from calibration.logs.twice import shared
 from robot_runtime.spec import load_arm
 
 MAPPING = """
@@ -179,3 +180,50 @@ def test_a_recording_without_a_whole_flight_names_itself(tmp_path: Path) -> None
     (tmp_path / "recording.json").write_text('{"missing": [], "flights": []}')
     with pytest.raises(LogError, match="no whole segment"):
         arm_of([tmp_path])
+
+
+def test_a_mapping_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    file = mapping(tmp_path)
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert load_mapping(file).path == file
+
+
+SWUNG = """
+arm = "xl330-pendulum"
+time = { column = "t", unit = "s" }
+[joint.pendulum]
+q = { column = "q", unit = "rad" }
+command = { column = "u", unit = "1" }
+"""
+
+
+def swung(first: int, count: int, order: str = "tqu") -> str:
+    """A log of a quarter of a minute's motion, or a piece of it, with its columns in this order."""
+    t = 0.005 * np.arange(3000)
+    q = np.sin(2 * t) + np.random.default_rng(1).normal(0, 0.001, len(t))
+    columns = {"t": t, "q": q, "u": np.cos(3 * t)}
+    rows = (",".join(f"{columns[name][k]:.6f}" for name in order) for k in range(first, first + count))
+    return "\n".join([",".join(order), *rows])
+
+
+@pytest.mark.parametrize(("first", "count", "order"), [(0, 3000, "uqt"), (0, 1500, "tqu"), (1000, 1000, "qut")])
+def test_the_same_samples_in_another_file_are_the_same_log(first: int, count: int, order: str, tmp_path: Path) -> None:
+    rules = load_mapping(mapping(tmp_path, SWUNG))
+    (tmp_path / "a.csv").write_text(swung(0, 3000))
+    (tmp_path / "b.csv").write_text(swung(first, count, order))
+    for pair in ("ab", "ba"):
+        with pytest.raises(LogError, match="the same log as"):
+            load([tmp_path / f"{name}.csv" for name in pair], rules.spec, rules)
+
+
+def test_pieces_that_have_nothing_in_common_are_two_logs(tmp_path: Path) -> None:
+    rules = load_mapping(mapping(tmp_path, SWUNG))
+    (tmp_path / "a.csv").write_text(swung(0, 1500))
+    (tmp_path / "b.csv").write_text(swung(1500, 1500))
+    assert len(load([tmp_path / "a.csv", tmp_path / "b.csv"], rules.spec, rules)) == 2
+
+
+def test_arms_that_stand_look_alike_and_are_no_same_log() -> None:
+    time, still = np.arange(0.0, 5.0, 0.005), np.full((1000, 1), 0.3)
+    one, other = (make_log(name, ["a"], ["pwm"], time, still, still * 0.0) for name in "ab")
+    assert shared(one, other) == 0.0

@@ -44,6 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--report", "notes.txt"], "--report notes.txt: something else is there"),
         (["--threads", "0"], "'0' is not a number of threads"),
         (["--threads", "-2"], "'-2' is not a number of threads"),
+        (["--threads", "1000000"], "'1000000' is not a number of threads"),
     ],
 )
 @pytest.mark.usefixtures("folder")
@@ -67,3 +68,31 @@ def test_a_bundle_loses_nothing(out: str, capsys: pytest.CaptureFixture[str]) ->
     assert main(["bundle", "--policy", "policy.onnx", "--calibration", "old.cal", "--out", out]) == 2
     assert f"--out {out}: " in capsys.readouterr().err.replace("\n", " ")
     assert {file: file.read_bytes() for file in Path().iterdir() if file.is_file()} == before
+
+
+LOST = ["policy.onnx", "old.cal", "notes.txt", "folder", "nowhere/b.cal"]
+
+
+@pytest.mark.parametrize("out", LOST)
+@pytest.mark.usefixtures("folder")
+def test_refining_looks_before_it_learns(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["refine", "old.cal", "--policy", "policy.onnx", "--out", out]) == 2
+    assert f"--out {out}: " in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "options", [*(["--out", out] for out in LOST if out != "old.cal"), ["--report", "notes.txt"]], ids=" ".join
+)
+@pytest.mark.usefixtures("folder")
+def test_the_whole_looks_before_the_arm_moves(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--arm", "xl330-pendulum", "--policy", "policy.onnx", "--recording", "there", "--yes", *options]) == 2
+    assert f"{' '.join(options)}: " in capsys.readouterr().err.replace("\n", " ")
+    assert not Path("there").exists()
+
+
+@pytest.mark.parametrize("count", ["-3", "0", "1000000"])
+@pytest.mark.parametrize("command", ["forecast", "refine"])
+def test_threads_that_cannot_be_are_told(command: str, count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", "b.cal"] if command == "refine" else []
+    assert main([command, "old.cal", "--policy", "policy.onnx", *out, "--threads", count]) == 2
+    assert f"'{count}' is not a number of threads" in capsys.readouterr().err

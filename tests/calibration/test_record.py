@@ -176,6 +176,16 @@ def test_a_recording_is_never_written_over_and_belongs_to_its_arm(tmp_path: Path
         record_on_twin(other, None, excitation, tmp_path)
 
 
+@pytest.mark.parametrize("keeps", [0, 0.5, 0.9])
+def test_an_excitation_that_was_cut_off_is_told_as_damaged(tmp_path: Path, keeps: float) -> None:
+    Recording.begin(tmp_path, small(load_arm(RIG), ("pendulum",)))
+    file = tmp_path / "excitation.npz"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * keeps)])
+    with pytest.raises(CalibrationError, match=r"excitation\.npz: damaged"):
+        Recording.open(tmp_path)
+
+
 @pytest.mark.parametrize("what", ["excitation.npz", INDEX])
 def test_damaged_folders_are_refused(tmp_path: Path, what: str) -> None:
     spec: ArmSpec = load_arm(RIG)

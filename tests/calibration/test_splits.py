@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,17 @@ def test_a_log_alone_is_held_out_by_blocks_that_do_not_touch() -> None:
     seen = np.any([u.rows for u in main.train], axis=0)
     unseen = main.test[0].rows
     assert one.log.time[unseen].min() - one.log.time[seen].max() >= GAP - 0.011
+
+
+@pytest.mark.parametrize("pause", [60.0, 3600.0])
+def test_a_pause_leaves_no_block_empty(pause: float) -> None:
+    one = loaded()
+    later = one.log.time + pause * (one.log.time > 7.0)
+    main, *others = splits([replace(one, log=replace(one.log, time=later))])
+    sizes = [u.rows.sum() for u in (*main.train, *main.test)]
+    assert len(sizes) == 5
+    assert min(sizes) > 0.8 * max(sizes)
+    assert len(others) == 3
 
 
 def test_half_a_recording_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:

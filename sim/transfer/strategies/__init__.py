@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from robot_runtime.typed_json import record
 from sim.transfer.strategies.fine_tune import FineTune
 from sim.transfer.strategies.first_layer_only import FirstLayerOnly
 from sim.transfer.strategies.freeze_all_but_last import FreezeAllButLast
@@ -61,10 +62,13 @@ def combined(names: Sequence[str], options: Mapping[str, Any], layers: int) -> t
         )
     try:
         parts = tuple(
-            strategy(**{f.name: options[f.name] for f in fields(strategy) if f.name in options}) for strategy in chosen
+            record(strategy, {f.name: options[f.name] for f in fields(strategy) if f.name in options})
+            for strategy in chosen
         )
     except (ValueError, TypeError) as error:
         raise StrategyError(f"{' + '.join(names)}: {error}") from error
+    if options.get("layers", 0) > layers:
+        raise StrategyError(f"{' + '.join(names)}: layers is {options['layers']}: the actor has {layers}")
     unlearnt = frozenset[int]().union(*(part.unlearnt(layers) for part in parts))
     frozen = frozenset[int]().union(*(part.frozen_at_the_end(layers) for part in parts))
     if unlearnt & frozen:

@@ -49,6 +49,17 @@ def test_the_study_of_these_tests_is_one(tmp_path: Path) -> None:
         ("simulations = 4", "horizon = 2.5", "settings.horizon is not int but 2.5"),
         ("simulations = 4", "learning_rate = nan", "settings.learning_rate is nan"),
         ("simulations = 4", 'hidden = ["x"]', "settings.hidden is not int but 'x'"),
+        ("simulations = 4", 'schedule = "nope"', "settings.schedule is 'nope': one of adaptive, linear"),
+        ("simulations = 4", 'activation = "nope"', "settings.activation is 'nope': one of elu, "),
+        ("simulations = 4", "gamma = 5.0", "settings.gamma is 5.0: 1 at most"),
+        ("simulations = 4", "learning_rate = 1e30", r"settings.learning_rate is 1e.30: 1 at most"),
+        ("simulations = 4", "hidden = []", "settings.hidden is empty"),
+        ("simulations = 4", "minibatches = 100000", "settings.minibatches is 100000: .* at most"),
+        ("[settings]\nsimulations = 4", "settings = 5", "'settings' is a table, not 5"),
+        ("fine-tune = {", "noise-last-n = { layers = 9,", "layers is 9: the actor has 3"),
+        ("fine-tune = {", "freeze-then-thaw = { share = 'x',", "share is not float but 'x'"),
+        ("fine-tune = {", "fine-tune = { only = [['weak']],", r"'fine-tune': only are names, not \['weak'\]"),
+        ("fine-tune = {", "fine-tune = { noise = ['a', 'b'],", "'fine-tune': noise is .at first, in the end."),
         ("steps = 32\narm", "steps = 1.5\narm", "steps of the source: a whole number from 1 on, not 1.5"),
         ("{ steps = 32 }", "{ steps = -1 }", "steps of 'fine-tune': a whole number from 0 on, not -1"),
         ("{ steps = 32 }", '{ steps = 32, only = "weak" }', "'fine-tune': only is a list"),
@@ -70,6 +81,11 @@ def test_a_mistake_in_a_study_is_named(tmp_path: Path, old: str, new: str, reaso
     (tmp_path / "s.toml").write_text(TEXT.replace(old, new))
     with pytest.raises(StudyError, match=rf"s\.toml: .*{reason}"):
         load_study(str(tmp_path / "s.toml"))
+
+
+def test_a_mark_of_the_encoding_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(TEXT, encoding="utf-8-sig")
+    assert len(load_study(str(tmp_path / "s.toml")).cells()) == 3
 
 
 @pytest.mark.parametrize("rubbish", ["", "[]", "null", "{}", '{"definition": 3}', '{"curve": {}}', "[" * 100_000])
