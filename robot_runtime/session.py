@@ -52,6 +52,7 @@ class Orders:
     hold_for: float = HOLD_FOR  # s
     target_silence: float | None = None  # s without a new target that ends the flight; None: targets do not stream
     box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None  # m, workspace of the tip
+    grips: bool = True  # what a joint in current-based position mode pushes without moving is a grasp
     force: bool = False  # fly with a calibration that is not of this arm, or was not accepted
 
     @property
@@ -231,7 +232,8 @@ def make_loop(
     """The loop with everything that guards it, for any source of motion. `friction`: see `Envelope`."""
     period = orders.period
     box = Box(*orders.box) if orders.box else None
-    monitor = Monitor(arm.spec, period, Settings(torque=not orders.readonly, target_silence=orders.target_silence))
+    settings = Settings(torque=not orders.readonly, target_silence=orders.target_silence, grips=orders.grips)
+    monitor = Monitor(arm.spec, period, settings)
     return Loop(
         arm,
         source,

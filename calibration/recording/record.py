@@ -245,7 +245,7 @@ def fly(
     Raises:
         ArmError, BusError: torque could not be switched on; it is off.
     """
-    orders = Orders(rate=1.0 / excitation.period)
+    orders = Orders(rate=1.0 / excitation.period, grips=False)
     whole: list[str] = []
 
     def tell(what: str, segment: Segment, now: float) -> None:

@@ -207,11 +207,9 @@ class Arm:
         missing = self.bus.read_group(read.group, deadline)
         self._last_traffic = read.group.received_at
         missing = self._sensing.take(missing, read)
-        if self.plan.alone and self._prepared and self._reads % HEALTH_EVERY == HEALTH_EVERY // 2:
-            i = self._reads // HEALTH_EVERY % len(self.plan.alone)
-            alone = self.plan.alone[i]
-            if not missing >> i & 1 and not self.bus.read_group(alone, deadline):
-                self._sensing.take_alone(i, alone.data(0))
+        if self.plan.apart and self._prepared and self._reads % HEALTH_EVERY == HEALTH_EVERY // 2:
+            which = self._reads // HEALTH_EVERY % len(self.plan.apart)
+            self._sensing.take_apart(which, self.bus.read_group(self.plan.apart[which], deadline))
         return missing
 
     def write(self, command: JointCommand) -> None:

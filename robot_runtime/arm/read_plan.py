@@ -6,7 +6,7 @@ Motion is 10 contiguous bytes (current, velocity, position). Health comes by a l
   Needs 16 indirect addresses at the same place in every servo.
 - direct: 27 contiguous bytes from Realtime Tick to Present Temperature. Works on any mixture of models; a hardware
   error then shows as the alert bit, and a restart as a tick that started over. What a servo does by itself (torque
-  off, watchdog tripped) is asked of one servo at a time, in turn, by a transaction of its own.
+  off, watchdog tripped) is asked between the health reads, by a short transaction of its own.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ MOTION_ADDRESS, MOTION_LENGTH = 126, 10
 
 _DIRECT_ADDRESS, _DIRECT_LENGTH = 120, 27
 
-_ALONE_ADDRESS, _ALONE_LENGTH = 64, 35
-"""From Torque Enable to Bus Watchdog, with Hardware Error Status between them."""
+_TORQUE_ENABLE, _BUS_WATCHDOG = 64, 98
 
 _MAPPED = (
     ("motion", MOTION_ADDRESS, MOTION_LENGTH),
@@ -95,8 +94,8 @@ class ReadPlan:
     """Two that differ in length by a byte and take turns: a reply that is a cycle late never passes for a new one."""
     full: PlannedRead
     health: HealthFields
-    alone: tuple[GroupRead, ...]
-    """Of each servo, what the health read does not say of it; empty in the indirect plan."""
+    apart: tuple[GroupRead, ...]
+    """Torque Enable and Bus Watchdog, where the health read does not carry them; else empty."""
     mapping: tuple[int, bytes] | None
     """What to write into every servo's indirect addresses, and where; None in the direct plan."""
     description: str
@@ -125,9 +124,9 @@ def plan_reads(ids: Sequence[int], models: Sequence[ServoModel], firmware: Seque
     )
     planned = PlannedRead(full, MotionFields.of(full, MOTION_ADDRESS - _DIRECT_ADDRESS), has_health=True)
     why = "these servos have no common indirect block"
-    alone = tuple(GroupRead((i,), _ALONE_ADDRESS, _ALONE_LENGTH, fast=False) for i in ids)
-    told = f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes, torque and watchdog servo by servo ({why})"
-    return ReadPlan(motion, planned, health, alone, None, told)
+    apart = tuple(GroupRead(ids, address, 1, fast=fast) for address in (_TORQUE_ENABLE, _BUS_WATCHDOG))
+    told = f"{kind}; health by {_DIRECT_LENGTH} contiguous bytes, torque and watchdog apart ({why})"
+    return ReadPlan(motion, planned, health, apart, None, told)
 
 
 def _indirect(ids: Sequence[int], block: Indirect, *, fast: bool) -> tuple[GroupRead, HealthFields]:

@@ -49,7 +49,8 @@ class Sensing:
         self._motion = state.motion.data.cast("B")
         self._ticks: list[tuple[int, float, float] | None] = [None] * count  # and when they were asked for, and came
         self._asked = [-math.inf] * count  # s, when the motion that the state holds was asked for: no sample is older
-        self._limp = [False] * count  # said so when it was asked alone
+        self._limp = [False] * count  # said so between two health reads
+        self._apart = [group.reader(0, "B") for group in plan.apart]
         self._last_alerts = False
         self.watchdog_expected = 0
         self.torque_expected = False
@@ -110,18 +111,21 @@ class Sensing:
                 state.restarted[i] = True
         return wiped
 
-    def take_alone(self, i: int, data: bytes) -> None:
-        """Take over what one servo said of itself: Torque Enable to Bus Watchdog."""
+    def take_apart(self, which: int, missing: int) -> None:
+        """Take over what was asked between the health reads: torque (0) or the watchdog (1) of all servos."""
+        state = self._state
         if not self.torque_expected:
             return
-        state = self._state
-        self._limp[i], state.hardware_error[i], watchdog = not data[0], data[6], data[34]
-        if self._limp[i]:
-            state.torque_on[i] = False
-        if watchdog == _WATCHDOG_TRIPPED:
-            state.watchdog_tripped[i] = True
-        elif watchdog != self.watchdog_expected:
-            state.restarted[i] = True
+        for i, value in enumerate(self._apart[which]()):
+            if missing >> i & 1:
+                continue
+            if which == 0:
+                self._limp[i] = value == 0
+                state.torque_on[i] = not (self._limp[i] or state.restarted[i])
+            elif value == _WATCHDOG_TRIPPED:
+                state.watchdog_tripped[i] = True
+            elif value != self.watchdog_expected:
+                state.restarted[i] = True
 
     def _tick_started_over(self, i: int, tick: int) -> bool:
         """Whether a servo's millisecond counter does not fit the time that has passed since it was last seen.

@@ -113,8 +113,8 @@ HARDWARE_ERROR = FaultKind(
 TORQUE_LOST = FaultKind(
     "torque-lost",
     "the joint is limp",
-    f"the servo's Torque Enable, in the health read every {HEALTH_EVERY} cycles (where servos have no common indirect "
-    "block, of one of them each time)",
+    f"the servo's Torque Enable, in the health read every {HEALTH_EVERY} cycles (apart from it, every "
+    f"{2 * HEALTH_EVERY}, where servos have no common indirect block)",
     Stop.LOWER,
     _IN_HEALTH,
     Ending.SERVO,

@@ -405,7 +405,10 @@ def _motion_windows(spec: ArmSpec, settings: Settings) -> Windows:
             ],
             [j.limits.upper + settings.outside for j in joints],
             [settings.outside - j.limits.lower for j in joints],
-            [math.inf if j.mode == "current_position" else settings.stall_share * j.limits.torque for j in joints],
+            [
+                math.inf if settings.grips and j.mode == "current_position" else settings.stall_share * j.limits.torque
+                for j in joints
+            ],
         ],
         (
             settings.over_speed_time,

@@ -35,6 +35,9 @@ class Settings:
     target_silence: float | None = None
     """s without a new target; None where the target stays the same."""
 
+    grips: bool = True
+    """What a joint in current-based position mode pushes without moving is a grasp; False where nothing is held."""
+
     silent_time: float = 0.03
     silent_reads: int = 5
     """s since a servo's last answer and reads in a row without one. One lost packet is normal, and so are a few behind

@@ -85,7 +85,7 @@ def test_servos_without_a_common_indirect_block_are_read_directly() -> None:
 
 @pytest.mark.parametrize("servo", [1, 3, 6])
 def test_servos_that_are_read_directly_are_asked_what_they_do_by_themselves(servo: int) -> None:
-    turn = (HEALTH_EVERY * 6 + 2) * PERIOD  # s, until each has been asked
+    turn = (2 * HEALTH_EVERY + 2) * PERIOD  # s, until both have been asked
     rig = start("koch-v1.1", firmware={3: 52, 4: 52, 5: 52, 6: 52})
     rig.arm.prepare()
     rig.arm.torque_on()

@@ -184,7 +184,7 @@ def test_inputs_come_back_cycle_by_cycle(tmp_path: Path) -> None:
         flight.columns = {**flight.columns, name: np.array(values)}
     source, inputs = ReplayInputs(flight), Inputs(3)
     seen = []
-    sample = partial(source.sample, inputs, 0.0)
+    sample = partial(source.sample, inputs, np.inf)
     for _ in range(3):
         sample()
         seen.append((inputs.request, inputs.target_stamp))
