@@ -127,9 +127,9 @@ class Lens(nn.Module):
         if self.body is None or not self.to_tip:
             return target - q
         homewards = HOMEWARDS_BY_TORQUE if self.by_torque else HOMEWARDS
-        # Positions add up what a network says in error, so their way has to be whole; by torque less of it is home's.
-        around = self.ahead is not None or not self.by_torque
-        return self.body.way(q, target, homewards, around=around, exactly=not self.by_torque)
+        # Positions add up what a network says in error: to a place where they shall stand, their way has to be whole.
+        moves, stands = self.ahead is not None, self.ahead is None and not self.by_torque
+        return self.body.way(q, target, homewards, around=moves or stands, exactly=stands)
 
     def _sticks(self, obs: Tensor, way: Tensor) -> Tensor:
         """Which joints rest beside where they should be."""
