@@ -90,7 +90,10 @@ class Sensing:
         """Health of the servos that answered; returns those whose reply shows that their memory was wiped."""
         state, health = self._state, self._plan.health
         wiped = 0
-        for i, (volts, celsius, error, on, watchdog, tick) in enumerate(health.servos()):
+        servos = list(health.servos())
+        if self._plan.apart:
+            self._look_at_ticks({i: s[-1] for i, s in enumerate(servos) if not missing >> i & 1 and s[0] != 0})
+        for i, (volts, celsius, error, on, watchdog, tick) in enumerate(servos):
             if missing >> i & 1:
                 continue
             if volts == 0:  # a powered servo never reads 0 V: its indirect addresses are reset
@@ -99,8 +102,6 @@ class Sensing:
                 continue
             state.voltage[i], state.temperature[i], state.health_stamp[i] = _VOLTS_PER_TICK * volts, celsius, now
             if tick is not None:
-                if self._tick_started_over(i, tick):
-                    state.restarted[i] = True
                 self._limp[i] &= self.torque_expected
                 state.torque_on[i] = self.torque_expected and not (state.restarted[i] or self._limp[i])
                 continue
@@ -127,8 +128,17 @@ class Sensing:
             elif value != self.watchdog_expected:
                 state.restarted[i] = True
 
-    def _tick_started_over(self, i: int, tick: int) -> bool:
-        """Whether a servo's millisecond counter does not fit the time that has passed since it was last seen.
+    def _look_at_ticks(self, ticks: dict[int, int]) -> None:
+        """Whose counter does not fit has restarted. Where none fits, by the same, the computer slept, and with it its
+        clock; an arm whose power was off says so when its torque and watchdog are asked.
+        """
+        off = {i: surplus for i, tick in ticks.items() if (surplus := self._surplus(i, tick))}
+        slept = len(off) == len(ticks) > 1 and max(off.values()) - min(off.values()) < _TICK_SLACK
+        for i in () if slept else off:
+            self._state.restarted[i] = True
+
+    def _surplus(self, i: int, tick: int) -> float:
+        """By how much (ms) a servo's millisecond counter does not fit the time since it was last seen; 0: it fits.
 
         Either sample was taken at some moment between its request and its reply: a host that pauses in between makes
         the moment uncertain, not the servo suspect.
@@ -136,10 +146,10 @@ class Sensing:
         group = self._plan.full.group
         before, self._ticks[i] = self._ticks[i], (tick, group.sent_at, group.received_at)
         if before is None:
-            return False
+            return 0.0
         last, sent, received = before
         shortest, longest = (group.sent_at - received) * 1e3, (group.received_at - sent) * 1e3
         expected, doubt = (longest + shortest) / 2, (longest - shortest) / 2
         passed = (tick - last) % _TICK_PERIOD
-        error = abs((passed - expected + _TICK_PERIOD / 2) % _TICK_PERIOD - _TICK_PERIOD / 2)
-        return error > _TICK_SLACK + doubt + _CLOCK_DRIFT * longest
+        surplus = (passed - expected + _TICK_PERIOD / 2) % _TICK_PERIOD - _TICK_PERIOD / 2
+        return surplus if abs(surplus) > _TICK_SLACK + doubt + _CLOCK_DRIFT * longest else 0.0

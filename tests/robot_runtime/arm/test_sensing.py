@@ -51,6 +51,17 @@ def test_a_counter_that_starts_over_is_a_restart() -> None:
     assert list(np.flatnonzero(state.restarted)) == [3]
 
 
+@pytest.mark.parametrize("others", [0, 5])
+def test_where_all_counters_ran_ahead_alike_the_computer_slept(others: int) -> None:
+    sensing, state, plan = rig()
+    health(plan, [100, 5000, 5000, 5000, 9000, 32000], 10.0, 10.001)
+    sensing.take(0, plan.full)
+    ran = [t + 40 + 7000 for t in (100, 5000, 5000, 5000, 9000, 32000 - others * 100)]  # ms
+    health(plan, [t % 32768 for t in ran], 10.040, 10.041)
+    sensing.take(0, plan.full)
+    assert state.restarted.any() == bool(others)
+
+
 @pytest.mark.parametrize("pause", [0.08, 1.0, 20.0])
 def test_a_host_that_pauses_makes_no_servo_suspect(pause: float) -> None:
     sensing, state, plan = rig()
