@@ -75,7 +75,7 @@ class FaultKind:
     stop: Stop
     bound: Bound
     ending: Ending
-    advice: str  # what to do, for the person who reads the message
+    advice: str  # what to do, for the person who reads the message; empty: nothing, it was asked for
     injections: tuple[str, ...] = ()  # faults of the twin, or of the test itself, that bring it about in test_chaos
     tests: tuple[str, ...] = ()  # tests besides
 

@@ -324,7 +324,7 @@ TARGETS_ENDED = FaultKind(
     Stop.LOWER,
     _NOW,
     Ending.COMPLETED,
-    "nothing",
+    "",
     ("targets-ended",),
 )
 OPERATOR_STOP = FaultKind(
@@ -334,7 +334,7 @@ OPERATOR_STOP = FaultKind(
     Stop.LOWER,
     _NOW,
     Ending.ASKED,
-    "nothing; Ctrl-C again lets go",
+    "",
     ("ctrl-c", "sigterm", "sighup"),
 )
 OPERATOR_FREEZE = FaultKind(
@@ -344,7 +344,7 @@ OPERATOR_FREEZE = FaultKind(
     Stop.FREEZE,
     _AT_A_LOOK,
     Ending.ASKED,
-    "nothing; Ctrl-C lowers it, a second one lets go",
+    "",
     ("space",),
     ("test_the_space_bar",),
 )
@@ -366,7 +366,7 @@ LET_GO = FaultKind(
     Stop.TORQUE_OFF,
     _NOW,
     Ending.ASKED,
-    "nothing",
+    "",
     ("let-go",),
 )
 PARENT_GONE = FaultKind(
@@ -376,7 +376,7 @@ PARENT_GONE = FaultKind(
     Stop.LOWER,
     _AT_A_LOOK,
     Ending.ASKED,
-    "nothing",
+    "",
     ("parent-gone",),
     ("test_a_parent_that_is_gone",),
 )

@@ -383,7 +383,7 @@ class Monitor:
 
 
 def _advised(text: str, kind: FaultKind) -> str:
-    return text if kind.advice.startswith("nothing") else f"{text}: {kind.advice}"
+    return f"{text}: {kind.advice}" if kind.advice else text
 
 
 def _indices(flags: Flags) -> list[int]:

@@ -19,7 +19,8 @@ def test_the_document_shows_the_table() -> None:
 @pytest.mark.parametrize("kind", FAULTS.values(), ids=FAULTS.keys())
 def test_every_row_is_complete(kind: FaultKind) -> None:
     assert FAULTS[kind.name] is kind
-    assert all((kind.hazard, kind.detection, kind.advice))
+    assert all((kind.hazard, kind.detection))
+    assert kind.advice or kind.ending in (Ending.ASKED, Ending.COMPLETED)
     assert kind.stop is not Stop.NONE
     assert 0.0 < kind.bound.at(0.01, 0.1, 0.5) < (6.0 if kind.name == "recorder-failed" else 2.1)
     assert list(kind.proofs())
