@@ -264,7 +264,7 @@ class Stopping:
                 return
             if self._grips[i]:  # what it holds must not keep the arm up
                 self._stays[i] = True
-                self._arm.capture_hold(self._stays & (np.arange(len(self._stays)) == i))
+                self._arm.capture_hold(np.arange(len(self._stays)) == i)
             elif self._step in {_Step.LOWER, _Step.SETTLE}:
                 what = f"is {behind[i]:.2f} rad behind on the way to rest"
                 self._tell(faults.LOWERING_BLOCKED, i, what, float(behind[i]), now)
