@@ -17,7 +17,7 @@ from calibration.excitation.spans import INDEX, Span, segments_of
 from calibration.logs.clean import clean, without_pauses
 from calibration.logs.ingest import ColumnMap, LogError, flight_log, read_log
 from calibration.logs.log import Flags, Log
-from calibration.logs.twice import shared
+from calibration.logs.twice import Fingerprint, shared
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.flight.reader import FlightError, read_flight
 from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
@@ -76,9 +76,9 @@ def load(
     found = [_load(file, spec, mapping) for path in paths for file in _files(path, partial=partial)]
     if not found:
         raise _nothing(paths)
-    for one, other in combinations(found, 2):
-        both = max(shared(one.log, other.log), shared(other.log, one.log))
-        if (one.digest and one.digest == other.digest) or both > TWICE:
+    prints = [Fingerprint.of(each.log) for each in found]
+    for (one, mine), (other, theirs) in combinations(zip(found, prints, strict=True), 2):
+        if (one.digest and one.digest == other.digest) or shared(mine, theirs) > TWICE:
             raise LogError(
                 f"{other.file}: the same log as {one.file}, or part of it is; what is held out would be fitted to, too"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,12 +19,24 @@ DIGITS = 4
 Hashes = npt.NDArray[np.uint64]
 
 
-def shared(one: Log, other: Log) -> float:
-    """Share of the first log's motion that the second has too."""
-    if one.joints != other.joints:
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A log's motion, to be found again in others."""
+
+    joints: tuple[str, ...]
+    runs: Hashes
+
+    @classmethod
+    def of(cls, log: Log) -> Fingerprint:
+        """Take it once: it is compared with those of all others."""
+        return cls(tuple(log.joints), _runs(log))
+
+
+def shared(one: Fingerprint, other: Fingerprint) -> float:
+    """Share of the motion of one log that the other has too; of the log of which it is more."""
+    if one.joints != other.joints or not (len(one.runs) and len(other.runs)):
         return 0.0
-    mine, theirs = _runs(one), _runs(other)
-    return float(np.isin(mine, theirs).mean()) if len(mine) else 0.0
+    return float(max(np.isin(one.runs, other.runs).mean(), np.isin(other.runs, one.runs).mean()))
 
 
 def _runs(log: Log) -> Hashes:

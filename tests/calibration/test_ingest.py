@@ -9,7 +9,7 @@ import pytest
 from calibration.logs.ingest import LogError, load_mapping, read_log
 from calibration.logs.load import arm_of, load
 from calibration.logs.log import Log, make_log
-from calibration.logs.twice import shared
+from calibration.logs.twice import Fingerprint, shared
 from robot_runtime.spec import load_arm
 
 MAPPING = """
@@ -226,4 +226,4 @@ def test_pieces_that_have_nothing_in_common_are_two_logs(tmp_path: Path) -> None
 def test_arms_that_stand_look_alike_and_are_no_same_log() -> None:
     time, still = np.arange(0.0, 5.0, 0.005), np.full((1000, 1), 0.3)
     one, other = (make_log(name, ["a"], ["pwm"], time, still, still * 0.0) for name in "ab")
-    assert shared(one, other) == 0.0
+    assert shared(Fingerprint.of(one), Fingerprint.of(other)) == 0.0
