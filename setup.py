@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 from setuptools import Extension, setup
 
-_SAFETY = "barrier braking clearance cycle envelope friction observer sag servo_stages torque_stage why"
+_SAFETY = "barrier braking clearance cycle envelope friction observer overrun sag servo_stages torque_stage why"
 COMPILED = ["robot_runtime/histogram.py", *(f"robot_runtime/safety/{name}.py" for name in _SAFETY.split())]
 """What computes on plain numbers. Where numpy, MuJoCo or the system do the work, nothing is gained."""
 

@@ -149,26 +149,34 @@ class Track:
         return low <= p + min(end, dip, 0.0) - slack and p + max(end, dip, 0.0) + slack <= high
 
     def advance(
-        self, goal: float, speed: float, velocity: float, low: float, high: float, *, emergency: bool = False
+        self,
+        goal: float,
+        speed: float,
+        velocity: float,
+        low: float,
+        high: float,
+        *,
+        emergency: bool = False,
+        gentle: bool = True,
     ) -> float:
         """The next command towards `goal` (rad), which itself moves at `speed` (rad/s); returns it and remembers it.
 
         `velocity` (rad/s) is allowed now, at most the limit. `low` and `high` (rad) are stops that may come and go,
         inside the joint's own: as long as it can, the command stops before them; the joint's own limits it keeps
-        always. `emergency` frees the jerk, for braking.
+        always. `emergency` frees the jerk, for braking. Not `gentle`: all of the acceleration, near a stop as well.
         """
         p, v, a, period, limit = self.p, self.v, self.a, self.period, self.acceleration
         jerk = 2.0 * limit / period if emergency else self.jerk
         low, high = max(low, self._low), min(high, self._high)
         goal = low if goal < low else min(goal, high)
-        up, down, gentle = high - p, p - low, GENTLE_SHARE * limit
+        up, down, braking = high - p, p - low, GENTLE_SHARE * limit
         near = (up if up < down else down) / GENTLE_ZONE
-        strong = limit * (1.0 if near > 1.0 else max(near, GENTLE_SHARE))
+        strong = limit * (1.0 if near > 1.0 or not gentle else max(near, GENTLE_SHARE))
         step = jerk * period
         most = max(min(a + step, strong), a - step)
         least = min(max(a - step, -strong), most)
-        upwards = min(velocity, _gentle_speed(up, gentle, jerk))
-        downwards = min(velocity, _gentle_speed(down, gentle, jerk))
+        upwards = min(velocity, _gentle_speed(up, braking, jerk))
+        downwards = min(velocity, _gentle_speed(down, braking, jerk))
 
         wanted = ((goal - p) / period - v) / period
         landing = v + wanted * (period + abs(wanted) / (2.0 * jerk))  # the speed, once the acceleration is taken back

@@ -1,4 +1,4 @@
-"""The stage of the envelope for joints that their servo positions, or whose speed it holds."""
+"""The stages of the envelope for joints that their servo positions, or whose speed it holds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from robot_runtime.arm.state import JointState
 from robot_runtime.safety.barrier import Barrier
 from robot_runtime.safety.braking import SpeedTrack, Track
 from robot_runtime.safety.cycle import ROUNDING, SLOW, Cycle
+from robot_runtime.safety.overrun import Overrun
 from robot_runtime.safety.sag import Sag
 from robot_runtime.safety.why import Why
 from robot_runtime.spec import ArmSpec
@@ -43,6 +44,7 @@ class PositionStage:
         self.placed = [j.mode in POSITION_MODES for j in spec.joints]
         self.tracks = {i: _track(spec, i, period) for i, placed in enumerate(self.placed) if placed}
         self._sag = Sag(spec, kinematics, SLOW * period)
+        self._overrun = Overrun(spec)
         self._goals = [0.0] * count  # rad, for their speed
         self._commands, self._speeds = [0.0] * count, [0.0] * count
         self._stopping: set[int] = set()  # joints that an emergency brakes
@@ -56,6 +58,7 @@ class PositionStage:
         self._goals, self._commands, self._speeds = q[:], q[:], [0.0] * len(q)
         self._stopping.clear()
         self._sag.reset()
+        self._overrun.reset(q)
 
     def look(self, cycle: Cycle, q: list[float]) -> None:
         """Where these joints are (`q`), how fast and where their commands are, and between what they end if stopped:
@@ -73,9 +76,13 @@ class PositionStage:
 
     def limit(self, cycle: Cycle) -> None:
         """Limit what this cycle wants of these joints."""
-        sag, goals, stopping, cool, obstacle = self._sag, self._goals, self._stopping, cycle.cool, cycle.obstacle
-        if self.tracks and cycle.number % SLOW == _SAG_TURN:
+        if not self.tracks:
+            return
+        sag, overrun, obstacle = self._sag, self._overrun, cycle.obstacle
+        goals, stopping, cool = self._goals, self._stopping, cycle.cool
+        if cycle.number % SLOW == _SAG_TURN:
             sag.look(cycle.state.q, self._commands, self._speeds)
+        overrun.look(cycle.q, cycle.stamps, cycle.low, cycle.high)
         for i, track in self.tracks.items():
             if cycle.emergency:
                 stopping.add(i)
@@ -100,8 +107,12 @@ class PositionStage:
             high = min(max(cycle.high[i] - sag.seen_up[i], track.p), track.high - sag.up[i])
             if obstacle and not low <= goal <= high:
                 bits |= obstacle
+            up, down, leaves = overrun.up[i], overrun.down[i], overrun.leaves[i]
+            if up > 0.0 or down > 0.0:
+                bits |= _POSITION if leaves else obstacle
+                low, high = min(low + down, high), max(high - up, low)
             before, emergency = track.a, i in stopping
-            cycle.values[i] = track.advance(goal, speed, velocity, low, high, emergency=emergency)
+            cycle.values[i] = track.advance(goal, speed, velocity, low, high, emergency=emergency, gentle=not leaves)
             cycle.braking[i] = emergency and abs(track.a - before) > track.jerk * cycle.period * (1.0 + ROUNDING)
             cycle.why[i] = (cycle.why[i] | bits) or _SLOWLY
 

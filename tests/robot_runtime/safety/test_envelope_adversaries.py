@@ -55,6 +55,14 @@ def test_a_weak_arm_that_hangs_from_its_commands_touches_nothing() -> None:
     assert worst.clearance > 0.0, worst
 
 
+@pytest.mark.parametrize(
+    ("name", "gap", "adversary"),
+    [("koch-v1.1", "random:21", "resonant"), ("xl330-pendulum", "random:25", "outwards")],
+)
+def test_a_joint_that_comes_faster_than_its_servo_brakes(tmp_path: Path, name: str, gap: str, adversary: str) -> None:
+    check(fly(rig(tmp_path, name, "position"), adversary, gap=gap, cycles=900, seed=5))
+
+
 @pytest.mark.parametrize("name", ["open-manipulator-x", "xl330-pendulum"])
 def test_nothing_is_exceeded_on_a_tired_arm(name: str) -> None:
     check(fly(name, "outwards", gap="harsh", cycles=500))

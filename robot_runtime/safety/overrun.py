@@ -1,0 +1,61 @@
+"""How far a positioned joint will run past its stop: a servo's position loop brakes late, and only by an error.
+
+A command that stops in time does not stop the joint behind it where the loop is weak, or where a weight has fallen past
+it: the error that brakes builds up behind the stop. So the joint's measured speed is carried forward, and by what it
+would run too far its command is taken back. A joint that follows its command hardly gets there: commands approach their
+stops gently (`braking.GENTLE_SHARE`).
+"""
+
+from __future__ import annotations
+
+from robot_runtime.spec import ArmSpec
+
+_BRAKING = 0.25
+"""Of the acceleration limit that a weak servo brakes with."""
+
+_LATE = 0.05
+"""s that a joint runs on before its servo brakes: what a loop of 15 to 30 rad/s takes, and the age of a reading."""
+
+_AVERAGED = 0.01
+"""s over which speeds are averaged: one tick of the encoder in one cycle is 0.3 rad/s."""
+
+_BACK = 2.0
+"""Times what the joint would run too far that its command is taken back: the loop is a spring, and short of force."""
+
+_SLACK = 0.015
+"""rad beyond a stop that is no joint limit (table, arm, workspace): less than the distance that these are kept at, and
+without it an arm could hardly rest near its table."""
+
+
+class Overrun:
+    """How far to take back the commands of all joints from their upper and lower stops, rad, not negative."""
+
+    def __init__(self, spec: ArmSpec) -> None:
+        """By the limits of the arm file."""
+        limits = [j.limits for j in spec.joints]
+        self._lower, self._upper = [x.lower for x in limits], [x.upper for x in limits]
+        self._braking = [_BRAKING * x.acceleration for x in limits]
+        self.reset([0.0] * len(limits))
+
+    def reset(self, q: list[float]) -> None:
+        """The joints stand at `q` (rad)."""
+        count = len(q)
+        self._q, self._stamps, self._speed = q[:], [0.0] * count, [0.0] * count
+        self.up, self.down = [0.0] * count, [0.0] * count
+        self.leaves = [False] * count
+        """Whether the joint would leave its own limits."""
+
+    def look(self, q: list[float], stamps: list[float], low: list[float], high: list[float]) -> None:
+        """Where the joints were (rad) when they were read last (s), and between what they have to stop (rad)."""
+        for i, angle in enumerate(q):
+            passed = stamps[i] - self._stamps[i]
+            if passed > 0.0:
+                share = passed / (passed + _AVERAGED)
+                self._speed[i] += share * ((angle - self._q[i]) / passed - self._speed[i])
+                self._q[i], self._stamps[i] = angle, stamps[i]
+            speed, lower, upper = self._speed[i], self._lower[i], self._upper[i]
+            end = angle + speed * (_LATE + abs(speed) / (2.0 * self._braking[i]))
+            above, below = end - min(high[i] + _SLACK, upper), max(low[i] - _SLACK, lower) - end
+            self.up[i] = _BACK * above if speed > 0.0 and above > 0.0 else 0.0
+            self.down[i] = _BACK * below if speed < 0.0 and below > 0.0 else 0.0
+            self.leaves[i] = (speed > 0.0 and end > upper) or (speed < 0.0 and end < lower)
