@@ -1,4 +1,4 @@
-"""How far a positioned joint will run past its stop: a servo's position loop brakes late, and only by an error.
+"""How far a positioned joint will run past its limit: a servo's position loop brakes late, and only by an error.
 
 A command that stops in time does not stop the joint behind it where the loop is weak, or where a weight has fallen past
 it: the error that brakes builds up behind the stop. So the joint's measured speed is carried forward, and by what it
@@ -22,13 +22,9 @@ _AVERAGED = 0.01
 _BACK = 2.0
 """Times what the joint would run too far that its command is taken back: the loop is a spring, and short of force."""
 
-_SLACK = 0.015
-"""rad beyond a stop that is no joint limit (table, arm, workspace): less than the distance that these are kept at, and
-without it an arm could hardly rest near its table."""
-
 
 class Overrun:
-    """How far to take back the commands of all joints from their upper and lower stops, rad, not negative."""
+    """How far to take back the commands of all joints from their upper and lower limits, rad, not negative."""
 
     def __init__(self, spec: ArmSpec) -> None:
         """By the limits of the arm file."""
@@ -42,20 +38,17 @@ class Overrun:
         count = len(q)
         self._q, self._stamps, self._speed = q[:], [0.0] * count, [0.0] * count
         self.up, self.down = [0.0] * count, [0.0] * count
-        self.leaves = [False] * count
-        """Whether the joint would leave its own limits."""
 
-    def look(self, q: list[float], stamps: list[float], low: list[float], high: list[float]) -> None:
-        """Where the joints were (rad) when they were read last (s), and between what they have to stop (rad)."""
+    def look(self, q: list[float], stamps: list[float]) -> None:
+        """Where the joints were (rad) when they were read last (s)."""
         for i, angle in enumerate(q):
             passed = stamps[i] - self._stamps[i]
             if passed > 0.0:
                 share = passed / (passed + _AVERAGED)
                 self._speed[i] += share * ((angle - self._q[i]) / passed - self._speed[i])
                 self._q[i], self._stamps[i] = angle, stamps[i]
-            speed, lower, upper = self._speed[i], self._lower[i], self._upper[i]
+            speed = self._speed[i]
             end = angle + speed * (_LATE + abs(speed) / (2.0 * self._braking[i]))
-            above, below = end - min(high[i] + _SLACK, upper), max(low[i] - _SLACK, lower) - end
+            above, below = end - self._upper[i], self._lower[i] - end
             self.up[i] = _BACK * above if speed > 0.0 and above > 0.0 else 0.0
             self.down[i] = _BACK * below if speed < 0.0 and below > 0.0 else 0.0
-            self.leaves[i] = (speed > 0.0 and end > upper) or (speed < 0.0 and end < lower)

@@ -82,7 +82,7 @@ class PositionStage:
         goals, stopping, cool = self._goals, self._stopping, cycle.cool
         if cycle.number % SLOW == _SAG_TURN:
             sag.look(cycle.state.q, self._commands, self._speeds)
-        overrun.look(cycle.q, cycle.stamps, cycle.low, cycle.high)
+        overrun.look(cycle.q, cycle.stamps)
         for i, track in self.tracks.items():
             if cycle.emergency:
                 stopping.add(i)
@@ -107,9 +107,10 @@ class PositionStage:
             high = min(max(cycle.high[i] - sag.seen_up[i], track.p), track.high - sag.up[i])
             if obstacle and not low <= goal <= high:
                 bits |= obstacle
-            up, down, leaves = overrun.up[i], overrun.down[i], overrun.leaves[i]
-            if up > 0.0 or down > 0.0:
-                bits |= _POSITION if leaves else obstacle
+            up, down = overrun.up[i], overrun.down[i]
+            leaves = up > 0.0 or down > 0.0
+            if leaves:
+                bits |= _POSITION
                 low, high = min(low + down, high), max(high - up, low)
             before, emergency = track.a, i in stopping
             cycle.values[i] = track.advance(goal, speed, velocity, low, high, emergency=emergency, gentle=not leaves)

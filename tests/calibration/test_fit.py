@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from calibration.logs.windows import Windows, cut
-from calibration.physics.fit import LOOP_ERROR, MODEL_ERROR, Fitted, Problem, fit, known_at_best
+from calibration.physics.fit import LOOP_ERROR, MODEL_ERROR, Fitted, Problem, along, fit, known_at_best, uncertainty
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig, rollout
 from robot_runtime.spec import ASSEMBLED_WITHIN, load_arm
@@ -35,9 +35,11 @@ def gap(folder: Path, **changes: float) -> str:
     return str(path)
 
 
-def windows_of(name: str, gap_file: str, joints: tuple[str, ...], seconds: float) -> tuple[Rig, Windows]:
+def windows_of(
+    name: str, gap_file: str, joints: tuple[str, ...], seconds: float, size: float = 0.5
+) -> tuple[Rig, Windows]:
     rig = Rig.of(load_arm(name), joints)
-    log, _ = record(name, gap_file, joints, seconds, size=0.5)
+    log, _ = record(name, gap_file, joints, seconds, size=size)
     return rig, cut([log.select(rig.world.names)], 0.5, lead=0.5)
 
 
@@ -221,3 +223,60 @@ def test_what_a_servo_moves_by_itself_is_known_less(pendulum: tuple[Rig, Windows
         problem.rig.laws.position = np.array([laws_position])
         floors.append(known_at_best(problem))
     np.testing.assert_allclose(floors[1] / floors[0], LOOP_ERROR / MODEL_ERROR)
+
+
+SCALED = ("torque_constant", "armature", "coulomb", "viscous", "link_mass")
+
+
+@pytest.fixture(scope="module")
+def sticky(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rig, Windows]:
+    """An arm whose torques and masses are all smaller by the same share, which moves as the data files' arm does; but
+    for more friction: differences of one number at a time are full of kinks, that do not cancel.
+    """
+    changed = {**dict.fromkeys(SCALED, 0.92), "coulomb": 0.92 * 2.3}
+    return windows_of(
+        "open-manipulator-x", gap(tmp_path_factory.mktemp("gap"), **changed), ("joint2", "joint4"), 8.0, size=0.2
+    )
+
+
+def scale_of(physics: Physics) -> np.ndarray:
+    """The step of z that makes all torques and masses larger by the same share."""
+    return np.array([1.0 / e.spread if e.kind.name in SCALED else 0.0 for e in physics.entries])
+
+
+def test_a_step_along_what_data_do_not_tell_changes_nothing(sticky: tuple[Rig, Windows]) -> None:
+    """No weight is known, so no torque has a scale. Number by number the rollouts seem to tell it all the same."""
+    rig, windows = sticky
+    physics = Physics(rig.world, (*SCALED, "delay"))
+    z = np.array([np.log(2.3) / e.spread if e.kind.name == "coulomb" else 0.0 for e in physics.entries])
+    every = scale_of(physics)
+    direction = every / np.linalg.norm(every)
+    unknown = 1e-4 * np.eye(len(z)) + 0.1 * np.outer(direction, direction)
+
+    def told(steps: np.ndarray | None) -> float:
+        problem = Problem(rig, physics, windows, np.full(2, 0.002), threads=1, steps=steps)
+        return float(np.sum((problem.jacobian(z)[: -len(z)] @ every) ** 2))
+
+    prior = every @ every
+    assert told(None) > 10.0 * prior
+    assert told(along(unknown)) < 0.01 * prior
+
+
+def test_without_a_known_weight_no_torque_has_a_scale_but_what_was_assumed(sticky: tuple[Rig, Windows]) -> None:
+    rig, windows = sticky
+    found = fit(rig, windows, (*SCALED, "delay"), threads=1)
+    for joint in (0, 1):
+        low, high = found.interval[f"{rig.world.names[joint]}.torque_constant"]
+        assert low < 0.92 * found.physics.nominal["torque_constant"][joint] < high
+    every = scale_of(found.physics)
+    sigma = np.sqrt(np.diag(found.covariance)) * [e.spread for e in found.physics.entries]
+    assert sigma[:2].min() > 0.8 / np.linalg.norm(every)  # as wide as the prior alone leaves the scale
+
+
+def test_nothing_is_less_known_than_before(sticky: tuple[Rig, Windows]) -> None:
+    """A few stretches of sticking joints: leaving one out may throw a linear step anywhere."""
+    rig, windows = sticky
+    few = windows.take(slice(0, None, 4))
+    physics = Physics(rig.world, (*SCALED, "load_friction", "offset", "payload", "delay"))
+    known = uncertainty(Problem(rig, physics, few, np.full(2, 0.002), threads=1), np.zeros(len(physics)))
+    assert np.linalg.eigvalsh(known.covariance).max() <= 1.0 + 1e-9
