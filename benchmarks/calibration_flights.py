@@ -24,10 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
+from robot_runtime.arrays import Floats
+
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
 from benchmarks.gaps import joints_named, timer_set, zeroed_gap
 from robot_runtime.arm import Arm, JointCommand
-from robot_runtime.arm.state import Floats
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.friction import known_friction
 from robot_runtime.calibrated.maps import ResidualMaps

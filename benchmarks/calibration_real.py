@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from calibration.logs.ingest import load_mapping, read_log
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.windows import cut, open_volts
 from calibration.maps.fit import (
     Part,
@@ -27,6 +27,7 @@ from calibration.maps.targets import track
 from calibration.physics.fit import fit
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig, rollout
+from robot_runtime.arrays import Floats
 
 MAPPING = Path(__file__).parent.parent / "calibration/rigs/xl330-bench/mapping.toml"
 DATA = Path(__file__).parents[2] / "shared/data/xl330_pendulum"

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from robot_runtime.arrays import Floats
+
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
 from benchmarks.claim.runs import add, read
 from benchmarks.gaps import gap_text, joints_named, zeroed_gap, zeroed_spec
@@ -31,7 +33,6 @@ from calibration.excitation import Excitation, plan
 from calibration.excitation.segment import FILE
 from calibration.judging.acceptance import ROLLOUT
 from calibration.logs.load import load
-from calibration.logs.log import Floats
 from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, sense_inputs, torque_inputs
 from calibration.physics.fit import TWO_SIGMA, UNIT, Fitted
 from calibration.physics.motor import Motor

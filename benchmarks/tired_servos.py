@@ -17,10 +17,11 @@ from unittest.mock import patch
 
 import numpy as np
 
+from robot_runtime.arrays import Floats
+
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
 from benchmarks.calibration_flights import load_policy_arm
 from benchmarks.gaps import joints_named, timer_set, zeroed_gap
-from robot_runtime.arm.state import Floats
 from robot_runtime.bus import Bus
 from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.policy.load import load_policy

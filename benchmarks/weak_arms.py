@@ -12,11 +12,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from robot_runtime.arrays import Floats
+
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, from anywhere
 from benchmarks.calibration_flights import fly, load_policy_arm
 from benchmarks.gaps import joints_named, zeroed_gap
 from calibration.judging.strength import weaknesses
-from calibration.logs.log import Floats
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
 from sim.tasks.arm_task import ArmTask

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
@@ -34,8 +33,6 @@ from robot_runtime.policy.load import Policy, load_policy
 from robot_runtime.policy.network import OnnxFile
 from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import ArmSpec
-
-Floats = npt.NDArray[np.float64]
 
 POLICY, SENSE, DRIVE = "policy/", "sense/", "drive/"
 """What the names of the three parts begin with in the bundle."""

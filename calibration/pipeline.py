@@ -16,7 +16,7 @@ from calibration.judging.examine import RefusedLogError, examine
 from calibration.judging.strength import weaknesses
 from calibration.judging.tip_doubt import tip_doubt
 from calibration.logs.load import Loaded, left_out, standing
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.splits import Split, splits
 from calibration.logs.windows import Windows, open_volts
 from calibration.maps.fit import TORQUE_HISTORY, lags_of, torque_inputs
@@ -35,6 +35,7 @@ from calibration.physics.identify import (
 )
 from calibration.physics.law import MODES
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import ArmSpec

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from robot_runtime.arm import Arm, JointState
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.bus import Bus, Port, SerialPort
 from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.flying import Inputs, InputSource

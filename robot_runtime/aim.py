@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.flying import Phase
 from robot_runtime.policy.contract import Contract
 from robot_runtime.spec import ArmSpec

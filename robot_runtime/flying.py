@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from robot_runtime.arm import JointState
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 
 
 class Phase(IntEnum):

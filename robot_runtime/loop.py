@@ -12,7 +12,7 @@ from math import nan
 import numpy as np
 
 from robot_runtime.arm import Arm, Move, TorqueStaysError
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.bus import BusError, PortError, PortVanishedError
 from robot_runtime.flight.recorder import FlightRecorder, Level
 from robot_runtime.flying import Inputs, InputSource, Phase, Request, Source, SourceFlag

@@ -69,6 +69,7 @@ FOR_ALL = {
     "flying",
     "verdict",
     "undisturbed",
+    "arrays",
     "histogram",
     "compiled",
     "toml_lines",

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.excitation.tracking import feedforward
 from calibration.logs.windows import MARGIN, Windows
@@ -17,9 +16,8 @@ from calibration.physics.fit import KNOWN, Problem
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
-
-Floats = npt.NDArray[np.float64]
 
 ERROR = 0.005
 """rad, a rollout's usual error: what the twin's fits come down to."""

@@ -22,9 +22,9 @@ from calibration.excitation.segment import CHECK, Excitation, Gains, Segment
 from calibration.excitation.stage import NoStageError, Stage, find_stage
 from calibration.physics.law import POSITION_MODES, default_gains
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
 
-Floats = npt.NDArray[np.float64]
 Joints = Sequence[int] | npt.NDArray[np.intp]
 
 RATE = 200.0

@@ -8,16 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.excitation.tracking import feedforward
 from robot_runtime.arm import JointState, Kinematics
 from robot_runtime.arm.duty import Duty
 from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.arrays import Floats
 from robot_runtime.safety.envelope import Envelope
 from robot_runtime.spec import ArmSpec, JointSpec
-
-Floats = npt.NDArray[np.float64]
 
 LAG = 0.13
 """s by which a positioned joint trails its goal: the slowest of the shipped arms, whose loops have no integral part."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.errors import CalibrationError
 from robot_runtime.arm import Kinematics
 from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.arrays import Floats
 from robot_runtime.bus import Bus
 from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.flying import Inputs, Phase
@@ -24,8 +24,6 @@ from robot_runtime.safety.path import soft_path
 from robot_runtime.session import Orders, fly, layout_of
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec
-
-Floats = npt.NDArray[np.float64]
 
 AIM_FOR = 2.5  # s that a target stays
 SOFTENED = 0.02  # s over which what the policy did is averaged, twice

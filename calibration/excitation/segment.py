@@ -16,12 +16,11 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.errors import CalibrationError
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
 
-Floats = npt.NDArray[np.float64]
 Gains = Mapping[str, Mapping[str, int]]
 """Joint -> gain register -> value, where a part has others than the arm file's."""
 

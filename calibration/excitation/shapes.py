@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.excitation.stage import Stage
+from robot_runtime.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
 Joints = Sequence[int] | npt.NDArray[np.intp]
 
 SLOW = 0.3

@@ -15,10 +15,9 @@ import numpy.typing as npt
 from calibration.errors import CalibrationError
 from calibration.physics.law import MODES, POSITION_MODES
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats
 from robot_runtime.safety.path import soft_path
 from robot_runtime.spec import ArmSpec
-
-Floats = npt.NDArray[np.float64]
 
 NEAR = 0.04
 """m to the table and to itself that the arm keeps: the envelope stops it 5 mm before, and begins to brake as much

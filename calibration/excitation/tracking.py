@@ -11,15 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.excitation.segment import Excitation, Gains, Segment
 from robot_runtime.arm import Arm, JointState, Kinematics
 from robot_runtime.arm.duty import Duty
 from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
-
-Floats = npt.NDArray[np.float64]
 
 FULL_TORQUE_ERROR = 0.4
 """rad at which the spring reaches a joint's torque limit: as soft as a held joint, which swings on no shipped gap."""

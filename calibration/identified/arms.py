@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.physics.numbers import KINDS, START_SUPPLY_RESISTANCE, Physics
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Calibration
 from sim.worlds.arm import ArmWorld
 from sim.worlds.domain import Domain
-
-Floats = npt.NDArray[np.float64]
 
 FACTORS = ("link_mass", "torque_constant", "resistance", "armature", "coulomb", "viscous", "load_friction")
 

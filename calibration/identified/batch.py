@@ -13,12 +13,11 @@ import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
+from robot_runtime.arrays import Floats, Indices
 from robot_runtime.calibrated.file import MapFile
 from robot_runtime.policy.network import session_options
 
-Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.intp]
 
 
 class BatchMap:
@@ -37,7 +36,7 @@ class BatchMap:
         self._fresh = np.ones(count, dtype=bool)
         self._session = ort.InferenceSession(many(file.onnx), session_options(), providers=["CPUExecutionProvider"])
 
-    def reset(self, ids: Ints) -> None:
+    def reset(self, ids: Indices) -> None:
         """The next row of these arms is as it had always been."""
         self._fresh[ids] = True
 

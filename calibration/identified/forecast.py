@@ -11,9 +11,10 @@ import numpy as np
 from calibration.identified.episodes import Episodes, StoppedError, episodes
 from calibration.identified.spread import Spread, over_arms
 from calibration.identified.together import NotTogetherError, require_together, task_of
-from calibration.identified.world import Floats, IdentifiedArm, Ints
+from calibration.identified.world import IdentifiedArm
 from calibration.judging.tip_doubt import WORTH_SAYING
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats, Indices
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.policy.load import load_policy
 from robot_runtime.spec import ArmSpec
@@ -48,7 +49,7 @@ class Flown:
     apart: float  # share of targets by which 95 % of such arms differ, without chance
 
     @classmethod
-    def of(cls, found: Episodes, which: Ints) -> Flown:
+    def of(cls, found: Episodes, which: Indices) -> Flown:
         """Of these episodes; `which`: the arm that each was flown on."""
         reached = found.success.astype(float)
         chance, arms = share(found.success), over_arms(reached, which)

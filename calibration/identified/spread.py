@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.identified.world import Floats, Ints
+from robot_runtime.arrays import Floats, Indices
 from sim.training.evaluate import Figure, Z, mean
 
 
@@ -20,7 +20,7 @@ class Spread:
     arms: int
 
     @classmethod
-    def of(cls, values: Floats, which: Ints) -> Spread:
+    def of(cls, values: Floats, which: Indices) -> Spread:
         """Of these flights; one arm lies nowhere apart."""
         each = [values[which == arm] for arm in np.unique(which)]
         if len(each) == 1:
@@ -39,7 +39,7 @@ class Spread:
         return math.sqrt(self.apart**2 + self.chance * math.sqrt(2.0 / (self.arms - 1)))
 
 
-def over_arms(values: Floats, which: Ints) -> Figure:
+def over_arms(values: Floats, which: Indices) -> Figure:
     """Mean, and an interval for an arm that is one of these: how far they lie apart, and how well their mean is known.
 
     Of one arm: its mean's.

@@ -16,13 +16,13 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration.identified.arms import Identified
 from calibration.identified.batch import BatchMap
 from calibration.physics.motor import Motor
 from calibration.physics.numbers import KINDS
 from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.arrays import Floats, Indices
 from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.calibrated.maps import NOW
 from robot_runtime.calibrated.weight import ExtraWeight
@@ -32,9 +32,6 @@ from sim.tasks.arm_task import ArmTask
 from sim.tasks.goals import goal_of
 from sim.worlds.arm import payload_inertia
 from sim.worlds.domain import Domain
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
 
 LONGEST_STEP = 0.0025
 """s of the physics: what divides a bus cycle, at most."""
@@ -77,7 +74,7 @@ class IdentifiedArm(ArmTask):
         calibration: Calibration,
         *,
         trial: bool = False,
-        which: Ints | None = None,
+        which: Indices | None = None,
         threads: int = 1,
     ) -> None:
         """`trial`: episodes start at home, as flights do, on arms kept for trials. `which`: of all arms that the data
@@ -108,7 +105,7 @@ class IdentifiedArm(ArmTask):
         longest = round(max(KINDS["delay"].high, 0.0) / self.model.opt.timestep)
         self._queue: Floats = np.zeros((longest + 1, *shape))
         self._now, self._arms = 0, np.arange(self.count)
-        self._begins: Ints = np.zeros(0, dtype=np.intp)  # who is at the very beginning
+        self._begins: Indices = np.zeros(0, dtype=np.intp)  # who is at the very beginning
         self._more_payload = 0.0
 
     # --- a new episode ---
@@ -132,12 +129,12 @@ class IdentifiedArm(ArmTask):
             mass = max(float(self._masses[i, payload]) + self._more_payload, 0.0)
             self._masses[i, payload], self._inertias[i, payload] = mass, payload_inertia(mass)
 
-    def _begun(self, ids: Ints) -> None:
+    def _begun(self, ids: Indices) -> None:
         self._begins = ids
         super()._begun(ids)
         self._begins = ids[:0]
 
-    def _hold(self, ids: Ints) -> None:
+    def _hold(self, ids: Indices) -> None:
         """Until now these arms were held where they stand."""
         held = self._command[ids] - (self._offset[ids] if self._by_goal else 0.0)
         self._sent[ids] = self._queue[:, ids] = held
@@ -261,7 +258,7 @@ class _Through:
         )
         self._twice = "q" in file.taps and "command" in file.taps  # gives angles and speeds
 
-    def reset(self, ids: Ints) -> None:
+    def reset(self, ids: Indices) -> None:
         """The next row of these arms is as it had always been."""
         self._map.reset(ids)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.judging.closed_loop import Flown
-from calibration.logs.log import Floats
 from calibration.maps.modules import TorqueMap
 from calibration.maps.residuals import LEVELS, Choice
 from calibration.physics.fit import Fitted
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Row
 
 ROLLOUT = 0.6

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.logs.log import Flags, Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.windows import position_gains
 from calibration.physics.law import POSITION_MODES, Laws
+from robot_runtime.arrays import Flags, Floats
 
 MOVED = 0.03
 """rad of standard deviation: a joint that moved less says nothing of signs."""

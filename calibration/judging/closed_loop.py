@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from calibration.identified.batch import BatchMap
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.maps.practice import flicker
 from calibration.maps.stage import weights
 from calibration.maps.targets import simulator_torque
@@ -26,6 +26,7 @@ from calibration.physics.identify import heavier
 from calibration.physics.motor import Motor
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Arms, Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import MapFile
 from sim.worlds.following import Following
 from sim.worlds.senses import Senses

@@ -17,12 +17,13 @@ from calibration.errors import CalibrationError
 from calibration.judging.acceptance import GOOD, ROLLOUT
 from calibration.judging.examine import examine
 from calibration.logs.load import Loaded, left_out, standing
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.windows import LONGEST_HOLE
 from calibration.physics.fit import TWO_SIGMA, fit
 from calibration.physics.identify import fine_rig, mean_error, thinned, windows_of
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig, rollout
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.check import CELSIUS, VOLTS
 from robot_runtime.calibrated.file import Calibration, Number
 from robot_runtime.spec import ArmSpec

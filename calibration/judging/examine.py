@@ -16,10 +16,11 @@ from calibration.judging.align import CLEAR, LATEST, MOVED, check_law, follow
 from calibration.judging.sizes import wrong_sizes
 from calibration.logs.clean import GAP, unusable
 from calibration.logs.load import Loaded
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.maps.targets import MOVING, Track, track
 from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.identity import Identity
 
 PERIOD = 0.01  # s, of the samples that are compared

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from calibration.logs.ingest import UNITS
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.physics.law import POSITION_MODES
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import JointSpec
 
 REACH = 0.5

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.logs.log import Flags, Floats
 from calibration.maps.stage import weights
 from calibration.physics.identify import heavier
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Flags, Floats
 from sim.twin.protection import OVERLOAD_SHARE
 
 POSES, TRIES = 600, 2400

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from calibration.logs.log import Flags, Floats, Log
+from calibration.logs.log import Log
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.spec import JointSpec
 
 FASTEST = 2.0

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.logs.log import Floats, Log, make_log
+from calibration.logs.log import Log, make_log
+from robot_runtime.arrays import Floats
 from robot_runtime.flight.reader import FlightError, read_flight
 from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec, load_arm
 from robot_runtime.toml_lines import TomlLines

@@ -16,8 +16,9 @@ from calibration.errors import CalibrationError
 from calibration.excitation.spans import INDEX, Span, segments_of
 from calibration.logs.clean import clean, without_pauses
 from calibration.logs.ingest import ColumnMap, LogError, flight_log, read_log
-from calibration.logs.log import Flags, Log
+from calibration.logs.log import Log
 from calibration.logs.twice import Fingerprint, shared
+from robot_runtime.arrays import Flags
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.flight.reader import FlightError, read_flight
 from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm

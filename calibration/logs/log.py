@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
+from robot_runtime.arrays import Flags, Floats
 
 SAMPLED = ("command", "q", "dq", "duty", "current", "volts", "temperature", "torque_on", "valid")
 """Fields with one row a sample and one column a joint."""

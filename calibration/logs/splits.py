@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 
 from calibration.logs.load import Loaded
-from calibration.logs.log import Flags, Log
+from calibration.logs.log import Log
+from robot_runtime.arrays import Flags
 
 BLOCKS = 5
 """Pieces of a log that has no segments and no company; the last one is held out."""

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.errors import CalibrationError
-from calibration.logs.log import Flags, Floats, Log
+from calibration.logs.log import Log
+from robot_runtime.arrays import Flags, Floats
 
 MARGIN = 0.08
 """s of commands kept before a window: the longest delay, and a bit."""

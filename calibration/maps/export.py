@@ -14,10 +14,10 @@ import onnxruntime
 import torch
 
 from calibration.errors import CalibrationError
-from calibration.logs.log import Floats
 from calibration.maps.fit import GOAL_HISTORY, SENSE_HISTORY, TORQUE_HISTORY, lags_of
 from calibration.maps.graph import Graph, goal_graph, observation_graph, torque_graph
 from calibration.maps.modules import FADE, GoalMap, ObservationMap, TorqueMap
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import MapFile
 from robot_runtime.calibrated.maps import QUANTITIES
 

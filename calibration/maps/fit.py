@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from calibration.logs.log import Flags, Floats
 from calibration.maps.modules import PHYSICS, GoalMap, ObservationMap, TorqueMap
 from calibration.maps.targets import Track, tapped
 from calibration.maps.training import Budget, Samples, fit_ensemble, fit_inverse, fit_linear, joined, normalise
 from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Flags, Floats
 
 TORQUE_HISTORY = (0.0, 0.010, 0.020, 0.030, 0.040, 0.050, 0.065, 0.080, 0.100, 0.120)
 """s before now of the torque map's taps."""

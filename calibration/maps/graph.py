@@ -20,8 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from calibration.maps.modules import FADE, MOTOR, PHYSICS, SOFT, GoalMap, ObservationMap, Residual, TorqueMap
 from calibration.maps.targets import STICK
 from models.export import OPSET
-
-Floats = npt.NDArray[np.float64]
+from robot_runtime.arrays import Floats
 
 IR_VERSION = 8
 DENSE = 200

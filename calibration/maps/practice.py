@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from calibration.logs.log import Flags, Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.windows import encoder_noise
 from calibration.maps.targets import Track, rubbed, simulator_torque
 from calibration.physics.identify import heavier
 from calibration.physics.motor import Motor
 from calibration.physics.rollout import Arms, Rig
+from robot_runtime.arrays import Flags, Floats
 
 ARMS, SECONDS = 20, 6.0
 FIRST = 1.5

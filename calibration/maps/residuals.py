@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.logs.log import Floats
 from calibration.logs.splits import Split
+from robot_runtime.arrays import Floats
 
 LEVELS = ("physics", "linear", "networks")
 """What a map consists of: the physics alone, a short filter on top, networks on top of that."""

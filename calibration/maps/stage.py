@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.splits import Split, Unit
 from calibration.logs.windows import SLOPE_REACH, encoder_noise
 from calibration.maps.export import goal_file, observation_file, torque_file
@@ -36,6 +36,7 @@ from calibration.maps.training import Budget
 from calibration.physics.fit import Fitted
 from calibration.physics.identify import heavier
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import MapFile
 
 EPOCHS = 40

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from calibration.logs.log import Flags, Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.windows import SLOPE_REACH, slopes
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Flags, Floats
 
 BEND_REACH = 0.030
 """s to either side for the acceleration."""

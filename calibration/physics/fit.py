@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 from mujoco import minimize
 
 from calibration.logs.windows import Windows
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig, rollout
-
-Floats = npt.NDArray[np.float64]
+from robot_runtime.arrays import Floats
 
 INDEPENDENT = 4.0
 """Independent numbers that a window's trace of one joint is worth: offset, slope and a bend or two."""

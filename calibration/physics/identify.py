@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.windows import Windows, cut
 from calibration.physics.fit import Fitted, Problem, fit
 from calibration.physics.law import FINE
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig, rollout
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Number
 from sim.worlds.arm import payload_inertia
 

@@ -16,10 +16,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import JointSpec
 from sim.worlds.drives import POSITION_D, POSITION_P
-
-Floats = npt.NDArray[np.float64]
 
 POSITION_MODES = ("position", "extended_position")
 MODES = (*POSITION_MODES, "pwm", "current")

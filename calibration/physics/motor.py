@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibration.logs.log import Flags, Floats
+from robot_runtime.arrays import Flags, Floats
 from sim.worlds.arm import ArmWorld
 
 

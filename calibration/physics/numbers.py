@@ -11,12 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ASSEMBLED_WITHIN, JointSpec
 from sim.worlds.arm import ArmWorld
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

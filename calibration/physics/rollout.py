@@ -15,10 +15,9 @@ from mujoco.batch import Batch
 from calibration.logs.windows import Windows
 from calibration.physics.law import MODES, Laws, Servos
 from calibration.physics.numbers import Physics
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
 from sim.worlds.arm import ArmWorld, arm_world, payload_inertia
-
-Floats = npt.NDArray[np.float64]
 
 FLICKER_SEED = 1
 """Every row of z sees the same flicker of the encoders: differences are the numbers' alone."""

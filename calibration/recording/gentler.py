@@ -22,14 +22,13 @@ from calibration.excitation.stage import LIFTED, find_stage
 from calibration.physics.law import POSITION_MODES, default_gains
 from calibration.recording.strain import STRAINED, TRAILS
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats
 from robot_runtime.flight.reader import Flight, read_flight
 from robot_runtime.flying import Phase
 from robot_runtime.safety import faults
 from robot_runtime.safety.fault_kind import Fault
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict
-
-Floats = npt.NDArray[np.float64]
 
 BALKS = (STRAINED, TRAILS, faults.STALLED, faults.FOLLOWING_ERROR, faults.START_MISSED, faults.OVERLOADED)
 """Faults of a joint that did not go where it should."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import torch
@@ -19,10 +18,9 @@ from onnx import compose
 from calibration.maps.export import TOLERANCE, MapExportError
 from calibration.maps.graph import Graph
 from calibration.refine.network import Around, SmallMap
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import MapFile
 from robot_runtime.calibrated.maps import NOW
-
-Floats = npt.NDArray[np.float64]
 
 OWN = "own/"
 """What the names of the map's own network begin with."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from calibration.logs.log import Floats
 from calibration.report.story import Story, Tracking
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats
 from robot_runtime.flight.clip import Colour, film
 
 SECONDS = 4.0

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from calibration.judging.acceptance import ADVICE, advice
-from calibration.logs.log import Floats
 from calibration.physics.numbers import KINDS, Physics
 from calibration.report.clip import SLOWER, tips_apart
 from calibration.report.figures import curve, intervals
 from calibration.report.story import Story
 from robot_runtime.aim import millimetres
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.flight.charts import Line, lines
 from robot_runtime.flight.html import document, grid, moving, section, table

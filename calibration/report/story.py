@@ -10,7 +10,7 @@ import onnxruntime
 
 from calibration.judging.drift import joints_of, physics_of
 from calibration.logs.load import Loaded, standing
-from calibration.logs.log import Floats, Log
+from calibration.logs.log import Log
 from calibration.logs.splits import splits
 from calibration.maps.export import flat
 from calibration.maps.fit import sense_inputs
@@ -18,6 +18,7 @@ from calibration.maps.targets import Track, track
 from calibration.physics.identify import fine_rig, windows_of
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig, rollout
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.spec import ArmSpec
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from robot_runtime.arm.state import Floats, JointState
+from robot_runtime.arm.state import JointState
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
 
 

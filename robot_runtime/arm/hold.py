@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from robot_runtime.arm.duty import Duty
 from robot_runtime.arm.scaling import POSITION_MODES
-from robot_runtime.arm.state import Flags, Floats, JointState
+from robot_runtime.arm.state import JointState
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.spec import ArmSpec
 
 _FULL_TORQUE_ERROR = 0.4

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from robot_runtime.arrays import Flags, Floats
 
 POWERED = 1.0
 """V: below this the servo's voltage is not known yet, and the nominal one stands in."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from robot_runtime.arm import Arm
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.errors import UnfitMapError
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity

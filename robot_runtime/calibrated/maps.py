@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from robot_runtime.arm.duty import Duty
-from robot_runtime.arm.state import Flags, Floats, JointState, run_of
+from robot_runtime.arm.state import JointState, run_of
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.calibrated.errors import UnfitMapError
 from robot_runtime.calibrated.file import Calibration, MapFile
 from robot_runtime.calibrated.guard import Guard

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_runtime.arm.state import POWERED, Floats, JointState
+from robot_runtime.arm.state import POWERED, JointState
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
 
 QUIET = 0.1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from robot_runtime.arm import Kinematics
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Number
 from robot_runtime.spec import ArmSpec
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from robot_runtime.arrays import Floats
 
 WIDTH, HEIGHT = 460, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 20, 20

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from robot_runtime.arrays import Floats
 from robot_runtime.flight.reader import read_flight, unpacked_arm
 from robot_runtime.spec import ArmSpecError
 
@@ -21,7 +21,6 @@ _RATE = 10.0  # pictures a second
 _MOST = 150
 """Pictures, at most: a longer flight is shown faster."""
 
-Floats = NDArray[np.float64]
 Colour = tuple[float, float, float, float]
 """Red, green, blue, and how much of what is behind is covered; 0 to 1."""
 

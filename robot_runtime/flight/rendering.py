@@ -12,11 +12,9 @@ from importlib.util import find_spec
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from robot_runtime.arrays import Floats
 from robot_runtime.flight.animated_png import Picture, animated_png
-
-Floats = NDArray[np.float64]
 
 _AZIMUTH, _ELEVATION = 130.0, -20.0  # degrees, of the camera
 _ROOM = 1.08

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.bus.port import Port
 from robot_runtime.flight.ports import Divergence, ReplayEndedError, ReplayError, ReplayPort
 from robot_runtime.flight.reader import Flight

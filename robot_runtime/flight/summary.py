@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm.kinematics import Kinematics
+from robot_runtime.arrays import Floats
 from robot_runtime.flight.reader import Flight, unpacked_arm
 from robot_runtime.flight.recorder import Level
 from robot_runtime.flying import Phase
 from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec
-
-Floats = NDArray[np.float64]
 
 MEASURED = {
     "position": "q",

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm.scaling import POSITION_MODES
-from robot_runtime.arm.state import Flags, Floats, run_of
+from robot_runtime.arm.state import run_of
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.policy.contract import Action
 from robot_runtime.policy.errors import ModeError
 from robot_runtime.safety.servo_stages import WINDUP

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.draft import OBSERVATION_LINES, Draft, build, require_complete
 from robot_runtime.policy.errors import ContractError

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from robot_runtime.arm.duty import Duty
-from robot_runtime.arm.state import Flags, Floats, JointState
+from robot_runtime.arm.state import JointState
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.spec import ArmSpec
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm import Kinematics
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.policy.contract import Contract, Term
 from robot_runtime.spec import ArmSpec
 

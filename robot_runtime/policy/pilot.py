@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm import Arm, JointState
-from robot_runtime.arm.state import Flags, Floats, run_of
+from robot_runtime.arm.state import run_of
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.flying import SourceFlag
 from robot_runtime.policy.action import Actuation, routes
 from robot_runtime.policy.contract import JOINT_KINDS, Contract

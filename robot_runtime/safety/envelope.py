@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.state import Flags, Floats, JointState
+from robot_runtime.arm.state import JointState
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.safety.barrier import GAIN, Barrier
 from robot_runtime.safety.clearance import Box, Clearance
 from robot_runtime.safety.cycle import DERATED, LEAST_SHARE, ROUNDING, SLOW, Cycle, within

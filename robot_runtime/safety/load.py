@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from robot_runtime.arm.state import Floats, JointState
+from robot_runtime.arm.state import JointState
+from robot_runtime.arrays import Floats
 from robot_runtime.safety.settings import Settings
 from robot_runtime.spec import ArmSpec, JointSpec
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from robot_runtime.arm import JointState
 from robot_runtime.arm.scaling import POSITION_MODES
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.flying import Inputs, Request, SourceFlag
 from robot_runtime.safety import faults
 from robot_runtime.safety.fault_kind import Fault, FaultKind, Stop

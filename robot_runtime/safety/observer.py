@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arrays import Flags, Floats
 
 DELAYS = (0.002, 0.020, 0.040)
 """s between a command and its effect as the encoder shows it, without the age of the reading. The wire alone takes 2

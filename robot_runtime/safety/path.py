@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robot_runtime.arm import Kinematics, Move
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.spec import ArmSpec
 
 CLEARANCE = 0.02

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot_runtime.arm import Arm
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.bus.latency_timer import WANTED_MS, LatencyTimer
 from robot_runtime.bus.timing import HOST_MARGIN
 from robot_runtime.safety.preflight_table import Check, or_fine

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from robot_runtime.arm import Arm
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.safety.clearance import Box
 from robot_runtime.safety.preflight_table import Check, or_fine
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec, JointSpec
 
 _POSITION_P = 1 / 256

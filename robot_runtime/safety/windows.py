@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arrays import Flags, Floats
 
 _ROUNDING = 1e-9  # s
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from robot_runtime.arrays import Floats
 from robot_runtime.policy.contract import Contract
 from sim.tasks.arm_task import ArmTask
 from sim.tasks.registry import arm_and_goal
-from sim.tasks.task import Floats
 
 
 class MeasuredTask(ArmTask):

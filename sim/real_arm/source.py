@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from robot_runtime.arm import Arm, JointState
 from robot_runtime.arm.scaling import POSITION_MODES
-from robot_runtime.arm.state import Flags, Floats
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.flying import SourceFlag
 from robot_runtime.policy.action import Actuation
 from robot_runtime.policy.contract import Contract

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from robot_runtime.arrays import Floats, Indices
 from robot_runtime.policy.contract import Action, Contract, Target, Term
 from robot_runtime.safety.servo_stages import WINDUP
 from robot_runtime.spec import ArmSpec
@@ -17,7 +18,7 @@ from sim.tasks.goals import GOALS, PACE, Goal
 from sim.tasks.observing import Observer
 from sim.tasks.paths import Follower, Paths, facing
 from sim.tasks.targets import Targets
-from sim.tasks.task import Floats, Ints, Task
+from sim.tasks.task import Task
 from sim.worlds.arm import ArmWorld, arm_world, gravity_torques, payload_inertia
 from sim.worlds.chain import Chain
 from sim.worlds.domain import Domain
@@ -164,7 +165,7 @@ class ArmTask(Task):
         drives.delay[i] = round(float(drawn["delay"][0]) / model.opt.timestep)
         self._senses.window[i] = self._senses.window_of(float(drawn["velocity_lag"][0]))
 
-    def _begun(self, ids: Ints) -> None:
+    def _begun(self, ids: Indices) -> None:
         self.batch.set_const(ids)
         self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_VEL)
         command = self._drives.holding(self._qpos[ids], self._bias[ids])

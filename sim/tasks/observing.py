@@ -11,11 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from robot_runtime.arrays import Floats, Indices
 from robot_runtime.policy.contract import Contract, Term
 
-Floats = npt.NDArray[np.float64]
 Observations = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.intp]
 
 KINDS = ("joint_position", "joint_velocity", "tip_position", "last_action", "target", "target_error")
 """Terms that tasks use."""
@@ -39,7 +38,7 @@ class Observer:
             self._terms.append((term, slice(start, start + term.size * term.history)))
             start += term.size * term.history
 
-    def reset(self, ids: Ints, sensed: Mapping[str, Floats]) -> None:
+    def reset(self, ids: Indices, sensed: Mapping[str, Floats]) -> None:
         """A new beginning for these arms: every sample of a history is the first one."""
         for term, columns in self._terms:
             self.values[ids, columns] = np.tile(_scaled(term, sensed)[ids], term.history)

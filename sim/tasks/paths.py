@@ -11,18 +11,14 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
-import numpy.typing as npt
 from mujoco.batch import Batch
 
+from robot_runtime.arrays import Flags, Floats, Indices
 from robot_runtime.spec import ArmSpecError
 from sim.tasks.goals import PACE, Motion
 from sim.worlds.arm import ArmWorld
 from sim.worlds.chain import Chain
 from sim.worlds.poses import CLEARANCE, LIMIT_MARGIN
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.intp]
 
 SWELL = 1.0
 """s in which a motion grows from nothing."""
@@ -58,7 +54,7 @@ class Paths(NamedTuple):
         times = np.arange(0.0, duration + 0.5 / SAMPLES, 1.0 / SAMPLES)
         return np.stack([self.at(np.full(len(self.centre), time)) for time in times], 1)
 
-    def rows(self, chosen: Bools | Ints | slice) -> Paths:
+    def rows(self, chosen: Flags | Indices | slice) -> Paths:
         """Some of them."""
         return Paths(*(values[chosen] for values in self))
 
@@ -72,7 +68,7 @@ def draw(centres: Floats, motion: Motion, random: np.random.Generator) -> Paths:
     return Paths(centres, shares * amplitude[:, :, None], frequency, random.uniform(-np.pi, np.pi, shape))
 
 
-def facing(world: ArmWorld, q: Floats, tips: Floats) -> Bools:
+def facing(world: ArmWorld, q: Floats, tips: Floats) -> Flags:
     """In which poses the arm faces its tip, and not from right above its base."""
     away = tips[:, :2] - world.model.body_pos[world.model.jnt_bodyid[0], :2]
     ahead: Floats = np.cos(q[:, 0]) * away[:, 0] + np.sin(q[:, 0]) * away[:, 1]
@@ -113,7 +109,7 @@ class Follower:
             found.append(drawn.rows(self.follows(drawn, q, duration)))
         return Paths(*map(np.concatenate, zip(*found, strict=True))).rows(slice(count))
 
-    def follows(self, paths: Paths, q: Floats, duration: float) -> Bools:
+    def follows(self, paths: Paths, q: Floats, duration: float) -> Flags:
         """Which of these ways it can follow, standing at `q` (rad, one row a way) at their middles."""
         points = paths.sampled(duration)
         ways, samples, size = points.shape
@@ -124,7 +120,7 @@ class Follower:
         if self._chain is not None:
             fine &= facing(self._world, turned, points)
         turned = turned.reshape(ways, samples, -1)
-        kept: Bools = fine.reshape(ways, samples).all(1)
+        kept: Flags = fine.reshape(ways, samples).all(1)
         kept &= (np.abs(np.diff(turned, axis=1)) * SAMPLES <= self._speed).all((1, 2))
         kept[kept] = self._clear(turned[kept].reshape(-1, turned.shape[2])).reshape(-1, samples).all(1)
         return kept
@@ -149,7 +145,7 @@ class Follower:
             free = np.where(wanted == q, 1.0, 0.0)
         return q
 
-    def _clear(self, q: Floats) -> Bools:
+    def _clear(self, q: Floats) -> Flags:
         """In which poses the arm is clear of the table and of itself."""
         clear = np.zeros(len(q), dtype=bool)
         for start in range(0, len(q), self._batch.qpos.shape[0]):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from sim.tasks.paths import Paths
-
-Floats = npt.NDArray[np.float64]
 
 
 class Targets:

@@ -15,11 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch
 
+from robot_runtime.arrays import Flags, Floats, Indices
 from robot_runtime.policy.contract import Contract
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
-Bools = npt.NDArray[np.bool_]
 
 
 class Task(ABC):
@@ -42,9 +39,9 @@ class Task(ABC):
         self.steps = np.zeros(self.count, dtype=np.intp)  # since the last reset
         self.reward: Floats = np.zeros(self.count)
         self.error: Floats = np.zeros(self.count)  # how far from what was asked, in the task's own unit
-        self.success: Bools = np.zeros(self.count, dtype=bool)  # whether what was asked is reached, now
-        self.terminated: Bools = np.zeros(self.count, dtype=bool)
-        self.truncated: Bools = np.zeros(self.count, dtype=bool)
+        self.success: Flags = np.zeros(self.count, dtype=bool)  # whether what was asked is reached, now
+        self.terminated: Flags = np.zeros(self.count, dtype=bool)
+        self.truncated: Flags = np.zeros(self.count, dtype=bool)
 
     def reset(self, ids: npt.ArrayLike | None = None) -> None:
         """Begin a new episode in these simulations (None: all)."""
@@ -64,9 +61,9 @@ class Task(ABC):
         np.greater_equal(self.steps, self.limit, out=self.truncated)
 
     @property
-    def done(self) -> Bools:
+    def done(self) -> Flags:
         """Simulations whose episode is over."""
-        over: Bools = self.terminated | self.truncated
+        over: Flags = self.terminated | self.truncated
         return over
 
     def reseed(self, i: int, random: np.random.Generator) -> None:
@@ -78,7 +75,7 @@ class Task(ABC):
         """Draw the initial state of simulation i."""
 
     @abstractmethod
-    def _begun(self, ids: Ints) -> None:
+    def _begun(self, ids: Indices) -> None:
         """The initial states stand: make the first observations."""
 
     @abstractmethod

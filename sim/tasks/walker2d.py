@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.tasks.task import Floats, Ints, Task
+from robot_runtime.arrays import Floats, Indices
+from sim.tasks.task import Task
 from sim.worlds.walker2d import FAMILY, TIMESTEP, Walker2d, walker2d_model
 
 FRAME_SKIP = 4
@@ -39,7 +40,7 @@ class Walker2dTask(Task):
         self._qpos[i] = self.model.qpos0 + random.uniform(-RESET_NOISE, RESET_NOISE, self.model.nq)
         self._qvel[i] = random.uniform(-RESET_NOISE, RESET_NOISE, self.model.nv)
 
-    def _begun(self, ids: Ints) -> None:  # noqa: ARG002 (all rows are as cheap as some)
+    def _begun(self, ids: Indices) -> None:  # noqa: ARG002 (all rows are as cheap as some)
         self._observe()
 
     def _move(self, actions: Floats) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.contract_json import METADATA_KEY, contract_from_json
 from robot_runtime.policy.network import Network, OnnxFile
 from sim.tasks import Task
 
-Floats = npt.NDArray[np.float64]
 Policy = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """Observations (n x size) to actions (n x size)."""
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from robot_runtime.arm import Arm, JointCommand, Move
+from robot_runtime.arrays import Floats
 from robot_runtime.policy.load import load_policy
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.safety.envelope import Envelope
 from robot_runtime.safety.why import REASONS
 from sim.tasks.arm_task import ArmTask
-from sim.training.evaluate import Figure, Floats, mean, share
+from sim.training.evaluate import Figure, mean, share
 from sim.twin import LockstepPort, Twin
 
 PERIOD = 0.005

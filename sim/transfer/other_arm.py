@@ -15,11 +15,11 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec, load_arm
 from sim.tasks.arm_task import ArmTask, moved_joints
 from sim.tasks.goals import goal_of
 from sim.tasks.registry import DEFAULT_ARM
-from sim.tasks.task import Floats
 from sim.twin.gap import load_gap
 from sim.worlds.domain import Domain
 

@@ -16,14 +16,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from sim.twin.arrays import Flags, Floats, Ints
 from sim.twin.profile import Profiles
 from sim.twin.servo_data import ServoData
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 POSITION_P, POSITION_I, POSITION_D = 1 / 256, 1 / 131072, 1 / 32
 FEEDFORWARD = 1 / 8
@@ -41,8 +37,8 @@ _TRAJECTORY_MODES = (*_POSITION_MODES, "velocity")
 class Registers(Protocol):
     """The inputs as the firmware writes them, in ticks, one entry a servo."""
 
-    torque_on: Bools
-    powered: Bools
+    torque_on: Flags
+    powered: Flags
     mode: Ints
     goal_pwm: Ints
     goal_current: Ints

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.twin.arm_file import TwinArm
+from sim.twin.arrays import Floats, Ints
 from sim.twin.control import Control
 from sim.twin.gap import Gap
 from sim.twin.inputs import Inputs
@@ -25,9 +25,6 @@ from sim.twin.motor import Motors
 from sim.twin.physics import Physics
 from sim.twin.sensing import Sensing, whole
 from sim.twin.servo_data import load_servo
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 REVERSE = 0x01
 """Bit of Drive Mode: the servo counts the other way; manual."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from sim.twin.arrays import Flags, Ints
 from sim.twin.servo_data import ServoData
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _SETTINGS = (
     "pwm_limit",
@@ -79,8 +76,8 @@ class Inputs:
         self.goal_current[:] = [
             limit if mode == "current_position" else 0 for mode, limit in zip(modes, self.current_limit, strict=True)
         ]
-        self.torque_on: Bools = np.zeros(n, dtype=bool)
-        self.powered: Bools = np.ones(n, dtype=bool)
+        self.torque_on: Flags = np.zeros(n, dtype=bool)
+        self.powered: Flags = np.ones(n, dtype=bool)
 
     def settings_key(self, i: int) -> bytes:
         """Servo i's switches and settings, without its goals: equal as long as nothing of them changed."""

@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from sim.twin.arrays import Flags, Floats
 from sim.twin.gap import Gap, JointGap
 from sim.twin.servo_data import ServoData
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 COPPER = 0.0039
 """1/K, how fast the resistance of copper grows with temperature (any handbook, at 20-25 °C)."""
@@ -75,7 +72,7 @@ class Motors:
         )
         np.multiply(rails, SUPPLY_SHARE, out=self._fed)
 
-    def switch(self, on: Bools) -> None:
+    def switch(self, on: Flags) -> None:
         """Close or open the bridges. Behind an open bridge the shaft turns freely: no current, no braking."""
         self._on[:] = on
         self._winding_changed()

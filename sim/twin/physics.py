@@ -12,14 +12,12 @@ from typing import Any
 
 import mujoco
 import numpy as np
-import numpy.typing as npt
 
 from sim.twin.arm_file import ArmFileError, TwinArm
+from sim.twin.arrays import Floats
 from sim.twin.gap import Gap, JointGap
 from sim.twin.hand import Hand
 from sim.twin.servo_data import ServoData
-
-Floats = npt.NDArray[np.float64]
 
 STUCK = 1000.0
 """N·m of dry friction in a blocked shaft: more than any servo or fall can overcome."""

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from sim.twin.arrays import Flags, Ints
 
 
 class Plant(Protocol):
@@ -24,8 +20,8 @@ class Plant(Protocol):
         """s, what has been simulated."""
         ...
 
-    torque_on: Bools
-    powered: Bools
+    torque_on: Flags
+    powered: Flags
     mode: Ints
     goal_pwm: Ints
     goal_current: Ints

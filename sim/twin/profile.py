@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from sim.twin.arrays import Floats, Ints
 from sim.twin.servo_data import ServoData
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 TIME_BASED = 0x04
 """Bit of Drive Mode: the profile registers are milliseconds; manual."""

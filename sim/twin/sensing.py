@@ -11,13 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from sim.twin.arrays import Floats, Ints
 from sim.twin.gap import JointGap
 from sim.twin.servo_data import ServoData
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 NOISE_BLOCK = 512
 """Steps for which noise is drawn at once: one call of the generator instead of 512."""

@@ -13,9 +13,8 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec
-
-Floats = npt.NDArray[np.float64]
 
 PAYLOAD = "payload"
 PAYLOAD_RADIUS = 0.02

@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from sim.worlds.arm import ArmWorld
-
-Floats = npt.NDArray[np.float64]
 
 
 class _Link(NamedTuple):

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from robot_runtime.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import JointSpec
 from sim.worlds.following import Following
-
-Floats = npt.NDArray[np.float64]
 
 MEANING_OF_MODE = {
     "current": "torque",

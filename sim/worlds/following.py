@@ -12,11 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from robot_runtime.arrays import Floats
 from robot_runtime.safety.braking import GENTLE_SHARE, GENTLE_ZONE
 from robot_runtime.safety.servo_stages import POSITION_MARGIN, POSITION_SHARE, WINDUP
 from robot_runtime.spec import JointSpec
-
-Floats = npt.NDArray[np.float64]
 
 _PLAN_SHARE = 0.9
 """Of acceleration and jerk that the envelope plans an approach with."""

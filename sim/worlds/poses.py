@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-import numpy.typing as npt
 from mujoco.batch import Batch
 
+from robot_runtime.arrays import Floats
 from sim.worlds.arm import ArmWorld
-
-Floats = npt.NDArray[np.float64]
 
 LIMIT_MARGIN = 0.1
 """rad that a pose stays away from the joints' limits: a policy must be able to come from either side."""

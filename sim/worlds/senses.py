@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from robot_runtime.arrays import Floats, Indices
 from robot_runtime.spec import JointSpec
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.intp]
 
 LONGEST_LAG = 0.040
 """s: of a velocity register, the worst seen between models."""
@@ -40,7 +37,7 @@ class Senses:
         """Steps over which a register of this lag (s) takes its difference."""
         return max(1, round(2 * min(lag, LONGEST_LAG) / self._timestep))
 
-    def reset(self, ids: Ints, q: Floats) -> None:
+    def reset(self, ids: Indices, q: Floats) -> None:
         """These arms have been at rest at these angles."""
         self._history[:, ids] = q
 

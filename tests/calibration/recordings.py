@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.logs.log import Floats, Log, make_log
+from calibration.logs.log import Log, make_log
 from robot_runtime.arm import JointCommand, Kinematics
 from robot_runtime.arm.duty import Duty
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec, load_arm
 from tests.robot_runtime.arm.twins import PERIOD, TwinArm, start
 

@@ -11,13 +11,13 @@ import pytest
 
 from calibration.judging.acceptance import UNTOLD, Rollouts, accepted, advice, judge
 from calibration.judging.closed_loop import Flown
-from calibration.logs.log import Floats
 from calibration.logs.windows import Windows, cut
 from calibration.maps.stage import weights
 from calibration.physics.fit import Fitted, Problem, error_scale, uncertainty
 from calibration.physics.identify import heavier, mean_error
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig, rollout
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Row
 from robot_runtime.spec import load_arm
 from tests.calibration.recordings import record

@@ -11,10 +11,11 @@ from calibration import pipeline
 from calibration.judging import closed_loop
 from calibration.judging.acceptance import SWING
 from calibration.judging.closed_loop import Flown, back_and_forth, fly
-from calibration.logs.log import Floats, make_log
+from calibration.logs.log import make_log
 from calibration.maps.graph import Graph
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import MapFile
 from robot_runtime.spec import ArmSpec, JointSpec, load_arm
 from tests.robot_runtime.calibrated.made import PERIOD, map_file, observation_map, torque_map

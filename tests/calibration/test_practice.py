@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration.logs.log import Floats, Log, make_log
+from calibration.logs.log import Log, make_log
 from calibration.maps import practice as practised
 from calibration.maps.fit import fit_observation_map, sense_scores, whole
 from calibration.maps.practice import flicker, lookback, practice
 from calibration.maps.targets import Track, track
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import load_arm
 
 PERIOD, LEAD, LAG, VOLTS = 0.005, 0.030, 0.020, np.array([5.0])

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.logs.log import Floats
 from calibration.logs.splits import Split, Unit
 from calibration.maps.fit import Part, fit_observation_map, sense_scores
 from calibration.maps.modules import ObservationMap
@@ -19,6 +18,7 @@ from calibration.maps.targets import Track
 from calibration.physics.fit import Fitted
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import load_arm
 from tests.calibration.test_practice import LEAD, PERIOD, VOLTS, a_log
 

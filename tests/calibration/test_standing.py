@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.logs.log import Floats
 from calibration.maps.fit import fit_observation_map, sense_inputs, whole
 from calibration.maps.modules import ObservationMap
 from calibration.maps.practice import loose
 from calibration.maps.targets import Track
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import load_arm
 from tests.calibration.test_stage import made
 

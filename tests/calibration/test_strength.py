@@ -9,10 +9,10 @@ import pytest
 
 from benchmarks.weak_arms import true_numbers
 from calibration.judging.strength import Weakness, poses, weaknesses
-from calibration.logs.log import Floats
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig
 from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import load_arm
 from sim.twin.gap import load_gap
 from sim.twin.protection import OVERLOAD_SHARE

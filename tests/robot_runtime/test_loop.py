@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from robot_runtime.arm import JointState
-from robot_runtime.arm.state import Floats
+from robot_runtime.arrays import Floats
 from robot_runtime.bus import BusError, PortStuckError
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.policy import Target, Term, contract_to_json

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from robot_runtime.arrays import Ints
 from sim.twin.adapter import AdapterTiming
 from sim.twin.arm_file import TwinArm, TwinJoint
 from sim.twin.packets import BROADCAST_ID, instruction_packet
-from sim.twin.plant import Ints
 from sim.twin.servo_data import load_servo
 from sim.twin.twin import Twin
 

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from robot_runtime.arrays import Floats
 from sim.twin.arm_file import TwinArm
 from sim.twin.drives import Drives
 from sim.twin.gap import Gap, JointGap, SupplyGap
 from sim.twin.servo_data import load_servo
-
-Floats = npt.NDArray[np.float64]
 
 STIFF_SUPPLY = SupplyGap(internal_resistance=0.0)
 NO_PLAY = Gap(every=JointGap(backlash=0.0, current_noise=0.0), supply=STIFF_SUPPLY)
