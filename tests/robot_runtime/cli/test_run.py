@@ -19,6 +19,7 @@ from robot_runtime import port_or_twin
 from robot_runtime.arm import Kinematics
 from robot_runtime.bus import Bus
 from robot_runtime.cli import run
+from robot_runtime.compiled import is_compiled
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flight.recorder import Level
 from robot_runtime.flight.summary import tip_distance
@@ -101,6 +102,17 @@ def test_only_the_checks(desk: Desk, pendulum: Pendulum, policy: str) -> None:
     assert "nothing stands against a flight" in ended.out
     assert not Path("flights").exists()
     assert lines(desk.run(run.main, "--policy", policy, "--preflight-only", "--json"))[-1]["exit_code"] == 0
+
+
+@pytest.mark.skipif(is_compiled(), reason="the envelope is compiled: nothing to ask for")
+@pytest.mark.parametrize(("rate", "quick"), [("100", False), ("400", True)])
+def test_a_quick_loop_is_told_what_would_make_it_quicker(
+    desk: Desk, pendulum: Pendulum, policy: str, rate: str, quick: bool
+) -> None:
+    ended = desk.run(run.main, "--policy", policy, "--rate", rate, "--preflight-only", "--json")
+    rows = [check for line in lines(ended) for check in line.get("preflight", ())]
+    told = [check for check in rows if check["ok"] is None and "make compiled" in check["advice"]]
+    assert bool(told) is quick
 
 
 def test_servos_from_the_box_are_refused_with_what_to_do(desk: Desk, pendulum: Pendulum, policy: str) -> None:
