@@ -41,6 +41,10 @@ from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import ArmSpec
 
 SLOPE_SAMPLES = 2000
+ROUND = (10.0, 1.0)
+"""Hz: rates of buses are multiples of these, the first rather than the second."""
+SCATTER = 1e-3
+"""Share by which the rate that stamps show may be off: a microsecond at 1 kHz."""
 
 Tell = Callable[[str], None]
 
@@ -197,9 +201,17 @@ def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:
 
 
 def _period(loaded: Sequence[Loaded]) -> float:
-    """The flights' own, to a tenth of a millisecond; logs that others made say nothing of our bus."""
+    """The flights' own; logs that others made say nothing of our bus.
+
+    A bus has a rate that somebody asked for, and stamps scatter by microseconds: the roundest rate that they allow. It
+    must be that rate to the last digit, as a policy's is to divide it and a map's history is whole cycles of it.
+    """
     ours = [one.log for one in loaded if one.identity is not None or one.spans]
-    return round(float(np.median(np.diff(ours[0].time))), 4) if ours else 0.005
+    if not ours:
+        return 0.005
+    rate = 1.0 / float(np.median(np.diff(ours[0].time)))
+    rounded = (round(rate / unit) * unit for unit in ROUND)
+    return 1.0 / next((one for one in rounded if abs(one - rate) <= SCATTER * rate), round(rate, 2))
 
 
 def _open_volts(logs: Sequence[Log], rig: Rig) -> Floats:
