@@ -164,7 +164,7 @@ class _Signals:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._columns = range(len(log.joints))
-        held = np.nan_to_num(log.command)
+        held = _held(log.command)
         spans = np.diff(log.sent)[:, None]
         self._integral = np.concatenate([np.zeros((1, held.shape[1])), np.cumsum(held[:-1] * spans, axis=0)])
         self._held = held
@@ -197,6 +197,15 @@ class _Signals:
     def on(self, at: Floats) -> Flags:
         row = np.clip(np.searchsorted(self._log.time, at, side="right") - 1, 0, len(self._log) - 1)
         return self._log.torque_on[row]
+
+
+def _held(command: Floats) -> Floats:
+    """Without holes: a servo keeps the last command that it got, and had the first one before the log begins."""
+    known = np.isfinite(command)
+    row = np.maximum.accumulate(np.where(known, np.arange(len(command))[:, None], -1), axis=0)
+    row = np.where(row < 0, known.argmax(axis=0), row)
+    value: Floats = np.nan_to_num(np.take_along_axis(command, row, axis=0), posinf=0.0, neginf=0.0)
+    return value
 
 
 def open_volts(log: Log) -> Floats:

@@ -19,8 +19,10 @@ from robot_runtime.calibrated.network import MapNetwork
 from robot_runtime.policy.pilot import steps_between
 from tests.robot_runtime.calibrated.made import rows
 
-RATES = (50, 60, 62.5, 75, 100, 120, 125, 149.254, 150, 160, 180, 200, 240, 300, 320, 333, 333.333, 400, 450, 600, 998)
-RATES = (*RATES, 999, 1000)
+RATES: tuple[float, ...] = (
+    *(50, 60, 62.5, 75, 100, 120, 125, 149.254, 150, 160, 180, 200),
+    *(240, 300, 320, 333, 333.333, 400, 450, 600, 998, 999, 1000),
+)
 
 
 def recorded(rate: float, scatter: float = 0.0) -> list[Loaded]:
