@@ -15,7 +15,7 @@ from calibration.judging.closed_loop import fly
 from calibration.judging.examine import RefusedLogError, examine
 from calibration.judging.strength import weaknesses
 from calibration.judging.tip_doubt import tip_doubt
-from calibration.logs.load import Loaded, left_out, standing
+from calibration.logs.load import Loaded, left_out, standing, told_apart
 from calibration.logs.log import Log
 from calibration.logs.splits import Split, splits
 from calibration.logs.windows import Windows, open_volts
@@ -93,6 +93,7 @@ def calibrate(
         ArmSpecError: the arm's MJCF cannot be used.
         MapExportError: a map could not be written down.
     """
+    loaded = told_apart(loaded)
     rig = Rig.of(standing(spec, loaded), _joints(loaded, spec))
     names = rig.world.names
     progress("examining the logs")
