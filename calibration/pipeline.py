@@ -89,8 +89,8 @@ def calibrate(
     """Fit and judge. `name`: what the user calls this arm. `period`: s, of the bus; default: the flights', else 5 ms.
 
     Raises:
-        RefusedLogError: the logs cannot be fitted, and why.
-        ArmSpecError: the arm's MJCF cannot be used.
+        RefusedLogError, NoWindowError: the logs cannot be fitted, and why.
+        ArmSpecError: the arm's MJCF cannot be used, or lacks what is to be fitted.
         MapExportError: a map could not be written down.
     """
     loaded = told_apart(loaded)
@@ -104,12 +104,12 @@ def calibrate(
     train = [unit.of(logs[unit.log]) for unit in main.train]
     seconds = sum(log.duration for log in train)
     progress(f"physics: fitted to {len(main.train)} pieces, {seconds:.0f} s; held out: {main.name}")
+    fine, pieces = fine_rig(rig), [unit.of(logs[unit.log]) for unit in main.test]
+    windows = windows_of(fine, pieces)  # before minutes of fitting: there may be none
     fitted = identify(rig, train, threads=threads, progress=progress)
     if doubt := tip_doubt(fitted, rig).text:
         findings = (*findings, doubt)
-    rig = fine_rig(rig)
-    pieces = [unit.of(logs[unit.log]) for unit in main.test]
-    windows = windows_of(rig, pieces)
+    rig = fine
     held = HeldOut(windows, errors(rig, windows, None, threads), errors(rig, windows, fitted, threads))
     spread = delays(rig, train, fitted, threads).spread
     volts = _open_volts(logs, rig)

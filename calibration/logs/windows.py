@@ -29,10 +29,11 @@ SMOOTH = (0.1, 1.0)
 
 
 class NoWindowError(CalibrationError):
-    """Logs of which no piece is long enough to be simulated.
+    """Logs of which no piece can be simulated.
 
     Example scenarios:
         - A log of a few samples is checked.
+        - A log was sampled so slowly that all of it is holes.
     """
 
 
@@ -113,6 +114,9 @@ def cut(
     A log that begins in mid-motion needs a lead: the velocity at its first sample is not known.
 
     `length` inf: one window a log, as long as the shortest of them.
+
+    Raises:
+        NoWindowError: there is none, and why.
     """
     ends = [min(log.duration, until) - lead for log in logs]
     if not np.isfinite(length):
@@ -150,7 +154,15 @@ def cut(
     if not cluster:
         raise NoWindowError(f"no log is {length:.3g} s long: give a longer one")
     a = {key: np.array(value) for key, value in parts.items()}
-    usable = a["w"][:, 0].all(axis=1)  # a window needs its first sample
+    first: Flags = np.asarray(a["w"][:, 0], dtype=bool)
+    usable: Flags = np.asarray(first.all(axis=1))  # a window needs its first sample
+    if not usable.any():
+        never = [name for i, name in enumerate(logs[0].joints) if not first[:, i].any()]
+        raise NoWindowError(
+            f"none of {len(usable)} windows of {length:.3g} s can be simulated: where they begin, "
+            f"{', '.join(never) or 'one joint or another'} has no good sample within {LONGEST_HOLE * 1e3:g} ms; look "
+            f"for lost replies (robot-scan), and log at {np.ceil(1 / LONGEST_HOLE):.0f} Hz or faster"
+        )
     found = Windows(
         step, every, margin, a["q"], a["dq"], a["w"], a["c"], a["on"], a["v"], (a["p"], a["d"]),
         np.array(cluster), np.array(source), np.array(begin), np.array(load), a["n"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.logs.log import Log
-from calibration.logs.windows import Windows, cut
+from calibration.logs.windows import NoWindowError, Windows, cut
 from calibration.physics.fit import Fitted, Problem, fit
 from calibration.physics.law import FINE
 from calibration.physics.numbers import KINDS, Physics
@@ -80,7 +80,11 @@ def fine_rig(rig: Rig) -> Rig:
 
 
 def windows_of(rig: Rig, logs: Sequence[Log], length: float = WINDOW) -> Windows:
-    """Windows end to end, for the rig's steps; logs that are too short for one are left out."""
+    """Windows end to end, for the rig's steps; logs that are too short for one are left out.
+
+    Raises:
+        NoWindowError: all are.
+    """
     step = float(rig.world.model.opt.timestep)
     return cut([log for log in logs if log.duration >= length], length, step=step, every=round(SAMPLED / step))
 
@@ -139,9 +143,11 @@ def delays(rig: Rig, logs: Sequence[Log], fitted: Fitted, threads: int = 2) -> D
     step = fitted.physics.step()[column]
     found = []
     for log in logs:
-        if log.duration < WINDOW:
-            continue
-        problem = Problem(rig, fitted.physics, thinned(windows_of(rig, [log]), 20), fitted.scale, threads)
+        try:
+            windows = windows_of(rig, [log])
+        except NoWindowError:
+            continue  # too short or too torn to say anything
+        problem = Problem(rig, fitted.physics, thinned(windows, 20), fitted.scale, threads)
         moved = np.stack([fitted.z, fitted.z])
         moved[1, column] += step
         before, after = problem.errors(moved) * problem.weight
