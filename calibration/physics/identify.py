@@ -132,9 +132,9 @@ class Delays:
     values: tuple[float, ...]
 
     @property
-    def spread(self) -> float:
-        """From the least to the most."""
-        return max(self.values) - min(self.values) if self.values else 0.0
+    def spread(self) -> float | None:
+        """From the least to the most; None: fewer than two logs say something, and cannot disagree."""
+        return max(self.values) - min(self.values) if len(self.values) > 1 else None
 
 
 def delays(rig: Rig, logs: Sequence[Log], fitted: Fitted, threads: int = 2) -> Delays:
