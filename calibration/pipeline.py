@@ -204,13 +204,15 @@ def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:
 def _period(loaded: Sequence[Loaded]) -> float:
     """The flights' own; logs that others made say nothing of our bus.
 
-    A bus has a rate that somebody asked for, and stamps scatter by microseconds: the roundest rate that they allow. It
-    must be that rate to the last digit, as a policy's is to divide it and a map's history is whole cycles of it.
+    A bus has a rate that somebody asked for, and stamps scatter: the roundest rate that they allow. It must be that
+    rate to the last digit, as a policy's is to divide it and a map's history is whole cycles of it.
     """
     ours = [one.log for one in loaded if one.identity is not None or one.spans]
     if not ours:
         return 0.005
-    rate = 1.0 / float(np.median(np.diff(ours[0].time)))
+    steps = np.diff(ours[0].time)
+    near = np.abs(steps / np.median(steps) - 1.0) < 0.5  # no cycle was skipped; their mean knows no grain of a clock
+    rate = 1.0 / float(steps[near].mean())
     rounded = (round(rate / unit) * unit for unit in ROUND)
     return 1.0 / next((one for one in rounded if abs(one - rate) <= SCATTER * rate), round(rate, 2))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,15 @@ def test_a_bus_period_is_that_of_the_rate_to_the_last_digit(rate: float) -> None
     period = _period(recorded(rate, scatter=2e-6))
     assert period == 1.0 / rate
     assert steps_between(rate / 3.0, period) == 3
+
+
+@pytest.mark.parametrize("rate", [150, 200, 240, 300])
+def test_neither_a_coarse_clock_nor_skipped_cycles_make_another_rate(rate: float) -> None:
+    """Adapters that hand over what they have once a millisecond."""
+    (one,) = recorded(rate)
+    time = np.delete(np.round(one.log.time, 3), slice(100, None, 50))
+    log = make_log("flight", ["a"], ["pwm"], time, np.sin(time)[:, None], np.sin(time)[:, None])
+    assert _period([replace(one, log=log)]) == 1.0 / rate
 
 
 @pytest.mark.parametrize(("one", "other"), [(200, 150), (150, 200), (200, 201), (300, 299), (600, 450), (333, 320)])
