@@ -15,7 +15,7 @@ from calibration.judging.closed_loop import fly
 from calibration.judging.examine import RefusedLogError, examine
 from calibration.judging.strength import weaknesses
 from calibration.judging.tip_doubt import tip_doubt
-from calibration.logs.load import Loaded, left_out, standing
+from calibration.logs.load import Loaded, left_out, standing, told_apart
 from calibration.logs.log import Log
 from calibration.logs.splits import Split, splits
 from calibration.logs.windows import Windows, open_volts
@@ -41,6 +41,10 @@ from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import ArmSpec
 
 SLOPE_SAMPLES = 2000
+ROUND = (10.0, 1.0)
+"""Hz: rates of buses are multiples of these, the first rather than the second."""
+SCATTER = 1e-3
+"""Share by which the rate that stamps show may be off: a microsecond at 1 kHz."""
 
 Tell = Callable[[str], None]
 
@@ -85,10 +89,11 @@ def calibrate(
     """Fit and judge. `name`: what the user calls this arm. `period`: s, of the bus; default: the flights', else 5 ms.
 
     Raises:
-        RefusedLogError: the logs cannot be fitted, and why.
-        ArmSpecError: the arm's MJCF cannot be used.
+        RefusedLogError, NoWindowError: the logs cannot be fitted, and why.
+        ArmSpecError: the arm's MJCF cannot be used, or lacks what is to be fitted.
         MapExportError: a map could not be written down.
     """
+    loaded = told_apart(loaded)
     rig = Rig.of(standing(spec, loaded), _joints(loaded, spec))
     names = rig.world.names
     progress("examining the logs")
@@ -99,12 +104,12 @@ def calibrate(
     train = [unit.of(logs[unit.log]) for unit in main.train]
     seconds = sum(log.duration for log in train)
     progress(f"physics: fitted to {len(main.train)} pieces, {seconds:.0f} s; held out: {main.name}")
+    fine, pieces = fine_rig(rig), [unit.of(logs[unit.log]) for unit in main.test]
+    windows = windows_of(fine, pieces)  # before minutes of fitting: there may be none
     fitted = identify(rig, train, threads=threads, progress=progress)
     if doubt := tip_doubt(fitted, rig).text:
         findings = (*findings, doubt)
-    rig = fine_rig(rig)
-    pieces = [unit.of(logs[unit.log]) for unit in main.test]
-    windows = windows_of(rig, pieces)
+    rig = fine
     held = HeldOut(windows, errors(rig, windows, None, threads), errors(rig, windows, fitted, threads))
     spread = delays(rig, train, fitted, threads).spread
     volts = _open_volts(logs, rig)
@@ -197,9 +202,19 @@ def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:
 
 
 def _period(loaded: Sequence[Loaded]) -> float:
-    """The flights' own, to a tenth of a millisecond; logs that others made say nothing of our bus."""
+    """The flights' own; logs that others made say nothing of our bus.
+
+    A bus has a rate that somebody asked for, and stamps scatter: the roundest rate that they allow. It must be that
+    rate to the last digit, as a policy's is to divide it and a map's history is whole cycles of it.
+    """
     ours = [one.log for one in loaded if one.identity is not None or one.spans]
-    return round(float(np.median(np.diff(ours[0].time))), 4) if ours else 0.005
+    if not ours:
+        return 0.005
+    steps = np.diff(ours[0].time)
+    near = np.abs(steps / np.median(steps) - 1.0) < 0.5  # no cycle was skipped; their mean knows no grain of a clock
+    rate = 1.0 / float(steps[near].mean())
+    rounded = (round(rate / unit) * unit for unit in ROUND)
+    return 1.0 / next((one for one in rounded if abs(one - rate) <= SCATTER * rate), round(rate, 2))
 
 
 def _open_volts(logs: Sequence[Log], rig: Rig) -> Floats:

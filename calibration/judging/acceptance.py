@@ -75,7 +75,7 @@ def judge(
     joints: Sequence[str],
     rollouts: Rollouts,
     fitted: Fitted,
-    delay_spread: float,
+    delay_spread: float | None,
     choices: Mapping[str, Choice],
     left_over: Mapping[str, Floats],
     slopes: Mapping[str, tuple[float, float]],
@@ -86,7 +86,7 @@ def judge(
     """The table. `left_over`: map -> its error over its spread, a joint's. `slopes`: joint -> lowest and highest slope
     of its torque map, in the physics' own. `flicker`: error of a line through the angles, a joint's, of its velocity's
     spread: what the encoder makes of it. `period`: s, of the bus. `flown`: in closed loop; None: no map drives these
-    joints.
+    joints. `delay_spread`: s, as `Delays` has it.
     """
     rows = [_rollout_row(split, joints, rollouts)]
     for joint, before, after in zip(joints, rollouts.nominal, rollouts.fitted, strict=True):
@@ -97,8 +97,7 @@ def judge(
     for kind, name, bounds in (("observation", "velocity", velocity), ("torque", "command", command)):
         if kind in left_over:
             rows.append(_map_row(split, joints, left_over[kind], name, bounds))
-    apart = max(DELAY, period)
-    rows.append(Row("delay", "between segments", delay_spread, apart, delay_spread <= apart, "s"))
+    rows.append(_delay_row(delay_spread, max(DELAY, period)))
     stuck = ", ".join(fitted.at_bound)
     rows.append(Row("bounds", "training", len(fitted.at_bound), 0, not stuck, stuck or "no number on a bound"))
     rows.append(_untold_row(fitted))
@@ -139,6 +138,13 @@ def _rollout_row(split: str, joints: Sequence[str], rollouts: Rollouts) -> Row:
     if near and ratio > ROLLOUT:
         note += f"; under {GOOD * 1e3:g} mrad there is nothing to gain"
     return Row("rollouts", split, ratio, ROLLOUT, bool(ratio <= ROLLOUT or near), note)
+
+
+def _delay_row(spread: float | None, bound: float) -> Row:
+    """One piece agrees with itself: that is no failure, and no proof either."""
+    told = "s" if spread is not None else "not judged: one piece tells nothing of it; record several, or fit more logs"
+    spread = spread or 0.0
+    return Row("delay", "between segments", spread, bound, spread <= bound, told)
 
 
 def _untold_row(fitted: Fitted) -> Row:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -83,6 +83,22 @@ def load(
             raise LogError(
                 f"{other.file}: the same log as {one.file}, or part of it is; what is held out would be fitted to, too"
             )
+    return told_apart(found)
+
+
+def told_apart(loaded: Sequence[Loaded]) -> list[Loaded]:
+    """The same logs under names of their own: files of equal names get their folder's in front, or else a number."""
+    names = [one.log.name for one in loaded]
+    named = [
+        f"{one.file.resolve().parent.name}/{name}" if one.file is not None and names.count(name) > 1 else name
+        for one, name in zip(loaded, names, strict=True)
+    ]
+    taken: set[str] = set()
+    found = []
+    for one, name in zip(loaded, named, strict=True):
+        free = (each for k in count(1) if (each := name if k == 1 else f"{name} ({k})") not in taken)
+        taken.add(each := next(free))
+        found.append(replace(one, log=replace(one.log, name=each)))
     return found
 
 

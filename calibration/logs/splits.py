@@ -49,7 +49,7 @@ class Split:
 
 
 def splits(loaded: Sequence[Loaded]) -> list[Split]:
-    """The one that counts, then the others."""
+    """The one that counts, then the others; none of these holds out the very same as the first."""
     units = _units(loaded)
     if not any(u.held_out for u in units):
         last = len(units) - 1
@@ -61,7 +61,8 @@ def splits(loaded: Sequence[Loaded]) -> list[Split]:
         for k in range(min(FOLDS, len(units)))
         if len(units) > 1
     ]
-    return [main, *others]
+    held_out = {id(u) for u in main.test}
+    return [main, *(one for one in others if {id(u) for u in one.test} != held_out)]
 
 
 def _split(train: Sequence[Unit], test: Sequence[Unit]) -> Split:

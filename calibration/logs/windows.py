@@ -29,10 +29,11 @@ SMOOTH = (0.1, 1.0)
 
 
 class NoWindowError(CalibrationError):
-    """Logs of which no piece is long enough to be simulated.
+    """Logs of which no piece can be simulated.
 
     Example scenarios:
         - A log of a few samples is checked.
+        - A log was sampled so slowly that all of it is holes.
     """
 
 
@@ -113,6 +114,9 @@ def cut(
     A log that begins in mid-motion needs a lead: the velocity at its first sample is not known.
 
     `length` inf: one window a log, as long as the shortest of them.
+
+    Raises:
+        NoWindowError: there is none, and why.
     """
     ends = [min(log.duration, until) - lead for log in logs]
     if not np.isfinite(length):
@@ -150,7 +154,15 @@ def cut(
     if not cluster:
         raise NoWindowError(f"no log is {length:.3g} s long: give a longer one")
     a = {key: np.array(value) for key, value in parts.items()}
-    usable = a["w"][:, 0].all(axis=1)  # a window needs its first sample
+    first: Flags = np.asarray(a["w"][:, 0], dtype=bool)
+    usable: Flags = np.asarray(first.all(axis=1))  # a window needs its first sample
+    if not usable.any():
+        never = [name for i, name in enumerate(logs[0].joints) if not first[:, i].any()]
+        raise NoWindowError(
+            f"none of {len(usable)} windows of {length:.3g} s can be simulated: where they begin, "
+            f"{', '.join(never) or 'one joint or another'} has no good sample within {LONGEST_HOLE * 1e3:g} ms; look "
+            f"for lost replies (robot-scan), and log at {np.ceil(1 / LONGEST_HOLE):.0f} Hz or faster"
+        )
     found = Windows(
         step, every, margin, a["q"], a["dq"], a["w"], a["c"], a["on"], a["v"], (a["p"], a["d"]),
         np.array(cluster), np.array(source), np.array(begin), np.array(load), a["n"],
@@ -164,7 +176,7 @@ class _Signals:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._columns = range(len(log.joints))
-        held = np.nan_to_num(log.command)
+        held = _held(log.command)
         spans = np.diff(log.sent)[:, None]
         self._integral = np.concatenate([np.zeros((1, held.shape[1])), np.cumsum(held[:-1] * spans, axis=0)])
         self._held = held
@@ -197,6 +209,15 @@ class _Signals:
     def on(self, at: Floats) -> Flags:
         row = np.clip(np.searchsorted(self._log.time, at, side="right") - 1, 0, len(self._log) - 1)
         return self._log.torque_on[row]
+
+
+def _held(command: Floats) -> Floats:
+    """Without holes: a servo keeps the last command that it got, and had the first one before the log begins."""
+    known = np.isfinite(command)
+    row = np.maximum.accumulate(np.where(known, np.arange(len(command))[:, None], -1), axis=0)
+    row = np.where(row < 0, known.argmax(axis=0), row)
+    value: Floats = np.nan_to_num(np.take_along_axis(command, row, axis=0), posinf=0.0, neginf=0.0)
+    return value
 
 
 def open_volts(log: Log) -> Floats:

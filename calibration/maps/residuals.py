@@ -21,7 +21,7 @@ GAIN = 0.10
 class Score:
     """What one level leaves over on what one split holds out: a joint's error over its spread."""
 
-    split: str
+    split: int  # its place among the splits: names may be alike
     level: str
     errors: tuple[float, ...]
 
@@ -39,11 +39,11 @@ class Choice:
     level: str
     scores: tuple[Score, ...]
 
-    def of(self, level: str, split: str) -> Score | None:
+    def of(self, level: str, split: int) -> Score | None:
         """One figure; None: it was not worth computing."""
         return next((s for s in self.scores if (s.level, s.split) == (level, split)), None)
 
-    def gains(self, level: str) -> Mapping[str, float]:
+    def gains(self, level: str) -> Mapping[int, float]:
         """Split -> share of the error of the level below that this one takes away."""
         below = LEVELS[LEVELS.index(level) - 1]
         found = {}
@@ -61,10 +61,10 @@ def choose(score: Callable[[Split, str], Floats], splits: Sequence[Split]) -> Ch
     found: list[Score] = []
     kept = LEVELS[0]
     for level in LEVELS:
-        for split in splits:
-            found.append(Score(split.name, level, tuple(map(float, score(split, level)))))
+        for number, split in enumerate(splits):
+            found.append(Score(number, level, tuple(map(float, score(split, level)))))
             so_far = Choice(kept, tuple(found))
-            if level != LEVELS[0] and not so_far.gains(level)[split.name] >= GAIN:  # nan is no gain
+            if level != LEVELS[0] and not so_far.gains(level)[number] >= GAIN:  # nan is no gain
                 return so_far
         kept = level
     return Choice(kept, tuple(found))

@@ -13,14 +13,15 @@ import mujoco
 import numpy as np
 
 from calibration.logs.log import Log
-from calibration.logs.windows import SLOPE_REACH, slopes
+from calibration.logs.windows import LONGEST_HOLE, SLOPE_REACH, slopes
 from calibration.physics.rollout import Rig
 from robot_runtime.arrays import Flags, Floats
 
 BEND_REACH = 0.030
 """s to either side for the acceleration."""
 LEAD, TAIL = 0.2, 0.06
-"""s at the beginning and the end of a log without a target: histories fill up, polynomials lack a side."""
+"""s at the beginning and the end of a log without a target: histories fill up, polynomials lack a side. A hole in it is
+an end and a beginning."""
 MOVING = 0.15
 """rad/s: below it friction hides what torque was on, and the command says nothing of it."""
 UNSATURATED = 0.98
@@ -44,7 +45,7 @@ class Track:
     true_dq: Floats
     torque: Floats  # N·m, what the simulator would have applied
     usable: Flags  # in the middle of valid data, torque on
-    moving: Flags  # usable, not stuck, not saturated: where a torque map is defined
+    moving: Flags  # usable, not stuck, not saturated, all joints known: where a torque map is defined
     sensed_dq: Floats | None = None  # what the simulator's register would show when a command of now takes effect
     caused_by: Floats | None = None  # the command that was in force, one delay ago
     extra: Floats | None = None  # N·m that the arm weighs more than the simulator's
@@ -86,6 +87,7 @@ def track(
     n = len(log.joints)
     value = np.empty((len(at), n))
     fine = np.zeros((len(at), n), dtype=bool)
+    unknown = np.zeros((len(at), n), dtype=bool)
 
     def resampled(values: Floats, when: Floats) -> Floats:
         return np.stack([np.interp(when, log.time, values[:, i]) for i in range(n)], axis=1)
@@ -94,10 +96,12 @@ def track(
         good = np.flatnonzero(log.valid[:, i])
         value[:, i] = np.interp(at, log.time[good], log.q[good, i])
         fine[:, i] = np.interp(at, log.time, (log.valid & log.torque_on)[:, i].astype(float)) > UNSATURATED
+        unknown[:, i] = _in_holes(at, log.time[good], log.time)
     speed = even_slopes(value, period, SLOPE_REACH)[1]
     bend = even_slopes(value, period, BEND_REACH, degree=2)[2]
     inside = (at >= log.time[0] + LEAD - 1e-9) & (at < log.time[0] + span - TAIL)
-    usable = fine & inside[:, None]
+    usable = fine & inside[:, None] & ~unknown
+    pushed = usable & ~unknown.any(axis=1, keepdims=True)  # each joint's motion pushes at all others
     duty = resampled(log.duty, at)
     stuck = np.abs(speed) <= MOVING
     return Track(
@@ -112,12 +116,24 @@ def track(
         speed,
         simulator_torque(rig, value + offset, speed, bend, friction=friction),
         usable,
-        usable & ~stuck & ~(np.abs(duty) >= UNSATURATED),
+        pushed & ~stuck & ~(np.abs(duty) >= UNSATURATED),
         sensed_dq=None
         if ahead is None
         else np.stack([np.interp(at + ahead, at, speed[:, i]) for i in range(n)], axis=1),
         caused_by=None if delay is None else in_force(log, at - delay),
     )
+
+
+def _in_holes(at: Floats, seen: Floats, clock: Floats) -> Flags:
+    """Which of these times lie in a hole between the times that a joint was seen at, or near one: motion there would be
+    invented. `clock`: times of the log's samples, seen or not.
+    """
+    known = np.concatenate([[clock[0]], seen, [clock[-1]]])
+    holes = np.flatnonzero(np.diff(known) > LONGEST_HOLE)
+    change = np.zeros(len(at) + 1)
+    np.add.at(change, np.searchsorted(at, known[holes] - TAIL, side="right"), 1)
+    np.add.at(change, np.searchsorted(at, known[holes + 1] + LEAD), -1)
+    return np.asarray(np.cumsum(change)[:-1] > 0)
 
 
 def in_force(log: Log, when: Floats) -> Floats:

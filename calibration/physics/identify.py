@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.logs.log import Log
-from calibration.logs.windows import Windows, cut
+from calibration.logs.windows import NoWindowError, Windows, cut
 from calibration.physics.fit import Fitted, Problem, fit
 from calibration.physics.law import FINE
 from calibration.physics.numbers import KINDS, Physics
@@ -80,7 +80,11 @@ def fine_rig(rig: Rig) -> Rig:
 
 
 def windows_of(rig: Rig, logs: Sequence[Log], length: float = WINDOW) -> Windows:
-    """Windows end to end, for the rig's steps; logs that are too short for one are left out."""
+    """Windows end to end, for the rig's steps; logs that are too short for one are left out.
+
+    Raises:
+        NoWindowError: all are.
+    """
     step = float(rig.world.model.opt.timestep)
     return cut([log for log in logs if log.duration >= length], length, step=step, every=round(SAMPLED / step))
 
@@ -128,9 +132,9 @@ class Delays:
     values: tuple[float, ...]
 
     @property
-    def spread(self) -> float:
-        """From the least to the most."""
-        return max(self.values) - min(self.values) if self.values else 0.0
+    def spread(self) -> float | None:
+        """From the least to the most; None: fewer than two logs say something, and cannot disagree."""
+        return max(self.values) - min(self.values) if len(self.values) > 1 else None
 
 
 def delays(rig: Rig, logs: Sequence[Log], fitted: Fitted, threads: int = 2) -> Delays:
@@ -139,9 +143,11 @@ def delays(rig: Rig, logs: Sequence[Log], fitted: Fitted, threads: int = 2) -> D
     step = fitted.physics.step()[column]
     found = []
     for log in logs:
-        if log.duration < WINDOW:
-            continue
-        problem = Problem(rig, fitted.physics, thinned(windows_of(rig, [log]), 20), fitted.scale, threads)
+        try:
+            windows = windows_of(rig, [log])
+        except NoWindowError:
+            continue  # too short or too torn to say anything
+        problem = Problem(rig, fitted.physics, thinned(windows, 20), fitted.scale, threads)
         moved = np.stack([fitted.z, fitted.z])
         moved[1, column] += step
         before, after = problem.errors(moved) * problem.weight

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot_runtime.arrays import Floats
-from robot_runtime.spec import ASSEMBLED_WITHIN, JointSpec
+from robot_runtime.spec import ASSEMBLED_WITHIN, ArmSpecError, JointSpec
 from sim.worlds.arm import ArmWorld
 
 
@@ -75,7 +75,11 @@ class Physics:
     """The layout of the vector z for an arm: which numbers are fitted, and what every number is for a given z."""
 
     def __init__(self, world: ArmWorld, fitted: Collection[str], start: Mapping[str, Floats] | None = None) -> None:
-        """Fit these kinds; the others stay at their start (`start`: other than the data files', by kind)."""
+        """Fit these kinds; the others stay at their start (`start`: other than the data files', by kind).
+
+        Raises:
+            ArmSpecError: a factor is to be fitted where MJCF or servo data file have nothing that it could multiply.
+        """
         if unknown := set(fitted) - set(KINDS):
             raise ValueError(f"not parameters: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
         self.joints = world.names
@@ -93,6 +97,8 @@ class Physics:
             if name in fitted
             for i in (range(len(self.joints)) if kind.each else (-1,))
         ]
+        if nothing := [e for e in self.entries if e.kind.factor and not e.start > 0.0]:
+            raise ArmSpecError("; ".join(_lacks(e, world) for e in nothing))
         self.labels = tuple(entry.label for entry in self.entries)
         self._spread = np.array([entry.spread for entry in self.entries])
         self._factor = np.array([entry.kind.factor for entry in self.entries], dtype=bool)
@@ -137,6 +143,29 @@ class Physics:
         for column, entry in enumerate(self.entries):
             every[entry.kind.name][:, max(entry.joint, 0)] = values[:, column]
         return every
+
+
+def _lacks(entry: Entry, world: ArmWorld) -> str:
+    """What to write where, so that this number has a start. It is not put in its place unasked: whoever simulates this
+    arm with its calibration multiplies what the MJCF has.
+    """
+    joint = world.joints[max(entry.joint, 0)]
+    motor, gear = joint.servo.motor, joint.gear
+    attributes = {
+        "armature": ("armature", motor.armature * gear**2),
+        "coulomb": ("frictionloss", motor.coulomb_friction * gear),
+        "viscous": ("damping", motor.viscous_friction * gear**2),
+    }
+    if entry.kind.name not in attributes:
+        return (
+            f"joint '{joint.name}': the data file of {joint.servo.name} has {entry.kind.name} = {entry.start:g}, which"
+            " must be more than 0 to be fitted"
+        )
+    name, figure = attributes[entry.kind.name]
+    return (
+        f"{world.spec.mjcf}: joint '{joint.name}' has no {name}, and a factor of it is to be fitted: give it "
+        f'{name}="{figure:.4g}", as the data file of {joint.servo.name} has it'
+    )
 
 
 def _nominal(kind: Kind, joints: Sequence[JointSpec], world: ArmWorld) -> Floats:

@@ -18,8 +18,9 @@ Singles = NDArray[np.float32]
 _WARM_UP = 20
 """Runs before the first real one: memory is planned, caches are filled."""
 
-_WHOLE = 1e-6
-"""Of a cycle: how far from a whole number of cycles a tap may lie."""
+_WHOLE = 2e-3
+"""Share by which a tap may miss a whole number of cycles: rates that were told from clocks are off by less, and rates
+that somebody meant to be others by more."""
 
 
 class MapNetwork:
@@ -93,10 +94,11 @@ class MapNetwork:
     def _cycles(self, quantity: str, seconds: float, period: float) -> int:
         cycles = seconds / period
         if abs(cycles - round(cycles)) > _WHOLE * max(cycles, 1.0):
+            rate = f"{1 / self.file.period:.6g}"
             raise UnfitMapError(
                 f"the {self._kind} map looks {seconds * 1e3:g} ms back at the {quantity}, which is no whole number of "
-                f"bus cycles of {period * 1e3:g} ms; it was fitted at {1 / self.file.period:g} Hz: use --rate "
-                f"{1 / self.file.period:g} or a multiple"
+                f"bus cycles of {period * 1e3:g} ms; it was fitted at {rate} Hz: use --rate {rate} "
+                "or a multiple"
             )
         return round(cycles)
 

@@ -14,7 +14,7 @@ from calibration.judging.closed_loop import Flown
 from calibration.logs.windows import Windows, cut
 from calibration.maps.stage import weights
 from calibration.physics.fit import Fitted, Problem, error_scale, uncertainty
-from calibration.physics.identify import heavier, mean_error
+from calibration.physics.identify import Delays, heavier, mean_error
 from calibration.physics.numbers import Physics
 from calibration.physics.rollout import Rig, rollout
 from robot_runtime.arrays import Floats
@@ -166,6 +166,20 @@ def test_segments_may_disagree_about_the_delay_by_a_cycle_of_a_slow_bus(true: Fi
     assert not passed(0.0064, 0.005)
     assert passed(0.0064, 0.010)
     assert not passed(0.0110, 0.010)
+
+
+def test_one_piece_is_no_proof_of_an_even_bus(true: Fitted) -> None:
+    fine = Rollouts(np.full(3, 0.03), np.full(3, 0.002))
+
+    def note(*delays: float) -> str:
+        rows = judge("held out", JOINTS, fine, true, Delays(delays).spread, {}, {}, {}, np.zeros(3), PERIOD)
+        row = next(row for row in rows if row.name == "delay")
+        assert row.passed
+        return row.note
+
+    assert note(0.011).startswith("not judged: one piece tells nothing of it")
+    assert note().startswith("not judged")
+    assert note(0.011, 0.011) == "s"
 
 
 def test_maps_that_swing_the_arm_are_refused(true: Fitted) -> None:

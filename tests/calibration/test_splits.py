@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 
 from calibration.excitation.spans import Span
-from calibration.logs.load import Loaded, UnfinishedRecordingError, load
+from calibration.logs.ingest import load_mapping
+from calibration.logs.load import Loaded, UnfinishedRecordingError, load, told_apart
 from calibration.logs.log import make_log
 from calibration.logs.splits import GAP, splits
 from robot_runtime.spec import load_arm
+
+MAPPING = """
+arm = "xl330-pendulum"
+time = { column = "t", unit = "s" }
+[joint.pendulum]
+q = { column = "angle", unit = "rad" }
+command = { column = "duty", unit = "1" }
+"""
 
 
 def loaded(name: str = "log", spans: tuple[Span, ...] = ()) -> Loaded:
@@ -26,7 +35,7 @@ def test_a_segment_that_was_made_for_judging_is_held_out() -> None:
     main, *others = splits([loaded(spans=spans)])
     assert main.name == "fourier-1-check"
     assert [u.name for u in main.train] == ["sweep-1", "cruise-1"]
-    assert sorted(split.name for split in others) == sorted(names)
+    assert sorted(split.name for split in others) == ["cruise-1", "sweep-1"]  # the third would be the first again
 
 
 def test_of_several_logs_whole_ones_are_held_out() -> None:
@@ -34,6 +43,37 @@ def test_of_several_logs_whole_ones_are_held_out() -> None:
     assert {u.log for u in main.test}.isdisjoint(u.log for u in main.train)
     assert all(u.rows.all() for u in main.test)
     assert len(others) == 3
+
+
+def test_logs_of_equal_names_get_names_of_their_own() -> None:
+    files = [
+        Path("/data/run1/log.csv"),
+        Path("/data/run2/log.csv"),
+        Path("/old/run2/log.csv"),
+        Path("/data/b.csv"),
+        None,
+    ]
+    same = [replace(loaded("b" if file and file.stem == "b" else "log"), file=file) for file in files]
+    found = told_apart(same)
+    assert [one.log.name for one in found] == ["run1/log", "run2/log", "run2/log (2)", "b", "log"]
+    assert [one.log.name for one in told_apart(found)] == [one.log.name for one in found]
+    plain = told_apart([loaded("log"), loaded("log"), loaded("log (2)")])
+    assert len({one.log.name for one in plain}) == 3
+
+
+def test_files_of_equal_names_are_loaded_under_different_ones(tmp_path: Path) -> None:
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text(MAPPING)
+    for k in range(3):
+        time = np.arange(0.0, 5.0, 0.01)
+        rows = "\n".join(f"{t:.3f},{np.sin((1 + k) * t):.5f},{np.cos((1 + k) * t):.5f}" for t in time)
+        (tmp_path / f"run{k}").mkdir()
+        (tmp_path / f"run{k}" / "log.csv").write_text(f"t,angle,duty\n{rows}\n")
+    spec = load_arm("xl330-pendulum")
+    found = load([tmp_path / f"run{k}" / "log.csv" for k in range(3)], spec, load_mapping(mapping))
+    assert [one.log.name for one in found] == ["run0/log", "run1/log", "run2/log"]
+    assert len({split.name for split in splits(found)}) == len(splits(found))
+    assert len({one.log.name: one.digest for one in found}) == 3
 
 
 def test_a_log_alone_is_held_out_by_blocks_that_do_not_touch() -> None:

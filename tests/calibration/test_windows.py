@@ -44,6 +44,21 @@ def test_a_window_that_begins_in_a_hole_is_left_out_and_holes_have_no_weight() -
     assert not windows.weight[0, -2:].any()
 
 
+def test_a_missing_command_is_the_one_before() -> None:
+    """In a simulation, too: one of 0 rad would throw the arm about."""
+    rig = Rig.of(load_arm("koch-v1.1"), ("wrist_roll",))
+    time = np.arange(0.0, 6.0, 0.005)
+    command = (1.0 + 0.2 * np.sin(2 * time))[:, None]
+    lost = np.random.default_rng(0).random(command.shape) < 0.05
+    lost[:3] = True
+    whole = make_log("", ["wrist_roll"], ["position"], time, command, command)
+    torn = replace(whole, command=np.where(lost, np.nan, command))
+    shown = [rollout(rig, Physics(rig.world, ()), np.zeros(0), cut([log], 0.5), 1)[0] for log in (whole, torn)]
+    np.testing.assert_allclose(shown[1], shown[0], atol=0.002)
+    silent = replace(whole, command=np.full_like(command, np.nan))
+    assert np.isfinite(cut([silent], 0.5).commanded).all()
+
+
 def test_open_volts_are_read_at_small_duty() -> None:
     log = swing()
     duty = np.where(np.arange(len(log)) % 2, 0.0, 0.8)[:, None]

@@ -1,0 +1,78 @@
+"""Targets of maps are motion that was measured: none is made up across holes of a log."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.logs.log import Log, make_log
+from calibration.logs.windows import LONGEST_HOLE
+from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY
+from calibration.maps.targets import BEND_REACH, LEAD, TAIL, Track, track
+from calibration.physics.rollout import Rig
+from robot_runtime.spec import load_arm
+
+JOINTS = ("shoulder_lift", "elbow_flex")
+PERIOD = 0.005
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return Rig.of(load_arm("koch-v1.1"), JOINTS)
+
+
+def swing(seconds: float = 12.0) -> Log:
+    time = np.arange(0.0, seconds, PERIOD)
+    q = np.stack([np.sin(2 * time), np.cos(2 * time)], axis=1)
+    dq = np.stack([2 * np.cos(2 * time), -2 * np.sin(2 * time)], axis=1)
+    return make_log("swing", JOINTS, ["position"] * 2, time, q, q, dq=dq, duty=np.zeros_like(q))
+
+
+def made(rig: Rig, log: Log) -> Track:
+    return track(rig, log, PERIOD, np.zeros(2), ahead=0.01)
+
+
+def around(hole: tuple[float, float], seconds: float = 12.0) -> np.ndarray:
+    """Which samples' histories or polynomials look into it."""
+    at = np.arange(0.0, seconds, PERIOD)[:-1]
+    reach = max(*SENSE_HISTORY, *TORQUE_HISTORY) + BEND_REACH
+    return np.asarray((at > hole[0] - BEND_REACH) & (at < hole[1] + reach))
+
+
+def test_motion_across_a_pause_of_the_log_is_no_target(rig: Rig) -> None:
+    log, holes = swing(), [(1.5 + k, 2.1 + k) for k in range(8)]
+    lost = np.any([(log.time > a) & (log.time < b) for a, b in holes], axis=0)
+    found, whole = made(rig, log.cut(np.flatnonzero(~lost))), made(rig, log)
+    for hole in holes:
+        assert not found.usable[around(hole)].any()
+    left = found.usable[:, 0]
+    assert left.sum() == pytest.approx(whole.usable[:, 0].sum() - 8 * (0.6 + LEAD + TAIL) / PERIOD, rel=0.05)
+    np.testing.assert_allclose(found.true_dq[left], whole.true_dq[left], atol=1e-6)
+    np.testing.assert_allclose(found.torque[left], whole.torque[left], atol=1e-4)
+
+
+def test_a_hole_of_one_joint_tells_nothing_of_torques_of_the_others(rig: Rig) -> None:
+    log, hole = swing(), (4.0, 4.6)
+    bad = np.zeros_like(log.valid)
+    bad[(log.time > hole[0]) & (log.time < hole[1]), 0] = True
+    found = made(rig, log.without(bad, "lost"))
+    assert not found.usable[around(hole), 0].any()
+    assert found.usable[around(hole), 1].all()
+    assert not found.moving[around(hole)].any()
+
+
+def test_what_is_not_seen_at_the_ends_is_a_hole_too(rig: Rig) -> None:
+    log = swing()
+    bad = np.zeros_like(log.valid)
+    bad[(log.time < 1.0) | (log.time > 11.0), 0] = True
+    found = made(rig, log.without(bad, "lost"))
+    assert not found.usable[around((-1.0, 1.0)) | around((11.0, 13.0)), 0].any()
+
+
+def test_single_lost_samples_cost_no_more_than_themselves(rig: Rig) -> None:
+    log = swing()
+    bad = np.zeros_like(log.valid)
+    bad[500::200] = True
+    assert 2 * PERIOD < LONGEST_HOLE
+    found, whole = made(rig, log.without(bad, "lost")), made(rig, log)
+    np.testing.assert_array_equal(found.usable, whole.usable & ~bad[:-1])
