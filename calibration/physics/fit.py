@@ -86,8 +86,13 @@ class Combination:
 
     def text(self, labels: tuple[str, ...], most: int = 4) -> str:
         """In words, the largest parts first."""
-        order = np.argsort(-np.abs(self.weights))[:most]
-        return " ".join(f"{self.weights[i]:+.2f} {labels[i]}" for i in order if abs(self.weights[i]) > 0.15)
+        return in_words(self.weights, labels, most)
+
+
+def in_words(direction: Floats, labels: tuple[str, ...], most: int = 4) -> str:
+    """A unit vector in z, the largest parts first."""
+    order = np.argsort(-np.abs(direction))[:most]
+    return " ".join(f"{direction[i]:+.2f} {labels[i]}" for i in order if abs(direction[i]) > 0.15)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
