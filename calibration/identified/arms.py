@@ -49,23 +49,23 @@ class Identified(Domain):
     @property
     def learnt_on(self) -> Identified:
         """Only those that trainings meet."""
-        return replace(self, arms=self.arms[: self._learnt] or self.arms)
+        return replace(self, arms=self.arms[: learnt_of(len(self.arms))] or self.arms)
 
     @property
     def tried(self) -> Identified:
         """Only the others."""
-        return replace(self, arms=self.arms[self._learnt :] or self.arms)
-
-    @property
-    def _learnt(self) -> int:
-        """How many, in pairs."""
-        return 2 * round(LEARNT_ON * len(self.arms) / 2)
+        return replace(self, arms=self.arms[learnt_of(len(self.arms)) :] or self.arms)
 
     def draw(self, random: np.random.Generator, joints: int) -> dict[str, Floats]:
         """One arm."""
         rest = {"voltage": self.volts, "velocity_lag": np.array([self.lag])}
         rest["position_noise"] = self.position_noise.draw(random, joints)
         return {**self.arms[random.integers(len(self.arms))], **rest}
+
+
+def learnt_of(arms: int) -> int:
+    """How many of so many trainings meet: the first, in pairs."""
+    return 2 * round(LEARNT_ON * arms / 2)
 
 
 def _arm(numbers: Mapping[str, float], nominal: Mapping[str, Floats], world: ArmWorld) -> dict[str, Floats]:

@@ -24,7 +24,7 @@ from calibration.identified.together import NotTogetherError
 from calibration.identified.world import DRIVEN_BY, IdentifiedArm
 from calibration.refine import pipeline
 from calibration.refine.export import with_post, with_pre
-from calibration.refine.judge import Comparison
+from calibration.refine.judge import Comparison, compare
 from calibration.refine.learn import Refiner, attach, settings_for
 from calibration.refine.network import Around
 from calibration.refine.pipeline import Hooks, RefineError, refine
@@ -321,7 +321,7 @@ def verdict(success: tuple[float, float], error: tuple[float, float]) -> Compari
         Episodes(random.random(200) < share, random.normal(off, 0.001, 200), np.zeros(200))
         for share, off in zip(success, error, strict=True)
     )
-    return Comparison(before, after)
+    return Comparison(before, after, np.arange(200) % 8)
 
 
 @pytest.mark.parametrize(
@@ -338,6 +338,36 @@ def test_successes_count_first_then_errors(
     success: tuple[float, float], error: tuple[float, float], better: bool
 ) -> None:
     assert verdict(success, error).better is better
+
+
+def test_arms_that_gain_by_chance_are_not_called_better() -> None:
+    """Eight arms in pairs that do alike, on which refining gains and costs, and on average nothing."""
+    random, which, alarms = np.random.default_rng(0), np.arange(300) % 8, 0
+    for _ in range(400):
+        gain = np.repeat(random.normal(0.0, 0.1, 4), 2)[which]
+        before, after = (
+            Episodes(random.random(300) < share, np.full(300, 0.01), np.zeros(300)) for share in (0.5, 0.5 + gain)
+        )
+        alarms += Comparison(before, after, which).success.low > 0.0
+    assert alarms < 0.025 * 400
+
+
+def test_the_verdict_flies_every_arm_that_no_training_met_alike_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {"pendulum.offset": Number(0.0, -0.1, 0.1, seen=False)}
+    alike = tuple((0.001 * arm,) for arm in range(32))
+    given = replace(healthy(load_arm("xl330-pendulum")), physics=numbers, alike=alike)
+    arms = []
+
+    def flown(task: IdentifiedArm, *_: Any) -> Episodes:
+        task.reset()
+        arms.append(np.round(task._offset[:, 0] / 0.001).astype(int))
+        return Episodes(np.ones(16, dtype=bool), np.zeros(16), np.zeros(16))
+
+    monkeypatch.setattr("calibration.refine.judge.episodes", flown)
+    found = compare("hold", load_arm("xl330-pendulum"), HOLD, (given, given), range(16))
+    for arm in arms:
+        np.testing.assert_array_equal(arm, found.which)
+    np.testing.assert_array_equal(np.bincount(found.which), [0] * 24 + [2] * 8)
 
 
 def test_what_is_better_is_kept_and_says_for_whom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
