@@ -23,7 +23,7 @@ LEARNT_ON = 0.75
 class Identified(Domain):
     """The arm of a calibration: any of those that its data allow (`Calibration.alike`)."""
 
-    arms: tuple[Mapping[str, Floats], ...] = ()  # by kind: one a joint or one for the arm
+    arms: tuple[Mapping[str, Floats], ...] = ()  # by kind: one a joint or one for the arm; "body_mass": one a body
     rated: Floats = field(default_factory=lambda: np.ones(1))  # V
     volts: Floats = field(default_factory=lambda: np.ones(1))  # times that, without load
     lag: float = 0.02  # s, of the velocity register, as its data file says
@@ -76,4 +76,17 @@ def _arm(numbers: Mapping[str, float], nominal: Mapping[str, Floats], world: Arm
         values = np.array([numbers.get(label, start) for label, start in zip(labels, nominal[name], strict=True)])
         found[name] = values / nominal[name] if name in FACTORS else values
     found["payload"] = np.maximum(found["payload"], 0.0)
+    found["body_mass"] = _body_mass(numbers, world)
     return found
+
+
+def _body_mass(numbers: Mapping[str, float], world: ArmWorld) -> Floats:
+    """Factor of each body: that of the nearest joint above it that has one. Joints that were fitted may stand still in
+    this world, and what they carry is not of the weight of the next one that moves.
+    """
+    labels = {name: f"{name}.link_mass" for name in world.turned}
+    own = {body: numbers[labels[name]] for name, body in world.turned.items() if labels[name] in numbers}
+    factors = np.ones(world.model.nbody)
+    for body in range(1, len(factors)):  # parents come first
+        factors[body] = own.get(body, factors[world.model.body_parentid[body]])
+    return factors

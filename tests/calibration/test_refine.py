@@ -22,6 +22,8 @@ from calibration.identified.batch import BatchMap
 from calibration.identified.episodes import Episodes, StoppedError
 from calibration.identified.together import NotTogetherError
 from calibration.identified.world import DRIVEN_BY, IdentifiedArm
+from calibration.physics.identify import heavier
+from calibration.physics.rollout import Rig
 from calibration.refine import pipeline
 from calibration.refine.export import with_post, with_pre
 from calibration.refine.judge import Comparison, compare
@@ -310,6 +312,31 @@ def test_the_identified_numbers_are_in_the_world() -> None:
     arm.step(np.ones((40, 1)))
     assert np.abs(before).max() == 0.0
     assert (arm._drives.torque > held + 0.05).all()
+
+
+def test_bodies_weigh_what_they_weighed_in_the_fit() -> None:
+    """The Koch's reach holds wrist_roll and gripper still; the fit has found factors of what they carry."""
+    spec = load_arm("koch-v1.1")
+    factors = {f"{name}.link_mass": 0.8 + 0.1 * i for i, name in enumerate(spec.joint_names)}
+    numbers = {label: Number(value, value, value, seen=True) for label, value in factors.items()}
+    given = replace(healthy(spec), physics=numbers, alike=(tuple(factors.values()),))
+    arm = IdentifiedArm("reach", spec, [1], given)
+    arm.reset()
+    assert len(arm.world.names) < len(spec.joint_names)
+    rig = Rig.of(spec, spec.joint_names)
+    model = heavier(rig, {"link_mass": np.array(list(factors.values())), "payload": np.zeros(1)}).world.model
+    fitted = {model.body(i).name: (model.body_mass[i], model.body_inertia[i]) for i in range(model.nbody)}
+    for i in range(arm.model.nbody):
+        if i != arm.world.payload:
+            mass, inertia = fitted[arm.model.body(i).name]
+            assert arm._masses[0, i] == pytest.approx(mass)
+            np.testing.assert_allclose(arm._inertias[0, i], inertia)
+    few = {label: value for label, value in factors.items() if "wrist_roll" not in label}
+    numbers = {label: Number(value, value, value, seen=True) for label, value in few.items()}
+    other = IdentifiedArm("reach", spec, [1], replace(given, physics=numbers, alike=(tuple(few.values()),)))
+    other.reset()
+    rolled = arm.world.turned["wrist_roll"]
+    assert other._masses[0, rolled] == pytest.approx(arm.model.body_mass[rolled] * factors["wrist_flex.link_mass"])
 
 
 # --- the whole, and its verdict ---
