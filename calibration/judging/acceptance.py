@@ -203,7 +203,10 @@ def _residual_row(kind: str, choice: Choice) -> Row:
 
 
 def slopes_of(torque: TorqueMap, inputs: Floats, joints: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Slope of command over all torque taps together, as a factor of the physics' own: 1st and 99th percentile."""
+    """Slope of command over all torque taps together, as a factor of the physics' own: 1st and 99th percentile.
+
+    Negative as well where both fall as torque grows: a map may agree with its physics and push the wrong way.
+    """
     import torch  # noqa: PLC0415 (the table is read without it, too)
 
     n, taps = torque.joints, torque.taps
@@ -214,6 +217,7 @@ def slopes_of(torque: TorqueMap, inputs: Floats, joints: Sequence[str]) -> dict[
         flat = [(x + sign * step).reshape(len(x), -1) for sign in (1.0, -1.0)]
         whole = (torque(flat[0]) - torque(flat[1]))[:, :n].numpy()
         alone = (torque.parts(flat[0])[1] - torque.parts(flat[1])[1])[:, :, 0].T.numpy()
-    ratio = whole / np.where(np.abs(alone) < 1e-9, np.nan, alone)
+    alone = np.where(np.abs(alone) < 1e-9, np.nan, alone)
+    ratio = np.minimum(whole / alone, whole / np.abs(alone))
     low, high = np.nanpercentile(ratio, [1, 99], axis=0)
     return {name: (float(a), float(b)) for name, a, b in zip(joints, low, high, strict=True)}

@@ -279,7 +279,7 @@ def fit(
     have a rig of its own (`rough`), of longer steps.
     """
     physics = Physics(rig.world, fitted, start)
-    z = np.zeros(len(physics))
+    z = np.clip(np.zeros(len(physics)), *physics.bounds)  # a start from an older file may lie outside
     scale = np.full(windows.q.shape[2], 0.05)
     history: list[float] = []
     whole = Problem(rig, physics, windows, scale, threads)
