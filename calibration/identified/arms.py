@@ -23,7 +23,7 @@ LEARNT_ON = 0.75
 class Identified(Domain):
     """The arm of a calibration: any of those that its data allow (`Calibration.alike`)."""
 
-    arms: tuple[Mapping[str, Floats], ...] = ()  # by kind: one a joint or one for the arm
+    arms: tuple[Mapping[str, Floats], ...] = ()  # by kind: one a joint or one for the arm; "body_mass": one a body
     rated: Floats = field(default_factory=lambda: np.ones(1))  # V
     volts: Floats = field(default_factory=lambda: np.ones(1))  # times that, without load
     lag: float = 0.02  # s, of the velocity register, as its data file says
@@ -49,23 +49,23 @@ class Identified(Domain):
     @property
     def learnt_on(self) -> Identified:
         """Only those that trainings meet."""
-        return replace(self, arms=self.arms[: self._learnt] or self.arms)
+        return replace(self, arms=self.arms[: learnt_of(len(self.arms))] or self.arms)
 
     @property
     def tried(self) -> Identified:
         """Only the others."""
-        return replace(self, arms=self.arms[self._learnt :] or self.arms)
-
-    @property
-    def _learnt(self) -> int:
-        """How many, in pairs."""
-        return 2 * round(LEARNT_ON * len(self.arms) / 2)
+        return replace(self, arms=self.arms[learnt_of(len(self.arms)) :] or self.arms)
 
     def draw(self, random: np.random.Generator, joints: int) -> dict[str, Floats]:
         """One arm."""
         rest = {"voltage": self.volts, "velocity_lag": np.array([self.lag])}
         rest["position_noise"] = self.position_noise.draw(random, joints)
         return {**self.arms[random.integers(len(self.arms))], **rest}
+
+
+def learnt_of(arms: int) -> int:
+    """How many of so many trainings meet: the first, in pairs."""
+    return 2 * round(LEARNT_ON * arms / 2)
 
 
 def _arm(numbers: Mapping[str, float], nominal: Mapping[str, Floats], world: ArmWorld) -> dict[str, Floats]:
@@ -76,4 +76,17 @@ def _arm(numbers: Mapping[str, float], nominal: Mapping[str, Floats], world: Arm
         values = np.array([numbers.get(label, start) for label, start in zip(labels, nominal[name], strict=True)])
         found[name] = values / nominal[name] if name in FACTORS else values
     found["payload"] = np.maximum(found["payload"], 0.0)
+    found["body_mass"] = _body_mass(numbers, world)
     return found
+
+
+def _body_mass(numbers: Mapping[str, float], world: ArmWorld) -> Floats:
+    """Factor of each body: that of the nearest joint above it that has one. Joints that were fitted may stand still in
+    this world, and what they carry is not of the weight of the next one that moves.
+    """
+    labels = {name: f"{name}.link_mass" for name in world.turned}
+    own = {body: numbers[labels[name]] for name, body in world.turned.items() if labels[name] in numbers}
+    factors = np.ones(world.model.nbody)
+    for body in range(1, len(factors)):  # parents come first
+        factors[body] = own.get(body, factors[world.model.body_parentid[body]])
+    return factors

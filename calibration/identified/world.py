@@ -121,6 +121,10 @@ class IdentifiedArm(ArmTask):
         self._waits[i] = min(max(steps, 0), len(self._queue) - 1)
         self._more_payload = float(drawn["payload"][0])
 
+    def _weigh(self, drawn: dict[str, Floats]) -> Floats:
+        """What hangs on a joint that stands still here may have a factor of its own."""
+        return drawn["body_mass"]
+
     def _begin(self, i: int, random: np.random.Generator) -> None:
         super()._begin(i, random)
         self._noise[i] -= self._offset[i]

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from calibration.judging.closed_loop import Flown
 from calibration.maps.modules import TorqueMap
 from calibration.maps.residuals import LEVELS, Choice
-from calibration.physics.fit import Fitted
-from robot_runtime.arrays import Floats
+from calibration.physics.fit import Fitted, in_words
+from robot_runtime.arrays import Flags, Floats
 from robot_runtime.calibrated.file import Row
 
 ROLLOUT = 0.6
@@ -34,12 +35,13 @@ DELAY = 0.005
 SLOPE = (0.5, 2.0)
 """Times the physics' slope of command over torque that the torque map's may have: positive, and no surprise."""
 UNTOLD = 2.0
-"""Standard deviations of the prior by which masses, payload and offsets may leave the data files in a direction that
-the data do not tell. There the prior should hold them: they can make up for each other in every pose of an arm; then
-rollouts are as good, and the tip is millimetres off."""
+"""Standard deviations of the prior by which masses, payload and offsets may leave the data files where the data do not
+tell (where they tell half, more: `_honest`). There the prior should hold them: they can make up for each other in every
+pose of an arm; then rollouts are as good, and the tip is millimetres off."""
 WEIGHING = ("link_mass", "payload", "offset")
-TURNS = 0.1
-"""Share of a direction that offsets must have for it to matter: masses that make up for each other move no tip."""
+TURNS = 0.2
+"""Standard deviations of the prior that offsets must have gone with it for it to matter: masses that make up for each
+other move no tip."""
 SWING = 0.010
 """rad that a joint at rest may go and come back, in closed loop: six steps of the usual encoder. Maps that stand leave
 less than 1 mrad, those that swing made 367 and more.
@@ -148,18 +150,41 @@ def _delay_row(spread: float | None, bound: float) -> Row:
 
 
 def _untold_row(fitted: Fitted) -> Row:
-    """How far what weighs went where the data tell nothing, in the direction where it went farthest."""
-    told = "the data tell everything"
-    far = 0.0
-    weighs = np.array([entry.kind.name in WEIGHING for entry in fitted.physics.entries])
-    offsets = np.array([entry.kind.name == "offset" for entry in fitted.physics.entries])
-    for direction in fitted.combinations:
-        if float(np.linalg.norm(direction.weights[offsets])) < TURNS:
-            continue
-        went = abs(float(direction.weights @ fitted.z)) * float(np.linalg.norm(direction.weights[weighs]))
-        if not direction.seen and went >= far:
-            far, told = went, direction.text(fitted.physics.labels)
-    return Row("untold", "training", far, UNTOLD, far <= UNTOLD, f"prior standard deviations along {told}")
+    """How far what weighs went where the data tell nothing.
+
+    Directions that are known equally badly have no axes of their own: any rotation of them is as good, and one axis of
+    it shows a part of what ran away. So z is taken along all of them at once.
+    """
+    entries = fitted.physics.entries
+    weighs = np.array([entry.kind.name in WEIGHING for entry in entries])
+    offsets = np.array([entry.kind.name == "offset" for entry in entries])
+    unseen = np.array([one.weights for one in fitted.combinations if not one.seen]).reshape(-1, len(entries)).T
+    went = unseen @ (unseen.T @ fitted.z)
+    far, bound = float(np.linalg.norm(went[weighs])), UNTOLD
+    if not far or float(np.linalg.norm(went[offsets])) < TURNS:
+        return Row("untold", "training", 0.0, bound, passed=True, note="where the data tell nothing, no offset went")
+    bound = max(bound, _honest(fitted.covariance, unseen, weighs))
+    told = in_words(went / float(np.linalg.norm(went)), fitted.physics.labels)
+    return Row("untold", "training", far, bound, far <= bound, f"prior standard deviations along {told}")
+
+
+def _honest(covariance: Floats, unseen: Floats, weighs: Flags) -> float:
+    """How far what weighs may go along all unseen directions of an arm that is as the prior says: as likely as two
+    standard deviations are along one.
+
+    Data that narrow the prior's variance to v take z by the rest, 1 - v, to where this arm is; what they say nothing of
+    stays. A sum of squares of several sizes is about a chi square of fewer (Satterthwaite's), whose quantile is Wilson
+    and Hilferty's.
+    """
+    moved = unseen.T @ (np.eye(len(covariance)) - covariance) @ unseen
+    variance = (unseen @ moved @ unseen.T)[np.ix_(weighs, weighs)]
+    mean, spread = float(np.trace(variance)), float(np.sum(variance**2))
+    if mean <= 0.0:
+        return 0.0
+    part = 2.0 * spread / (9.0 * mean**2)
+    normal = NormalDist()
+    deviations = normal.inv_cdf(2.0 * normal.cdf(UNTOLD) - 1.0)
+    return float(np.sqrt(mean) * (1.0 - part + deviations * np.sqrt(part)) ** 1.5)
 
 
 def _map_row(split: str, joints: Sequence[str], errors: Floats, name: str, bounds: Floats) -> Row:
@@ -184,7 +209,10 @@ def _residual_row(kind: str, choice: Choice) -> Row:
 
 
 def slopes_of(torque: TorqueMap, inputs: Floats, joints: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Slope of command over all torque taps together, as a factor of the physics' own: 1st and 99th percentile."""
+    """Slope of command over all torque taps together, as a factor of the physics' own: 1st and 99th percentile.
+
+    Negative as well where both fall as torque grows: a map may agree with its physics and push the wrong way.
+    """
     import torch  # noqa: PLC0415 (the table is read without it, too)
 
     n, taps = torque.joints, torque.taps
@@ -195,6 +223,7 @@ def slopes_of(torque: TorqueMap, inputs: Floats, joints: Sequence[str]) -> dict[
         flat = [(x + sign * step).reshape(len(x), -1) for sign in (1.0, -1.0)]
         whole = (torque(flat[0]) - torque(flat[1]))[:, :n].numpy()
         alone = (torque.parts(flat[0])[1] - torque.parts(flat[1])[1])[:, :, 0].T.numpy()
-    ratio = whole / np.where(np.abs(alone) < 1e-9, np.nan, alone)
+    alone = np.where(np.abs(alone) < 1e-9, np.nan, alone)
+    ratio = np.minimum(whole / alone, whole / np.abs(alone))
     low, high = np.nanpercentile(ratio, [1, 99], axis=0)
     return {name: (float(a), float(b)) for name, a, b in zip(joints, low, high, strict=True)}

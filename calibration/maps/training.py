@@ -5,6 +5,7 @@ Everything is in units of the standard deviation of what physics leaves over on 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from calibration.maps.modules import Residual, TorqueMap
+from calibration.physics.numbers import MOST_LOAD_FRICTION
 
 RIDGE = 1e-3
 """Times the number of samples: what keeps the linear part's weights small where taps say the same."""
@@ -131,6 +133,10 @@ def fit_inverse(torque_map: TorqueMap, x: Tensor, y: Tensor, weight: Tensor, ste
     that are best here are not those that simulate best; they start there and are held there where the data say nothing.
     """
     start = torch.cat([getattr(torque_map, name) for name in INVERTED], dim=2).clamp(min=1e-4).log()  # joints, 1, 6
+    most = start + 3.0
+    load = INVERTED.index("load")
+    most[:, :, load] = most[:, :, load].clamp(max=math.log(MOST_LOAD_FRICTION))
+    start = torch.minimum(start, most)
     count = start.shape[2]
     total = weight.sum(dim=1, keepdim=True).clamp(min=1.0)
 
@@ -157,7 +163,7 @@ def fit_inverse(torque_map: TorqueMap, x: Tensor, y: Tensor, weight: Tensor, ste
             gradient += PRIOR * ((log - start) / LOOSE**2).transpose(1, 2)
             scaled = hessian + damping * torch.diag_embed(torch.diagonal(hessian, dim1=1, dim2=2))
             step = torch.linalg.solve(scaled, -gradient).transpose(1, 2).clamp(-0.15, 0.15)
-            tried = (log + step).clamp(start - 3.0, start + 3.0)
+            tried = torch.minimum((log + step).clamp(min=start - 3.0), most)
             after = errors(tried)
             new = cost(after, tried)
             better = new < best

@@ -86,8 +86,13 @@ class Combination:
 
     def text(self, labels: tuple[str, ...], most: int = 4) -> str:
         """In words, the largest parts first."""
-        order = np.argsort(-np.abs(self.weights))[:most]
-        return " ".join(f"{self.weights[i]:+.2f} {labels[i]}" for i in order if abs(self.weights[i]) > 0.15)
+        return in_words(self.weights, labels, most)
+
+
+def in_words(direction: Floats, labels: tuple[str, ...], most: int = 4) -> str:
+    """A unit vector in z, the largest parts first."""
+    order = np.argsort(-np.abs(direction))[:most]
+    return " ".join(f"{direction[i]:+.2f} {labels[i]}" for i in order if abs(direction[i]) > 0.15)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,7 +279,7 @@ def fit(
     have a rig of its own (`rough`), of longer steps.
     """
     physics = Physics(rig.world, fitted, start)
-    z = np.zeros(len(physics))
+    z = np.clip(np.zeros(len(physics)), *physics.bounds)  # a start from an older file may lie outside
     scale = np.full(windows.q.shape[2], 0.05)
     history: list[float] = []
     whole = Problem(rig, physics, windows, scale, threads)

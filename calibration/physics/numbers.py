@@ -7,6 +7,7 @@ at 0 with an interval as wide as the prior's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ import numpy as np
 from robot_runtime.arrays import Floats
 from robot_runtime.spec import ASSEMBLED_WITHIN, ArmSpecError, JointSpec
 from sim.worlds.arm import ArmWorld
+
+MOST_LOAD_FRICTION = 0.9
+"""Share of the torque that gears may eat. With all of it nothing moves, and a map that divides by what is left
+turns its command around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Kind:
     high: float
     each: bool = True  # one a joint; else one for the arm
     natural: bool = False  # the lower bound is nature's: to lie on it is no sign of a wrong arm
+    most: float = math.inf  # in its unit, whatever its start
 
 
 KINDS: Mapping[str, Kind] = {
@@ -42,7 +48,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("armature", "kg·m²", 0.4, factor=True, low=0.2, high=4.0),
         Kind("coulomb", "N·m", 0.7, factor=True, low=0.05, high=8.0),
         Kind("viscous", "N·m·s/rad", 0.7, factor=True, low=0.05, high=8.0),
-        Kind("load_friction", "1", 1.0, factor=True, low=0.05, high=12.0),
+        Kind("load_friction", "1", 1.0, factor=True, low=0.05, high=12.0, most=MOST_LOAD_FRICTION),
         Kind("link_mass", "1", 0.12, factor=True, low=0.6, high=1.6),
         Kind("offset", "rad", ASSEMBLED_WITHIN, factor=False, low=-0.2, high=0.2),
         Kind("goal_speed", "rad/s", 0.7, factor=True, low=0.05, high=20.0),
@@ -113,6 +119,7 @@ class Physics:
         """Of z."""
         low = np.array([e.kind.low * e.start if e.kind.factor else e.kind.low for e in self.entries])
         high = np.array([e.kind.high * e.start if e.kind.factor else e.kind.high for e in self.entries])
+        high = np.minimum(high, [e.kind.most for e in self.entries])
         return self.z(low), self.z(high)
 
     def z(self, values: Floats) -> Floats:

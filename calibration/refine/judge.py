@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from calibration.identified.arms import learnt_of
 from calibration.identified.episodes import Episodes, episodes
+from calibration.identified.spread import over_arms
 from calibration.identified.world import IdentifiedArm
+from robot_runtime.arrays import Indices
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.spec import ArmSpec
-from sim.training.evaluate import Figure, mean, onnx_policy
+from sim.training.evaluate import Figure, onnx_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +24,18 @@ class Comparison:
 
     before: Episodes
     after: Episodes
+    which: Indices
+    """The arm that each was flown on: episodes on one arm, and on its mirror image, are no two witnesses."""
 
     @property
     def success(self) -> Figure:
-        """Mean of after less before, episode by episode, with its 95 % interval."""
-        return mean(self.after.success.astype(float) - self.before.success)
+        """Mean of after less before, episode by episode, with a 95 % interval of one such arm, whichever it is."""
+        return over_arms(self.after.success.astype(float) - self.before.success, self.which)
 
     @property
     def error(self) -> Figure:
         """The same of the error at the end, in the task's unit."""
-        return mean(self.after.error - self.before.error)
+        return over_arms(self.after.error - self.before.error, self.which)
 
     @property
     def better(self) -> bool:
@@ -46,9 +53,19 @@ def compare(
     threads: int = 1,
     stop: Callable[[], bool] = lambda: False,
 ) -> Comparison:
-    """The policy's own ONNX between the maps of both files, in the identified arm, one episode a seed."""
+    """The policy's own ONNX between the maps of both files, in the same identified arms, one episode a seed."""
+    which = spread_over(len(seeds), calibrations[0])
     before, after = (
         episodes(task, onnx_policy(policy, task), stop)
-        for task in (IdentifiedArm(name, spec, seeds, c, trial=True, threads=threads) for c in calibrations)
+        for task in (
+            IdentifiedArm(name, spec, seeds, c, trial=True, which=which, threads=threads) for c in calibrations
+        )
     )
-    return Comparison(before, after)
+    return Comparison(before, after, which)
+
+
+def spread_over(count: int, calibration: Calibration) -> Indices:
+    """The arm of each of so many episodes: evenly over those that no training met."""
+    arms = max(1, len(calibration.alike))
+    tried: Indices = np.arange(arms)[learnt_of(arms) :]
+    return np.resize(tried if len(tried) else np.arange(arms), count)

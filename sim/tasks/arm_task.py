@@ -152,9 +152,9 @@ class ArmTask(Task):
     def _differ(self, i: int, drawn: dict[str, Floats]) -> None:
         """Make simulation i the arm that was drawn."""
         model, drives = self.model, self._drives
-        for factor, bodies in zip(drawn["link_mass"], self.world.carried, strict=True):
-            self._masses[i, bodies] = model.body_mass[bodies] * factor
-            self._inertias[i, bodies] = model.body_inertia[bodies] * factor
+        factors = self._weigh(drawn)
+        self._masses[i] = model.body_mass * factors
+        self._inertias[i] = model.body_inertia * factors[:, None]
         self._armature[i] = model.dof_armature * drawn["armature"]
         self._viscous[i] = (model.dof_damping.T * drawn["viscous"]).T
         self._dry[i] = model.dof_frictionloss * drawn["coulomb"]
@@ -164,6 +164,13 @@ class ArmTask(Task):
         drives.load_friction[i] = self._load * drawn["load_friction"]
         drives.delay[i] = round(float(drawn["delay"][0]) / model.opt.timestep)
         self._senses.window[i] = self._senses.window_of(float(drawn["velocity_lag"][0]))
+
+    def _weigh(self, drawn: dict[str, Floats]) -> Floats:
+        """Factor on each body's mass: that of the joint that it hangs on."""
+        factors = np.ones(self.model.nbody)
+        for factor, bodies in zip(drawn["link_mass"], self.world.carried, strict=True):
+            factors[bodies] = factor
+        return factors
 
     def _begun(self, ids: Indices) -> None:
         self.batch.set_const(ids)

@@ -5,7 +5,7 @@ Only what trains is kept: a held gripper needs no degree of freedom, and each on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class ArmWorld:
     payload: int  # body
     carried: tuple[npt.NDArray[np.intp], ...]  # bodies that hang on each joint up to the next one
     inertia: Floats  # kg·m², what each joint turns in the home pose, rotor included
+    turned: Mapping[str, int]  # body that each of the arm's joints turns, those that are welded here as well
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,6 +52,7 @@ def arm_world(spec: ArmSpec, moved: Sequence[str], timestep: float, payload: flo
         raise ArmSpecError(f"{spec.path}: no joint {', '.join(unknown)}; it has {', '.join(spec.joint_names)}")
     mjcf = _read(spec)
     home = dict(zip(spec.joint_names, spec.poses["home"], strict=True))
+    turned = {name: mjcf.joint(name).parent for name in spec.joint_names}
     _weld(mjcf, {name: angle for name, angle in home.items() if name not in moved})
     _add_payload(mjcf, spec.tip, payload + spec.load)
     mjcf.option.timestep = timestep
@@ -73,6 +75,7 @@ def arm_world(spec: ArmSpec, moved: Sequence[str], timestep: float, payload: flo
         payload=int(model.body(PAYLOAD).id),
         carried=_carried(model),
         inertia=_inertia(model, angles),
+        turned={name: int(body.id) for name, body in turned.items()},
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from calibration.logs.windows import Windows, cut
 from calibration.physics.fit import LOOP_ERROR, MODEL_ERROR, Fitted, Problem, along, fit, known_at_best, uncertainty
-from calibration.physics.numbers import KINDS, Physics
+from calibration.physics.numbers import KINDS, MOST_LOAD_FRICTION, Physics
 from calibration.physics.rollout import Rig, rollout
 from robot_runtime.spec import ASSEMBLED_WITHIN, load_arm
 from tests.calibration.recordings import record
@@ -211,6 +211,14 @@ def test_a_settled_zero_starts_nearer() -> None:
     settled = replace(arm, joints=(replace(arm.joints[0], zero_within=0.01), *arm.joints[1:]))
     physics = Physics(Rig.of(settled, arm.joint_names[:2]).world, ("offset",))
     np.testing.assert_allclose(physics.values(np.ones(2)), [0.01, ASSEMBLED_WITHIN])
+
+
+def test_gears_never_eat_all_that_a_motor_gives() -> None:
+    """Twelve times what the data file says is more than all for servos whose gears eat a third."""
+    koch = load_arm("koch-v1.1")
+    world = Rig.of(koch, ("shoulder_lift", "wrist_flex")).world
+    physics = Physics(world, ("load_friction",))
+    np.testing.assert_allclose(physics.values(physics.bounds[1]), [MOST_LOAD_FRICTION, 12 * 0.05])
 
 
 def test_what_a_servo_moves_by_itself_is_known_less(pendulum: tuple[Rig, Windows, Fitted]) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.judging.acceptance import SLOPE, slopes_of
 from calibration.maps.fit import TORQUE_HISTORY, fit_torque_map, lags_of, torque_inputs, torque_scores, whole
 from calibration.maps.modules import FADE, PHYSICS, ObservationMap, Residual, TorqueMap
 from calibration.maps.targets import Track, rubbed
-from calibration.maps.training import Budget
-from calibration.physics.numbers import Physics
+from calibration.maps.training import Budget, fit_inverse
+from calibration.physics.numbers import MOST_LOAD_FRICTION, Physics
 from calibration.physics.rollout import Rig
 from robot_runtime.spec import load_arm
 
@@ -99,6 +100,40 @@ def test_a_torque_goes_through_at_once_however_noisy_those_of_the_fit_were(rig: 
         by_physics = [found.parts(torch.from_numpy(rows))[1][0, :, 0] for rows in (x, step)]
     np.testing.assert_allclose(later, before)
     np.testing.assert_allclose(after - before, by_physics[1] - by_physics[0], rtol=0.15)
+
+
+def pushing(load: float) -> tuple[TorqueMap, torch.Tensor]:
+    """A map whose gears eat so much, and motions that it pushes along."""
+    values = {name: torch.zeros(1) for name in PHYSICS}
+    values |= {name: torch.ones(1) for name in ("constant", "nominal_constant", "resistance")}
+    made = TorqueMap(1, 1, values | {"load": torch.tensor([load])}, pwm=torch.zeros(1))
+    random = np.random.default_rng(0)
+    torque, dq = random.uniform(0.2, 1.0, (2, 400)) * random.choice([-1.0, 1.0], 400)
+    still = np.zeros(400)
+    return made, torch.tensor(np.stack([torque, dq, still + 12.0, still, still], axis=1), dtype=torch.float32)
+
+
+def test_a_map_that_pushes_the_wrong_way_is_seen_though_its_physics_does_so_too() -> None:
+    for load, positive in ((0.0, True), (0.5, True), (1.1, False)):
+        made, x = pushing(load)
+        with torch.no_grad():
+            command = made(x)[:, 0]
+        assert bool((command * x[:, 0] > 0).all()) is positive
+        low, high = slopes_of(made, x.numpy(), ("joint",))["joint"]
+        assert abs(high) == pytest.approx(1.0, rel=1e-3)
+        assert (low >= SLOPE[0]) is positive
+
+
+def test_a_map_is_not_tuned_to_gears_that_eat_everything() -> None:
+    truth, x = pushing(0.97)
+    tuned, _ = pushing(0.4)
+    modest, least = pushing(0.6)
+    weight = torch.ones(1, 400, 1)
+    with torch.no_grad():
+        fit_inverse(tuned, x, truth.parts(x)[1], weight)
+        assert tuned.load.item() == pytest.approx(MOST_LOAD_FRICTION)
+        fit_inverse(modest, least, pushing(0.7)[0].parts(least)[1], weight)
+        assert 0.6 < modest.load.item() < 0.8
 
 
 def test_histories_become_whole_periods() -> None:

@@ -22,9 +22,11 @@ from calibration.identified.batch import BatchMap
 from calibration.identified.episodes import Episodes, StoppedError
 from calibration.identified.together import NotTogetherError
 from calibration.identified.world import DRIVEN_BY, IdentifiedArm
+from calibration.physics.identify import heavier
+from calibration.physics.rollout import Rig
 from calibration.refine import pipeline
 from calibration.refine.export import with_post, with_pre
-from calibration.refine.judge import Comparison
+from calibration.refine.judge import Comparison, compare
 from calibration.refine.learn import Refiner, attach, settings_for
 from calibration.refine.network import Around
 from calibration.refine.pipeline import Hooks, RefineError, refine
@@ -312,6 +314,31 @@ def test_the_identified_numbers_are_in_the_world() -> None:
     assert (arm._drives.torque > held + 0.05).all()
 
 
+def test_bodies_weigh_what_they_weighed_in_the_fit() -> None:
+    """The Koch's reach holds wrist_roll and gripper still; the fit has found factors of what they carry."""
+    spec = load_arm("koch-v1.1")
+    factors = {f"{name}.link_mass": 0.8 + 0.1 * i for i, name in enumerate(spec.joint_names)}
+    numbers = {label: Number(value, value, value, seen=True) for label, value in factors.items()}
+    given = replace(healthy(spec), physics=numbers, alike=(tuple(factors.values()),))
+    arm = IdentifiedArm("reach", spec, [1], given)
+    arm.reset()
+    assert len(arm.world.names) < len(spec.joint_names)
+    rig = Rig.of(spec, spec.joint_names)
+    model = heavier(rig, {"link_mass": np.array(list(factors.values())), "payload": np.zeros(1)}).world.model
+    fitted = {model.body(i).name: (model.body_mass[i], model.body_inertia[i]) for i in range(model.nbody)}
+    for i in range(arm.model.nbody):
+        if i != arm.world.payload:
+            mass, inertia = fitted[arm.model.body(i).name]
+            assert arm._masses[0, i] == pytest.approx(mass)
+            np.testing.assert_allclose(arm._inertias[0, i], inertia)
+    few = {label: value for label, value in factors.items() if "wrist_roll" not in label}
+    numbers = {label: Number(value, value, value, seen=True) for label, value in few.items()}
+    other = IdentifiedArm("reach", spec, [1], replace(given, physics=numbers, alike=(tuple(few.values()),)))
+    other.reset()
+    rolled = arm.world.turned["wrist_roll"]
+    assert other._masses[0, rolled] == pytest.approx(arm.model.body_mass[rolled] * factors["wrist_flex.link_mass"])
+
+
 # --- the whole, and its verdict ---
 
 
@@ -321,7 +348,7 @@ def verdict(success: tuple[float, float], error: tuple[float, float]) -> Compari
         Episodes(random.random(200) < share, random.normal(off, 0.001, 200), np.zeros(200))
         for share, off in zip(success, error, strict=True)
     )
-    return Comparison(before, after)
+    return Comparison(before, after, np.arange(200) % 8)
 
 
 @pytest.mark.parametrize(
@@ -338,6 +365,36 @@ def test_successes_count_first_then_errors(
     success: tuple[float, float], error: tuple[float, float], better: bool
 ) -> None:
     assert verdict(success, error).better is better
+
+
+def test_arms_that_gain_by_chance_are_not_called_better() -> None:
+    """Eight arms in pairs that do alike, on which refining gains and costs, and on average nothing."""
+    random, which, alarms = np.random.default_rng(0), np.arange(300) % 8, 0
+    for _ in range(400):
+        gain = np.repeat(random.normal(0.0, 0.1, 4), 2)[which]
+        before, after = (
+            Episodes(random.random(300) < share, np.full(300, 0.01), np.zeros(300)) for share in (0.5, 0.5 + gain)
+        )
+        alarms += Comparison(before, after, which).success.low > 0.0
+    assert alarms < 0.025 * 400
+
+
+def test_the_verdict_flies_every_arm_that_no_training_met_alike_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {"pendulum.offset": Number(0.0, -0.1, 0.1, seen=False)}
+    alike = tuple((0.001 * arm,) for arm in range(32))
+    given = replace(healthy(load_arm("xl330-pendulum")), physics=numbers, alike=alike)
+    arms = []
+
+    def flown(task: IdentifiedArm, *_: Any) -> Episodes:
+        task.reset()
+        arms.append(np.round(task._offset[:, 0] / 0.001).astype(int))
+        return Episodes(np.ones(16, dtype=bool), np.zeros(16), np.zeros(16))
+
+    monkeypatch.setattr("calibration.refine.judge.episodes", flown)
+    found = compare("hold", load_arm("xl330-pendulum"), HOLD, (given, given), range(16))
+    for arm in arms:
+        np.testing.assert_array_equal(arm, found.which)
+    np.testing.assert_array_equal(np.bincount(found.which), [0] * 24 + [2] * 8)
 
 
 def test_what_is_better_is_kept_and_says_for_whom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
