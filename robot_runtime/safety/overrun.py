@@ -26,9 +26,10 @@ _BACK = 2.0
 class Overrun:
     """How far to take back the commands of all joints from their upper and lower limits, rad, not negative."""
 
-    def __init__(self, spec: ArmSpec) -> None:
-        """By the limits of the arm file."""
+    def __init__(self, spec: ArmSpec, joints: list[int]) -> None:
+        """By the limits of the arm file; of these joints only."""
         limits = [j.limits for j in spec.joints]
+        self._joints = joints
         self._lower, self._upper = [x.lower for x in limits], [x.upper for x in limits]
         self._braking = [_BRAKING * x.acceleration for x in limits]
         self.reset([0.0] * len(limits))
@@ -41,14 +42,13 @@ class Overrun:
 
     def look(self, q: list[float], stamps: list[float]) -> None:
         """Where the joints were (rad) when they were read last (s)."""
-        for i, angle in enumerate(q):
-            passed = stamps[i] - self._stamps[i]
+        seen, times, speeds, up, down = self._q, self._stamps, self._speed, self.up, self.down
+        for i in self._joints:
+            angle, speed, passed = q[i], speeds[i], stamps[i] - times[i]
             if passed > 0.0:
-                share = passed / (passed + _AVERAGED)
-                self._speed[i] += share * ((angle - self._q[i]) / passed - self._speed[i])
-                self._q[i], self._stamps[i] = angle, stamps[i]
-            speed = self._speed[i]
+                speed += ((angle - seen[i]) / passed - speed) * passed / (passed + _AVERAGED)
+                seen[i], times[i], speeds[i] = angle, stamps[i], speed
             end = angle + speed * (_LATE + abs(speed) / (2.0 * self._braking[i]))
             above, below = end - self._upper[i], self._lower[i] - end
-            self.up[i] = _BACK * above if speed > 0.0 and above > 0.0 else 0.0
-            self.down[i] = _BACK * below if speed < 0.0 and below > 0.0 else 0.0
+            up[i] = _BACK * above if above > 0.0 and speed > 0.0 else 0.0
+            down[i] = _BACK * below if below > 0.0 and speed < 0.0 else 0.0

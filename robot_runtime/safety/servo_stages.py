@@ -44,7 +44,7 @@ class PositionStage:
         self.placed = [j.mode in POSITION_MODES for j in spec.joints]
         self.tracks = {i: _track(spec, i, period) for i, placed in enumerate(self.placed) if placed}
         self._sag = Sag(spec, kinematics, SLOW * period)
-        self._overrun = Overrun(spec)
+        self._overrun = Overrun(spec, list(self.tracks))
         self._goals = [0.0] * count  # rad, for their speed
         self._commands, self._speeds = [0.0] * count, [0.0] * count
         self._stopping: set[int] = set()  # joints that an emergency brakes

@@ -11,7 +11,7 @@ FIRST = 3.0  # s
 
 def glide(start: float, speed: float, cycles: int) -> Overrun:
     """The first joint of a Koch moves at `speed` from `start` on; the others stand where they are."""
-    seen = Overrun(load_arm("koch-v1.1"))
+    seen = Overrun(load_arm("koch-v1.1"), list(range(6)))
     q = [start] + [0.0] * 5
     seen.reset(q)
     for k in range(cycles):
