@@ -20,8 +20,6 @@ LONGEST_HOLE = 0.03
 """s without a usable sample that is still bridged."""
 QUIET = 0.1
 """Duty below which a supply stands near its open voltage."""
-UNLOADED = 90.0
-"""Percentile of the voltage that stands for no load where nobody logged the duty."""
 BENT = 9
 """Samples in a row through which a cubic is laid: motion bends no more in 40 ms, what is left is the encoder's."""
 SMOOTH = (0.1, 1.0)
@@ -221,7 +219,11 @@ def _held(command: Floats) -> Floats:
 
 
 def open_volts(log: Log) -> Floats:
-    """V of each joint's supply without load: the register at small duty. Under load it shows the PWM's ripple too."""
+    """V of each joint's supply without load: the register at small duty. Under load it shows the PWM's ripple too.
+
+    Where nobody logged a duty, the mean, as in flight (`robot_runtime.calibrated.supply`): ripple goes both ways. On a
+    real XL330 behind 7.4 V the means of sixteen logs lie between 7.2 and 7.3 V, 90th percentiles up to 8.2 V.
+    """
     found = np.full(len(log.joints), np.nan)
     for i in range(len(log.joints)):
         good = log.valid[:, i] & np.isfinite(log.volts[:, i])
@@ -229,7 +231,7 @@ def open_volts(log: Log) -> Floats:
         if quiet.sum() > 50:
             found[i] = np.median(log.volts[quiet, i])
         elif good.any():
-            found[i] = np.percentile(log.volts[good, i], UNLOADED)
+            found[i] = np.mean(log.volts[good, i])
     return found
 
 

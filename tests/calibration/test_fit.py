@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from calibration.logs.windows import Windows, cut
-from calibration.physics.fit import LOOP_ERROR, MODEL_ERROR, Fitted, Problem, along, fit, known_at_best, uncertainty
+from calibration.physics.fit import (
+    LOOP_ERROR,
+    MODEL_ERROR,
+    OUTLIER,
+    Fitted,
+    Problem,
+    PseudoHuber,
+    along,
+    fit,
+    known_at_best,
+    uncertainty,
+)
 from calibration.physics.numbers import KINDS, MOST_LOAD_FRICTION, Physics
 from calibration.physics.rollout import Rig, rollout
 from robot_runtime.spec import ASSEMBLED_WITHIN, load_arm
@@ -180,6 +191,23 @@ def test_stretches_that_disagree_are_believed_less(pendulum: tuple[Rig, Windows,
     assert believed.doubt > 3.0
     assert low < 0.03 - moved.mean() < high
     assert (high - low) / 2 > 1.5 * moved.std() / np.sqrt(len(moved))
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_what_is_an_outlier_does_not_hang_on_how_many_samples_there_are(
+    pendulum: tuple[Rig, Windows, Fitted], every: int
+) -> None:
+    """An error of so many usual errors counts 1 / sqrt(2): its residual is the smaller, the more samples there are."""
+    rig, windows, found = pendulum
+    fewer = replace(
+        windows, every=windows.every * every, **{k: getattr(windows, k)[:, ::every] for k in ("q", "dq", "weight")}
+    )
+    problem = Problem(rig, found.physics, fewer, found.scale, threads=1)
+    residual = OUTLIER * found.scale * problem.weight[problem.weight > 0]
+    np.testing.assert_allclose(problem.trust(residual), np.sqrt(0.5))
+    bend = PseudoHuber(problem.outlier, 1).grad_hess(np.append(residual, 100.0), np.eye(len(residual) + 1))[0]
+    np.testing.assert_allclose(bend[:-1], residual * np.sqrt(0.5))
+    assert bend[-1] == 100.0  # a prior is no error
 
 
 def test_windows_without_motion_say_nothing_but_the_prior(pendulum: tuple[Rig, Windows, Fitted]) -> None:

@@ -66,6 +66,14 @@ def test_open_volts_are_read_at_small_duty() -> None:
     np.testing.assert_allclose(open_volts(loaded), [7.4])
 
 
+def test_ripple_is_no_supply_where_nobody_logged_a_duty() -> None:
+    """A register that swings about 7.3 V under a position loop, as a real XL330's does: the mean, as in flight."""
+    log = swing()
+    ripple = np.where(np.arange(len(log)) % 5 == 0, 0.8, -0.2)[:, None]
+    rippling = make_log("", ["a"], ["position"], log.time, log.q, log.q, volts=7.3 + ripple)
+    np.testing.assert_allclose(open_volts(rippling), [7.3], atol=0.001)
+
+
 def read(flicker: float) -> Log:
     """What an encoder of 4096 ticks shows of a swing; `flicker`: ticks rms."""
     log = swing(20.0)
