@@ -215,31 +215,71 @@ class Kinematics:
 
     def levers(self) -> NDArray[np.float64]:
         """How fast at most each joint can change the distance of each pair (pairs x joints, m/rad)."""
+        rows = [self._bounded(reach, geoms) for reach, geoms in zip(self.reaches().tolist(), self._pairs, strict=True)]
+        return np.array(rows).reshape(len(rows), len(self._dof))
+
+    def reaches(self) -> NDArray[np.float64]:
+        """How far at most what each joint moves of each pair is from its axis (pairs x joints, m); 0: it moves both
+        geoms of the pair, or none, and so does nothing to their distance.
+        """
         moved = np.array([self._reach(int(self._model.geom_bodyid[g]), g) for g in range(self._model.ngeom)])
-        rows = [self._lever(moved[a], moved[b], (a, b)) for a, b in self._pairs]
+        rows = [np.where(moved[a] * moved[b] > 0, 0.0, np.maximum(moved[a], moved[b])) for a, b in self._pairs]
         return np.array(rows).reshape(len(rows), len(self._dof))
 
     def tip_levers(self) -> NDArray[np.float64]:
         """How fast at most each joint can move the tip (m/rad)."""
         return self._reach(int(self._model.site_bodyid[self._tip]), None)
 
-    def _lever(
-        self, first: NDArray[np.float64], second: NDArray[np.float64], geoms: tuple[int, int]
-    ) -> NDArray[np.float64]:
-        """A joint that moves both bodies of a pair moves them alike; the first joint does not move an arm off a plane
-        that it turns in.
+    def _bounded(self, reach: list[float], geoms: tuple[int, int]) -> list[float]:
+        """Levers of a pair. What a joint changes of its distance is the moment arm, about the joint's axis, of the line
+        between the nearest points. Both points lie on that line: the geom that stays where it is bounds it as well.
         """
-        lever: NDArray[np.float64] = np.where((first > 0) & (second > 0), 0.0, np.maximum(first, second))
-        for geom in geoms:
-            if self._model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE:
-                for i, joint in enumerate(self._joints):
-                    body = int(self._model.jnt_bodyid[joint])
-                    mujoco.mj_kinematics(self._model, self._moving)
-                    normal = self._moving.geom_xmat[geom].reshape(3, 3)[:, 2]
-                    upright = abs(float(normal @ self._moving.xaxis[joint])) > 1.0 - _TOUCHING
-                    if upright and self._model.body_weldid[self._model.body_parentid[body]] == 0:
-                        lever[i] = 0.0
+        lever = reach[:]
+        leaders = {coupling.leader for coupling in self._couplings}  # these move more than what hangs on them
+        for i, far in enumerate(reach):
+            if far > 0.0 and i not in leaders:
+                joint = int(self._joints[i])
+                dof = int(self._model.jnt_dofadr[joint])
+                stays = geoms[0] if self._moved_by(geoms[1])[dof] else geoms[1]
+                lever[i] = min(far, self._away(joint, stays))
         return lever
+
+    def _away(self, joint: int, geom: int) -> float:
+        """How far a geom that a joint does not move can be from its axis (m). A plane: without end; but a joint that always
+        turns in it does not move an arm off it.
+        """
+        model, data = self._model, self._moving
+        body, base = int(model.jnt_bodyid[joint]), int(model.geom_bodyid[geom])
+        is_plane = model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE
+        if model.body_weldid[model.body_parentid[body]] == model.body_weldid[base]:  # always as they are now
+            mujoco.mj_kinematics(model, data)
+            axis = data.xaxis[joint]
+            if is_plane:
+                upright = abs(float(data.geom_xmat[geom].reshape(3, 3)[:, 2] @ axis)) > 1.0 - _TOUCHING
+                return 0.0 if upright else np.inf
+            off_axis = np.cross(axis, data.geom_xpos[geom] - data.xanchor[joint])
+            return float(np.linalg.norm(off_axis) + model.geom_rbound[geom])
+        if is_plane:
+            return np.inf
+        upwards = {base: 0.0}  # m that the origin of each body above the geom can be from that of its own
+        while base:
+            upwards[int(model.body_parentid[base])] = upwards[base] + self._span(base)
+            base = int(model.body_parentid[base])
+        way = float(np.linalg.norm(model.geom_pos[geom]) + model.geom_rbound[geom])
+        while body not in upwards:  # the joint's own body at least: its anchor is as near to the parent as the body
+            way += self._span(body)
+            body = int(model.body_parentid[body])
+        return way + upwards[body]
+
+    def _span(self, body: int) -> float:
+        """How far a body's origin, and the anchors of its joints, can be from its parent's origin (m)."""
+        model, first = self._model, int(self._model.body_jntadr[body])
+        span = float(np.linalg.norm(model.body_pos[body]))
+        for joint in range(first, first + int(model.body_jntnum[body])):
+            span += 2.0 * float(np.linalg.norm(model.jnt_pos[joint]))  # it turns about a point beside it
+            if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
+                span += float(np.abs(model.jnt_range[joint]).max())
+        return span
 
     def _reach(self, body: int, geom: int | None) -> NDArray[np.float64]:
         """How far a geom, or the tip, can be from the axis of each joint that moves it (m); 0: it does not."""
@@ -253,15 +293,13 @@ class Kinematics:
             for joint in range(first, first + int(model.body_jntnum[body])):
                 for i in np.flatnonzero(self._joints == joint):
                     reach[i] = length + float(np.linalg.norm(model.jnt_pos[joint]))
-                if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
-                    length += float(np.abs(model.jnt_range[joint]).max())
                 for coupling in self._couplings:
                     if coupling.dof == model.jnt_dofadr[joint]:
                         reach[coupling.leader] = max(
                             reach[coupling.leader],
                             coupling.steepest(self._model.jnt_range[self._joints[coupling.leader]]),
                         )
-            length += float(np.linalg.norm(model.body_pos[body]))
+            length += self._span(body)
             body = int(model.body_parentid[body])
         return reach
 

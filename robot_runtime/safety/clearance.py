@@ -1,11 +1,12 @@
 """The table, the arm itself and a workspace box, turned into stops for the joints.
 
 A distance d that must not fall below a margin shrinks by sum(|g_i| x_i) when joint i goes x_i further, g being its
-gradient; while the joints turn by T in all, g_i changes by at most l_i T, l_i being the lever: the longest way from
-the joint's axis to what it moves. So what shrinks is at most sum(min(l_i, |g_i| + l_i T / 2) x_i). What every joint
-still needs to brake is set aside; what is left of d is shared out. Each joint gets a stop behind what it needs and
-its share, and brakes before it as it does before its own: so any mode keeps distances by the law that it keeps its
-limits by, whatever the other joints do, and nothing has to be solved.
+gradient; while the joints turn by T in all, g_i changes by at most r_i T, r_i being its reach, the longest way from the
+joint's axis to what it moves. So what shrinks is at most sum(min(l_i, |g_i| + r_i T / 2) x_i), l_i being its lever, the
+most that the joint can do to that distance at all. What every joint still needs to brake is set aside; what is left of
+d is shared out. Each joint gets a stop behind what it needs and its share, and brakes before it as it does before its
+own: so any mode keeps distances by the law that it keeps its limits by, whatever the other joints do, and nothing has
+to be solved.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics
+from robot_runtime.safety.apart import pairs_to_watch
 
 MARGIN = 0.005
 """m between the arm and the table or itself. The shipped arms rest 6 to 13 mm from what they could touch; nearer than
@@ -31,7 +33,7 @@ _WATCHED = 0.004
 """m beyond that in which pairs are measured every cycle: sooner than working out again which pairs are close."""
 
 _GROWTH = 3.0
-"""Times the levers' share: how fast what is set aside for braking can grow with the braking angles, bending
+"""Times the reaches' share: how fast what is set aside for braking can grow with the braking angles, bending
 included."""
 
 _FLAT = 1e-12  # m²/rad²: no joint changes such a distance
@@ -66,20 +68,29 @@ class _Reach:
 class Clearance:
     """Stops that keep distances. Pairs that no joint can bring together before it has braked cost nothing."""
 
-    def __init__(self, kinematics: Kinematics, swing: list[float], workspace: Box | None) -> None:
+    def __init__(
+        self,
+        kinematics: Kinematics,
+        limits: tuple[list[float], list[float]],
+        swing: list[float],
+        workspace: Box | None,
+    ) -> None:
         """Which pairs there are, and how fast each joint can bring them together.
 
-        `swing`: times as far as planned that each joint may go before it stands.
+        `limits` (rad): of the joints, which keep some pairs apart by themselves. `swing`: times as far as planned that
+        each joint may go before it stands.
         """
         self._kinematics = kinematics
         self._swing = swing
-        self._pairs = kinematics.pairs
-        levers = kinematics.levers()
-        self._levers = [_moving(row) for row in levers.tolist()]
+        watched = pairs_to_watch(kinematics, *limits, MARGIN)
+        self._pairs = [kinematics.pairs[index] for index in watched]
+        levers = kinematics.levers()[watched]
+        reaches = np.where(levers > 0.0, kinematics.reaches()[watched], 0.0)
+        self._levers = [_moving(*rows) for rows in zip(levers.tolist(), reaches.tolist(), strict=True)]
         pairs, joints = levers.shape
         # What is left of a distance when all have braked shrinks, at most, by these times what grows of the joints'
         # places, their negatives, and what braking takes upwards and downwards (pairs x 4 joints, m/rad).
-        self._shrinks = np.hstack((levers, levers, _GROWTH * levers, _GROWTH * levers))
+        self._shrinks = np.hstack((levers, levers, _GROWTH * reaches, _GROWTH * reaches))
         self._most: list[float] = self._shrinks.max(axis=0, initial=0.0).tolist()
         self._left = np.zeros(pairs)  # m of each pair when it was measured last
         self._seen = np.zeros((pairs, 4 * joints))  # rad, what may grow, then
@@ -88,7 +99,8 @@ class Clearance:
         self._sorted = [0.0] * (4 * joints)  # rad, what may grow, then
         self._box = workspace
         self._tip, self._tip_jacobian = np.zeros(3), np.zeros((3, joints))
-        self._tip_levers = _moving(kinematics.tip_levers().tolist())
+        tip_levers: list[float] = kinematics.tip_levers().tolist()
+        self._tip_levers = _moving(tip_levers, tip_levers)
         self.nearest = _FAR
         """m, the smallest distance measured in the last cycle; at most 0.3."""
         self.reset()
@@ -149,7 +161,7 @@ class Clearance:
         for index in self._close:
             distance = self._kinematics.distance(self._pairs[index], _FAR)
             self.nearest = min(self.nearest, distance)
-            left = distance - MARGIN - sum([lever * braking[i] for i, lever in self._levers[index]])
+            left = distance - MARGIN - sum([lever * braking[i] for i, lever, _ in self._levers[index]])
             if left <= _LOOK_AHEAD:  # by levers; gradients know more
                 near.append(index)
                 distances.append(distance)
@@ -172,7 +184,7 @@ class Clearance:
             self._spare = -np.inf
 
     def _keep_in_box(self, box: Box, reach: _Reach) -> bool:
-        need = sum([lever * reach.braking[i] for i, lever in self._tip_levers]) + _LOOK_AHEAD
+        need = sum([lever * reach.braking[i] for i, lever, _ in self._tip_levers]) + _LOOK_AHEAD
         self._kinematics.tip_motion(self._tip, self._tip_jacobian)
         touched = False
         for axis, place in enumerate(self._tip.tolist()):
@@ -185,21 +197,21 @@ class Clearance:
         return touched
 
 
-def _moving(levers: list[float]) -> list[tuple[int, float]]:
-    """The joints that have one, with it."""
-    return [(i, lever) for i, lever in enumerate(levers) if lever > 0.0]
+def _moving(levers: list[float], reaches: list[float]) -> list[tuple[int, float, float]]:
+    """The joints that have a lever, with it and their reach."""
+    return [(i, lever, far) for i, (lever, far) in enumerate(zip(levers, reaches, strict=True)) if lever > 0.0]
 
 
-def _share(left: float, gradient: list[float], levers: list[tuple[int, float]], reach: _Reach) -> float:
+def _share(left: float, gradient: list[float], levers: list[tuple[int, float, float]], reach: _Reach) -> float:
     """What is left of the distance `left` (m) when all joints have braked. If little, each joint gets a stop behind
     what it needs itself and its share of that. `levers`: of the joints that change the distance.
     """
     up, down, braking = reach.up, reach.down, reach.braking
-    turn = 0.5 * sum([braking[i] for i, _ in levers])
+    turn = 0.5 * sum([braking[i] for i, _, _ in levers])
     square = 0.0
     shares = []
-    for i, lever in levers:
-        slope, bend = gradient[i], lever * turn
+    for i, lever, far in levers:
+        slope, bend = gradient[i], far * turn
         if slope > 0.0:
             size, closing, opening = slope, down[i], up[i]
         else:
@@ -207,7 +219,7 @@ def _share(left: float, gradient: list[float], levers: list[tuple[int, float]], 
         most = size + bend if size + bend < lever else lever
         left -= most * closing
         if bend > size:
-            left -= (bend - size) * opening
+            left -= (bend - size if bend - size < lever else lever) * opening
         square += most * most
         shares.append((i, slope, most))
     if square < _FLAT:

@@ -100,7 +100,8 @@ class Envelope:
         """The joints in torque and PWM modes: their last torques, and how fast these may change."""
         placed = self._positions.placed
         self._all_placed = all(placed)
-        self._clearance = Clearance(kinematics, [SWING if own else 1.0 for own in placed], workspace)
+        swing = [SWING if own else 1.0 for own in placed]
+        self._clearance = Clearance(kinematics, (self._lower, self._upper), swing, workspace)
         self._cycle = Cycle(period, max(_STALE, _STALE_CYCLES * period), self._lower, self._upper, now=-math.inf)
         self._cycle.made, self._cycle.braking = [0.0] * count, [False] * count
         self._stamp = -math.inf

@@ -7,9 +7,11 @@ import pytest
 
 from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.state import JointState
+from robot_runtime.safety.apart import pairs_to_watch
 from robot_runtime.safety.clearance import MARGIN, Box, Clearance
 from robot_runtime.safety.envelope import Envelope, Why
-from robot_runtime.spec import load_arm, shipped_arms
+from robot_runtime.safety.servo_stages import POSITION_SHARE
+from robot_runtime.spec import ArmSpec, load_arm, shipped_arms
 
 PERIOD = 0.005
 
@@ -41,6 +43,10 @@ def test_gradients_and_levers_are_right(name: str) -> None:
             if np.abs(numeric - gradient).max() > 1e-4:  # where the nearest points jump there is none
                 assert np.median(np.abs(numeric - gradient)) < 1e-3
     assert compared > 10
+
+
+def limits_of(spec: ArmSpec) -> tuple[list[float], list[float]]:
+    return [j.limits.lower for j in spec.joints], [j.limits.upper for j in spec.joints]
 
 
 def fly(
@@ -108,7 +114,7 @@ def test_inside_the_margin_a_joint_may_only_leave() -> None:
         found = kinematics.clearance(q, 0.2)
         if found is not None and found.distance < 0.003:
             break
-    clearance = Clearance(kinematics, [1.0] * len(q), None)
+    clearance = Clearance(kinematics, limits_of(spec), [1.0] * len(q), None)
     q, low, high = q.tolist(), [-3.0] * len(q), [3.0] * len(q)
     assert clearance.stops(q, q, q, q, low, high) == (True, False)
     assert high[3] == q[3]
@@ -119,7 +125,7 @@ def test_what_is_far_is_not_looked_at() -> None:
     spec = load_arm("koch-v1.1")
     kinematics = Kinematics(spec)
     q = np.array(spec.poses["home"])
-    clearance = Clearance(kinematics, [1.0] * len(q), None)
+    clearance = Clearance(kinematics, limits_of(spec), [1.0] * len(q), None)
     q, low, high = q.tolist(), [-3.0] * len(q), [3.0] * len(q)
     clearance.stops(q, q, q, q, low, high)
     looked: list[object] = []
@@ -127,3 +133,55 @@ def test_what_is_far_is_not_looked_at() -> None:
     for _ in range(50):
         clearance.stops(q, q, q, q, low, high)
     assert not looked
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+def test_pairs_that_are_not_watched_stay_apart(name: str) -> None:
+    """In poses drawn at random, and at the ends of the joints, where arms fold."""
+    spec = load_arm(name)
+    kinematics, limits = Kinematics(spec), limits_of(spec)
+    watched = pairs_to_watch(kinematics, *limits, MARGIN)
+    others = [pair for index, pair in enumerate(kinematics.pairs) if index not in watched]
+    assert others
+    draw = np.random.default_rng(0)
+    for k in range(2000):
+        q = draw.uniform(*limits)
+        if k % 2:
+            q = np.where(draw.random(len(q)) < 0.5, *limits)
+        kinematics.place(q.tolist())
+        assert all(kinematics.distance(pair, 1.0) > MARGIN for pair in others)
+
+
+def test_whether_a_pair_is_watched_hangs_on_the_limits() -> None:
+    """The Koch's upper arm would touch its base a tenth of a radian beyond its limit."""
+    spec = load_arm("koch-v1.1")
+    kinematics, (lower, upper) = Kinematics(spec), limits_of(spec)
+    names = [(pair.first, pair.second) for pair in kinematics.pairs]
+    index = names.index(("base", "upper_arm"))
+    assert index not in pairs_to_watch(kinematics, lower, upper, MARGIN)
+    upper[1] += 0.1
+    assert index in pairs_to_watch(kinematics, lower, upper, MARGIN)
+
+
+def test_a_base_turns_at_full_speed_beside_its_own_arm() -> None:
+    """As it did not when the upper arm, two centimetres above the base, was feared to come down on it."""
+    spec = load_arm("koch-v1.1")
+    envelope, state = Envelope(spec, Kinematics(spec), PERIOD), JointState(len(spec.joints))
+    state.q[:] = spec.poses["home"]
+    state.fresh[:] = True
+    now = 1.0
+    state.stamp[:] = now
+    envelope.reset(state, now)
+    goal, fastest = state.q.copy(), 0.0
+    for _ in range(200):
+        now += PERIOD
+        goal[0] = state.q[0] + 0.5  # always ahead
+        values = goal.copy()
+        state.stamp[:] = now
+        envelope.limit(values, state, now)
+        fastest = max(fastest, (values[0] - state.q[0]) / PERIOD)
+        state.q[:] = values
+        if state.q[0] > 0.8:
+            break
+    assert fastest > 0.95 * POSITION_SHARE * spec.joints[0].limits.velocity
+    assert envelope.counts[0, list(Why).index(Why.CLEARANCE)] == 0
