@@ -245,8 +245,8 @@ class Kinematics:
         return lever
 
     def _away(self, joint: int, geom: int) -> float:
-        """How far a geom that a joint does not move can be from its axis (m). A plane: without end; but a joint that always
-        turns in it does not move an arm off it.
+        """How far a geom that a joint does not move can be from its axis (m). A plane: without end; but no joint that
+        always turns in it moves an arm off it.
         """
         model, data = self._model, self._moving
         body, base = int(model.jnt_bodyid[joint]), int(model.geom_bodyid[geom])
