@@ -101,7 +101,7 @@ INJECTIONS = (
         onset=0.7,
         phases=_RUN,
         first=0.7,
-        after=0.5,
+        after=0.4,  # where the policy's wave leads away from it for long enough: else its load is seen first
     ),
     Injection("stuck-shaft", ("lowering-blocked",), "stuck-shaft:servo=12", phases=(Phase.STOP,)),
     Injection("hot", ("hardware-error",), "hot:servo=12,celsius=77", onset=0.1),
