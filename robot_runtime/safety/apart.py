@@ -16,7 +16,7 @@ _JOINTS = 2
 """That a pair may hang on: neighbours. Others can nearly always be brought together, and proofs grow by powers."""
 
 _MOST = 4000
-"""Measurements after which a proof is given up: 20 ms. The shipped arms' take 1400 together."""
+"""Measurements after which a proof is given up: 20 ms. All of the Koch's pairs take 2100, in 11 ms."""
 
 _FAR = 1.0  # m: distances are not measured beyond
 
