@@ -94,6 +94,12 @@ class Kinematics:
         # Arrays that every call touches are fetched once: an access through the binding costs as much as the
         # arithmetic, and so does an index array where a slice would do.
         joint_ids = [self._id(mujoco.mjtObj.mjOBJ_JOINT, name, spec, "joint") for name in spec.joint_names]
+        for name, joint in zip(spec.joint_names, joint_ids, strict=True):
+            if model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_HINGE:
+                raise ArmSpecError(
+                    f"{spec.mjcf}: joint '{name}', which {spec.path.name} names, does not turn: an arm's joints are "
+                    "hinges; what slides can follow one of them (<equality><joint>)"
+                )
         self._joints = np.array(joint_ids)
         self._qpos = run_of([int(model.jnt_qposadr[j]) for j in joint_ids])
         self._dof = np.array([model.jnt_dofadr[j] for j in joint_ids])
@@ -223,8 +229,30 @@ class Kinematics:
         geoms of the pair, or none, and so does nothing to their distance.
         """
         moved = np.array([self._reach(int(self._model.geom_bodyid[g]), g) for g in range(self._model.ngeom)])
-        rows = [np.where(moved[a] * moved[b] > 0, 0.0, np.maximum(moved[a], moved[b])) for a, b in self._pairs]
+        drives = np.zeros((self._model.nv, len(self._dof)))
+        drives[self._dof, np.arange(len(self._dof))] = 1.0
+        for coupling in self._couplings:
+            drives[coupling.dof, coupling.leader] = 1.0
+        rows = []
+        for pair in self.pairs:
+            first, second = (moved[geom] for geom in pair.geoms)
+            # Who leads others may move both geoms, and yet not alike.
+            far = np.where(first * second > 0.0, first + second, np.maximum(first, second))
+            rows.append(np.where(np.abs(pair.moves) @ drives > 0.0, far, 0.0))
         return np.array(rows).reshape(len(rows), len(self._dof))
+
+    def turned_by_hinges(self, pair: Pair) -> bool:
+        """Whether nothing changes this pair's distance but named joints that turn, each alone in its body, and that no
+        other joint follows: of such pairs levers alone tell how far they can come in all poses.
+        """
+        model, named = self._model, set(self._dof.tolist())
+        alone = {
+            int(model.jnt_dofadr[joint])
+            for joint in range(model.njnt)
+            if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE and model.body_jntnum[model.jnt_bodyid[joint]] == 1
+        }
+        followers = {coupling.dof for coupling in self._couplings}
+        return set(np.flatnonzero(pair.moves).tolist()) <= (named & alone) - followers
 
     def tip_levers(self) -> NDArray[np.float64]:
         """How fast at most each joint can move the tip (m/rad)."""
@@ -237,7 +265,7 @@ class Kinematics:
         lever = reach[:]
         leaders = {coupling.leader for coupling in self._couplings}  # these move more than what hangs on them
         for i, far in enumerate(reach):
-            if far > 0.0 and i not in leaders:
+            if far > 0.0 and i not in leaders:  # it moves one of them, and not the other
                 joint = int(self._joints[i])
                 dof = int(self._model.jnt_dofadr[joint])
                 stays = geoms[0] if self._moved_by(geoms[1])[dof] else geoms[1]
@@ -251,7 +279,8 @@ class Kinematics:
         model, data = self._model, self._moving
         body, base = int(model.jnt_bodyid[joint]), int(model.geom_bodyid[geom])
         is_plane = model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE
-        if model.body_weldid[model.body_parentid[body]] == model.body_weldid[base]:  # always as they are now
+        first = joint == model.body_jntadr[body]  # those behind it in the same body turn with it
+        if first and model.body_weldid[model.body_parentid[body]] == model.body_weldid[base]:  # always as they are now
             mujoco.mj_kinematics(model, data)
             axis = data.xaxis[joint]
             if is_plane:
@@ -273,13 +302,15 @@ class Kinematics:
 
     def _span(self, body: int) -> float:
         """How far a body's origin, and the anchors of its joints, can be from its parent's origin (m)."""
-        model, first = self._model, int(self._model.body_jntadr[body])
-        span = float(np.linalg.norm(model.body_pos[body]))
-        for joint in range(first, first + int(model.body_jntnum[body])):
-            span += 2.0 * float(np.linalg.norm(model.jnt_pos[joint]))  # it turns about a point beside it
-            if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
-                span += float(np.abs(model.jnt_range[joint]).max())
-        return span
+        first, count = int(self._model.body_jntadr[body]), int(self._model.body_jntnum[body])
+        return float(np.linalg.norm(self._model.body_pos[body])) + sum(map(self._shift, range(first, first + count)))
+
+    def _shift(self, joint: int) -> float:
+        """How far a joint brings its body's origin (m)."""
+        shift = 2.0 * float(np.linalg.norm(self._model.jnt_pos[joint]))  # it turns about a point beside it
+        if self._model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
+            shift += float(np.abs(self._model.jnt_range[joint]).max())
+        return shift
 
     def _reach(self, body: int, geom: int | None) -> NDArray[np.float64]:
         """How far a geom, or the tip, can be from the axis of each joint that moves it (m); 0: it does not."""
@@ -290,7 +321,7 @@ class Kinematics:
             length = float(np.linalg.norm(model.geom_pos[geom]) + model.geom_rbound[geom])
         while body:
             first = int(model.body_jntadr[body])
-            for joint in range(first, first + int(model.body_jntnum[body])):
+            for joint in reversed(range(first, first + int(model.body_jntnum[body]))):  # the last is the nearest
                 for i in np.flatnonzero(self._joints == joint):
                     reach[i] = length + float(np.linalg.norm(model.jnt_pos[joint]))
                 for coupling in self._couplings:
@@ -299,7 +330,8 @@ class Kinematics:
                             reach[coupling.leader],
                             coupling.steepest(self._model.jnt_range[self._joints[coupling.leader]]),
                         )
-            length += self._span(body)
+                length += self._shift(joint)
+            length += float(np.linalg.norm(model.body_pos[body]))
             body = int(model.body_parentid[body])
         return reach
 

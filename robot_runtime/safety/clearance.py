@@ -22,6 +22,9 @@ MARGIN = 0.005
 """m between the arm and the table or itself. The shipped arms rest 6 to 13 mm from what they could touch; nearer than
 the margin the arm may only leave."""
 
+KEPT = 0.8
+"""Of the margin that joint limits alone must keep of a pair that is not watched."""
+
 BOX_MARGIN = 0.005  # m between the tip and the sides of its box
 
 _FAR = 0.3  # m: distances are not measured beyond
@@ -82,7 +85,7 @@ class Clearance:
         """
         self._kinematics = kinematics
         self._swing = swing
-        watched = pairs_to_watch(kinematics, *limits, MARGIN)
+        watched = pairs_to_watch(kinematics, *limits, KEPT * MARGIN)
         self._pairs = [kinematics.pairs[index] for index in watched]
         levers = kinematics.levers()[watched]
         reaches = np.where(levers > 0.0, kinematics.reaches()[watched], 0.0)

@@ -109,6 +109,10 @@ def test_an_mjcf_without_the_joint_or_the_tip_is_named(tmp_path: Path) -> None:
     renamed = replace(spec, joints=(replace(spec.joints[0], name="swing"),))
     with pytest.raises(ArmSpecError, match="no joint 'swing'"):
         Kinematics(renamed)
+    slides = tmp_path / "slides.xml"
+    slides.write_text(spec.mjcf.read_text().replace('<joint name="pendulum"', '<joint name="pendulum" type="slide"'))
+    with pytest.raises(ArmSpecError, match=r"joint 'pendulum', which arm\.toml names, does not turn"):
+        Kinematics(replace(spec, mjcf=slides))
     broken = tmp_path / "arm.xml"
     broken.write_text("<mujoco><worldbody><body><joint/></body></worldbody></mujoco>")
     with pytest.raises(ArmSpecError, match=r"arm\.xml"):

@@ -1,5 +1,7 @@
 """Stops that keep the table and the arm itself at a distance."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.state import JointState
 from robot_runtime.safety.apart import pairs_to_watch
-from robot_runtime.safety.clearance import MARGIN, Box, Clearance
+from robot_runtime.safety.clearance import KEPT, MARGIN, Box, Clearance
 from robot_runtime.safety.envelope import Envelope, Why
 from robot_runtime.safety.servo_stages import POSITION_SHARE
 from robot_runtime.spec import ArmSpec, load_arm, shipped_arms
@@ -140,7 +142,7 @@ def test_pairs_that_are_not_watched_stay_apart(name: str) -> None:
     """In poses drawn at random, and at the ends of the joints, where arms fold."""
     spec = load_arm(name)
     kinematics, limits = Kinematics(spec), limits_of(spec)
-    watched = pairs_to_watch(kinematics, *limits, MARGIN)
+    watched = pairs_to_watch(kinematics, *limits, KEPT * MARGIN)
     others = [pair for index, pair in enumerate(kinematics.pairs) if index not in watched]
     assert others
     draw = np.random.default_rng(0)
@@ -149,7 +151,7 @@ def test_pairs_that_are_not_watched_stay_apart(name: str) -> None:
         if k % 2:
             q = np.where(draw.random(len(q)) < 0.5, *limits)
         kinematics.place(q.tolist())
-        assert all(kinematics.distance(pair, 1.0) > MARGIN for pair in others)
+        assert all(kinematics.distance(pair, 1.0) > KEPT * MARGIN for pair in others)
 
 
 def test_whether_a_pair_is_watched_hangs_on_the_limits() -> None:
@@ -158,9 +160,9 @@ def test_whether_a_pair_is_watched_hangs_on_the_limits() -> None:
     kinematics, (lower, upper) = Kinematics(spec), limits_of(spec)
     names = [(pair.first, pair.second) for pair in kinematics.pairs]
     index = names.index(("base", "upper_arm"))
-    assert index not in pairs_to_watch(kinematics, lower, upper, MARGIN)
+    assert index not in pairs_to_watch(kinematics, lower, upper, KEPT * MARGIN)
     upper[1] += 0.1
-    assert index in pairs_to_watch(kinematics, lower, upper, MARGIN)
+    assert index in pairs_to_watch(kinematics, lower, upper, KEPT * MARGIN)
 
 
 def test_a_base_turns_at_full_speed_beside_its_own_arm() -> None:
@@ -185,3 +187,50 @@ def test_a_base_turns_at_full_speed_beside_its_own_arm() -> None:
             break
     assert fastest > 0.95 * POSITION_SHARE * spec.joints[0].limits.velocity
     assert envelope.counts[0, list(Why).index(Why.CLEARANCE)] == 0
+
+
+TWO_JOINTS_IN_A_BODY = """
+<mujoco><compiler angle="radian"/><worldbody><geom name="table" type="plane" size="1 1 .1"/>
+<body name="b" pos="0 0 .1"><joint name="a" axis="1 0 0"/><joint name="c" axis="0 0 1"/>
+<geom name="g" type="capsule" size=".01" fromto="0 0 0 .3 0 0" mass=".1"/><site name="tip" pos="0 0 0"/></body>
+</worldbody></mujoco>"""
+A_FINGER_THAT_FOLLOWS = """
+<mujoco><compiler angle="radian"/><default><geom type="capsule" size=".01" mass=".1"/></default><worldbody>
+<body name="p" pos="0 0 .5"><joint name="a" axis="1 0 0"/><geom name="palm" type="sphere" size=".01"/>
+<body name="f1" pos=".05 .03 0"><joint name="c" axis="0 0 1"/><geom name="f1" fromto="0 0 0 .06 0 0"/></body>
+<body name="f2" pos=".05 -.03 0"><joint name="j2" axis="0 0 -1"/><geom name="f2" fromto="0 0 0 .06 0 0"/></body>
+<site name="tip" pos="0 0 0"/></body></worldbody>
+<equality><joint joint1="j2" joint2="c" polycoef="0 1 0 0 0"/></equality></mujoco>"""
+AN_ANCHOR_ASIDE = """
+<mujoco><compiler angle="radian"/><worldbody><geom name="table" type="plane" size="1 1 .1"/>
+<body name="b" pos="0 0 .5"><joint name="a" axis="0 1 0"/><joint name="c" pos=".2 0 0" axis="0 1 0"/>
+<geom name="g" type="sphere" size=".02" mass=".1"/><site name="tip" pos="0 0 0"/></body></worldbody></mujoco>"""
+
+
+@pytest.mark.parametrize("mjcf", [TWO_JOINTS_IN_A_BODY, A_FINGER_THAT_FOLLOWS, AN_ANCHOR_ASIDE])
+def test_levers_of_arms_that_are_built_otherwise(tmp_path: Path, mjcf: str) -> None:
+    """No distance changes faster than levers say, and what no lever proves is watched."""
+    file = tmp_path / "arm.xml"
+    file.write_text(mjcf)
+    spec = load_arm("koch-v1.1")
+    kinematics = Kinematics(
+        replace(
+            spec,
+            mjcf=file,
+            tip="tip",
+            joints=tuple(replace(joint, name=name) for joint, name in zip(spec.joints, "ac", strict=False)),
+        )
+    )
+    levers = kinematics.levers()
+    assert pairs_to_watch(kinematics, [-1.5, -1.5], [1.5, 1.5], KEPT * MARGIN) == list(range(len(kinematics.pairs)))
+    draw, step = np.random.default_rng(0), 1e-5
+    for q in draw.uniform(-1.5, 1.5, (200, 2)):
+        for pair, row in zip(kinematics.pairs, levers, strict=True):
+            for i, lever in enumerate(row):
+                ends = []
+                for way in (-step, step):
+                    there = q.copy()
+                    there[i] += way
+                    kinematics.place(there.tolist())
+                    ends.append(kinematics.distance(pair, 5.0))
+                assert abs(ends[1] - ends[0]) / (2 * step) < lever + 1e-3
