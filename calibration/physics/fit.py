@@ -76,8 +76,13 @@ class PseudoHuber(minimize.Norm):  # type: ignore[misc]
 
     def grad_hess(self, r: Floats, proj: Floats) -> tuple[Floats, Floats]:
         """Gauss-Newton: each residual with its weight."""
-        weight = 1 / np.sqrt(1 + self._squared(r))
+        weight = self.weight(r)
         return proj.T @ (weight * r), proj.T @ (weight * proj)
+
+    def weight(self, r: Floats) -> Floats:
+        """Of each residual, 1 or less."""
+        weight: Floats = 1 / np.sqrt(1 + self._squared(r))
+        return weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,9 +239,8 @@ class Problem:
         return np.concatenate([data.T, np.sqrt(self.doubt) * np.eye(n)])
 
     def trust(self, residual: Floats) -> Floats:
-        """Weight of each residual of the data, 1 or less, as the norm has it."""
-        weight: Floats = 1 / np.sqrt(1 + (residual / self.outlier) ** 2)
-        return weight
+        """Weight of each residual of the data, as the norm has it."""
+        return PseudoHuber(self.outlier, 0).weight(residual)
 
     def solve(self, z: Floats, most: int) -> tuple[Floats, tuple[float, ...]]:
         """From z to the best, in so many steps at most; and what it cost on the way."""

@@ -221,7 +221,8 @@ class Kinematics:
 
     def levers(self) -> NDArray[np.float64]:
         """How fast at most each joint can change the distance of each pair (pairs x joints, m/rad)."""
-        rows = [self._bounded(reach, geoms) for reach, geoms in zip(self.reaches().tolist(), self._pairs, strict=True)]
+        mujoco.mj_kinematics(self._model, self._moving)  # whatever the pose: only what is fixed in it is looked at
+        rows = [self._bounded(reach, pair) for reach, pair in zip(self.reaches().tolist(), self.pairs, strict=True)]
         return np.array(rows).reshape(len(rows), len(self._dof))
 
     def reaches(self) -> NDArray[np.float64]:
@@ -258,7 +259,7 @@ class Kinematics:
         """How fast at most each joint can move the tip (m/rad)."""
         return self._reach(int(self._model.site_bodyid[self._tip]), None)
 
-    def _bounded(self, reach: list[float], geoms: tuple[int, int]) -> list[float]:
+    def _bounded(self, reach: list[float], pair: Pair) -> list[float]:
         """Levers of a pair. What a joint changes of its distance is the moment arm, about the joint's axis, of the line
         between the nearest points. Both points lie on that line: the geom that stays where it is bounds it as well.
         """
@@ -266,10 +267,8 @@ class Kinematics:
         leaders = {coupling.leader for coupling in self._couplings}  # these move more than what hangs on them
         for i, far in enumerate(reach):
             if far > 0.0 and i not in leaders:  # it moves one of them, and not the other
-                joint = int(self._joints[i])
-                dof = int(self._model.jnt_dofadr[joint])
-                stays = geoms[0] if self._moved_by(geoms[1])[dof] else geoms[1]
-                lever[i] = min(far, self._away(joint, stays))
+                stays = pair.geoms[0 if pair.moves[self._dof[i]] > 0.0 else 1]
+                lever[i] = min(far, self._away(int(self._joints[i]), stays))
         return lever
 
     def _away(self, joint: int, geom: int) -> float:
@@ -281,7 +280,6 @@ class Kinematics:
         is_plane = model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_PLANE
         first = joint == model.body_jntadr[body]  # those behind it in the same body turn with it
         if first and model.body_weldid[model.body_parentid[body]] == model.body_weldid[base]:  # always as they are now
-            mujoco.mj_kinematics(model, data)
             axis = data.xaxis[joint]
             if is_plane:
                 upright = abs(float(data.geom_xmat[geom].reshape(3, 3)[:, 2] @ axis)) > 1.0 - _TOUCHING

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from robot_runtime.arm.kinematics import Kinematics, Pair
+from robot_runtime.arrays import Floats
 from robot_runtime.spec import LIMIT_SLACK
 
 _JOINTS = 2
@@ -24,15 +25,16 @@ _MOST = 4000
 _FAR = 1.0  # m: distances are not measured beyond
 
 
-def pairs_to_watch(kinematics: Kinematics, lower: list[float], upper: list[float], margin: float) -> list[int]:
+def pairs_to_watch(
+    kinematics: Kinematics, levers: Floats, lower: list[float], upper: list[float], margin: float
+) -> list[int]:
     """Indices of the pairs that can come nearer than `margin` (m) with all joints inside lower..upper (rad), or as far
-    outside as torque may come on.
+    outside as torque may come on. `levers`: the kinematics' own.
     """
-    levers: list[list[float]] = kinematics.levers().tolist()
     low, high = [x - LIMIT_SLACK for x in lower], [x + LIMIT_SLACK for x in upper]
     return [
         index
-        for index, (pair, row) in enumerate(zip(kinematics.pairs, levers, strict=True))
+        for index, (pair, row) in enumerate(zip(kinematics.pairs, levers.tolist(), strict=True))
         if not (kinematics.turned_by_hinges(pair) and _stay_apart(kinematics, pair, row, low, high, margin))
     ]
 

@@ -85,9 +85,10 @@ class Clearance:
         """
         self._kinematics = kinematics
         self._swing = swing
-        watched = pairs_to_watch(kinematics, *limits, KEPT * MARGIN)
+        levers = kinematics.levers()
+        watched = pairs_to_watch(kinematics, levers, *limits, KEPT * MARGIN)
         self._pairs = [kinematics.pairs[index] for index in watched]
-        levers = kinematics.levers()[watched]
+        levers = levers[watched]
         reaches = np.where(levers > 0.0, kinematics.reaches()[watched], 0.0)
         self._levers = [_moving(*rows) for rows in zip(levers.tolist(), reaches.tolist(), strict=True)]
         pairs, joints = levers.shape

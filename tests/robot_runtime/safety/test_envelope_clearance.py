@@ -142,7 +142,7 @@ def test_pairs_that_are_not_watched_stay_apart(name: str) -> None:
     """In poses drawn at random, and at the ends of the joints, where arms fold."""
     spec = load_arm(name)
     kinematics, limits = Kinematics(spec), limits_of(spec)
-    watched = pairs_to_watch(kinematics, *limits, KEPT * MARGIN)
+    watched = pairs_to_watch(kinematics, kinematics.levers(), *limits, KEPT * MARGIN)
     others = [pair for index, pair in enumerate(kinematics.pairs) if index not in watched]
     assert others
     draw = np.random.default_rng(0)
@@ -160,9 +160,9 @@ def test_whether_a_pair_is_watched_hangs_on_the_limits() -> None:
     kinematics, (lower, upper) = Kinematics(spec), limits_of(spec)
     names = [(pair.first, pair.second) for pair in kinematics.pairs]
     index = names.index(("base", "upper_arm"))
-    assert index not in pairs_to_watch(kinematics, lower, upper, KEPT * MARGIN)
+    assert index not in pairs_to_watch(kinematics, kinematics.levers(), lower, upper, KEPT * MARGIN)
     upper[1] += 0.1
-    assert index in pairs_to_watch(kinematics, lower, upper, KEPT * MARGIN)
+    assert index in pairs_to_watch(kinematics, kinematics.levers(), lower, upper, KEPT * MARGIN)
 
 
 def test_a_base_turns_at_full_speed_beside_its_own_arm() -> None:
@@ -222,7 +222,9 @@ def test_levers_of_arms_that_are_built_otherwise(tmp_path: Path, mjcf: str) -> N
         )
     )
     levers = kinematics.levers()
-    assert pairs_to_watch(kinematics, [-1.5, -1.5], [1.5, 1.5], KEPT * MARGIN) == list(range(len(kinematics.pairs)))
+    assert pairs_to_watch(kinematics, levers, [-1.5, -1.5], [1.5, 1.5], KEPT * MARGIN) == list(
+        range(len(kinematics.pairs))
+    )
     draw, step = np.random.default_rng(0), 1e-5
     for q in draw.uniform(-1.5, 1.5, (200, 2)):
         for pair, row in zip(kinematics.pairs, levers, strict=True):
