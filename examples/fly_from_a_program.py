@@ -119,7 +119,7 @@ def main() -> int:
         ended = fly(spec, port, Together(operator, targets))
     if ended is None:
         return 5
-    print(f"{ended.text}; the arm: {ended.outcome}")
+    print(f"{ended.headline}; the arm: {ended.outcome}")
     return ended.exit_code
 
 

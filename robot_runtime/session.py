@@ -7,7 +7,7 @@ could change a command.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -147,6 +147,7 @@ def fly(
         ArmCalError: the calibration's maps cannot be run, where `show_checks` went on all the same.
         ArmError, BusError: torque could not be switched on; it is off.
     """
+    also = calibration_checks(calibration, orders, adapter, policy.digest)
     arm, checks = preflight(
         spec,
         port,
@@ -158,7 +159,7 @@ def fly(
         recorder=recorder,
         box=Box(*orders.box) if orders.box else None,
         torque=not orders.readonly,
-        also=calibration_checks(calibration, orders, adapter, policy.digest),
+        also=also and _with_doubts_recorded(also, recorder),
     )
     try:
         if not show_checks(checks) or arm is None:
@@ -176,10 +177,6 @@ def fly(
             friction=friction,
             show_cycle=show_cycle,
         )
-        if maps is not None:
-            for check in checks:
-                if check.ok is None and check.name.startswith("calibration"):
-                    recorder.event(f"{check.name}: {check.found}; wanted: {check.wanted}", Level.WARNING, "calibration")
         recorder.bind("observation", pilot.observation)
         recorder.bind("action", pilot.action)
         recorder.bind("mapped_q", pilot.mapped[0])
@@ -202,6 +199,20 @@ def calibration_checks(
     from robot_runtime.calibrated.check import checks_of  # noqa: PLC0415 (a flight without one starts sooner)
 
     return checks_of(calibration, orders.period, adapter=adapter, force=orders.force, policy=policy)
+
+
+def _with_doubts_recorded(
+    checks: Callable[[Arm], Iterable[Check]], recorder: FlightRecorder
+) -> Callable[[Arm], Iterable[Check]]:
+    """The same checks; whoever reads the flight shall see what was doubtful of its calibration."""
+
+    def rows(arm: Arm) -> Iterator[Check]:
+        for check in checks(arm):
+            if check.ok is None:
+                recorder.event(f"{check.name}: {check.found}; wanted: {check.wanted}", Level.WARNING, "calibration")
+            yield check
+
+    return rows
 
 
 def learnt(

@@ -26,6 +26,11 @@ class Verdict:
     error: Exception | None = None  # what the policy, or the runtime, raised
 
     @property
+    def headline(self) -> str:
+        """The text, which says itself what went wrong; where all was well, that it was."""
+        return f"completed: {self.text}" if self.ending is Ending.COMPLETED and self.seconds else self.text
+
+    @property
     def exit_code(self) -> int:
         """For the shell."""
         return int(self.ending)
@@ -34,7 +39,7 @@ class Verdict:
         """The same, once it is known what became of the recording."""
         if status is RecorderStatus.FINE:
             return self
-        text = f"{self.text}; the recording is not complete ({status.name.lower().replace('_', ' ')})"
+        text = f"{self.headline}; the recording is not complete ({status.name.lower().replace('_', ' ')})"
         ending = Ending.RECORDING if self.ending is Ending.COMPLETED else self.ending
         return replace(self, ending=ending, text=text)
 
@@ -76,8 +81,7 @@ def verdict(loop: Loop) -> Verdict:
     figures = _figures(loop)
     outcome = "nothing was sent" if loop.readonly else loop.stopping.outcome
     if loop.completed and not faults:
-        text = f"completed: {loop.run_time:.1f} s"
-        return Verdict(Ending.COMPLETED, text, outcome, faults, loop.run_time, figures)
+        return Verdict(Ending.COMPLETED, f"{loop.run_time:.1f} s", outcome, faults, loop.run_time, figures)
     if any(f.kind is TORQUE_STAYS for f in faults):
         if loop.failed is not None:
             outcome = f"{outcome} ({str(loop.failed) or type(loop.failed).__name__})"

@@ -256,7 +256,7 @@ def _relents(
     text = recording.relent(spec)
     if not text:
         return False
-    screen.say(f"{ended.text}\nthe arm: {ended.outcome}\ngentler: {text}")
+    screen.say(f"{ended.headline}\nthe arm: {ended.outcome}\ngentler: {text}")
     if not lies(ended):
         return False
     _show(arguments, screen, spec, recording)

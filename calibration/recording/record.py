@@ -378,7 +378,7 @@ def _completed(ended: Verdict, stuck: Collection[str]) -> Verdict:
     others = [f for f in ended.faults if f.kind is not TARGETS_ENDED and not _excused(f, stuck)]
     if others or not any(f.kind is TARGETS_ENDED for f in ended.faults):
         return ended
-    text = f"completed: {ended.seconds:.1f} s of motion" + (f", without {', '.join(stuck)}" if stuck else "")
+    text = f"{ended.seconds:.1f} s of motion" + (f", without {', '.join(stuck)}" if stuck else "")
     faults = tuple(f for f in ended.faults if f.kind is not TARGETS_ENDED)
     return replace(ended, ending=Ending.COMPLETED, text=text, faults=faults)
 

@@ -280,7 +280,7 @@ def _fly(
         if stopped:
             verdict = not_started(stopped[0])
         if live is not None:
-            live.close(verdict.text)
+            live.close(verdict.headline)
         return verdict
 
 

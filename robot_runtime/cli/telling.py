@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from robot_runtime.aim import in_a_word
 from robot_runtime.cli.common import Screen
-from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.safety.preflight import Check, as_data, table
 from robot_runtime.verdict import Verdict
 
@@ -27,8 +26,7 @@ def show_checks(checks: Sequence[Check], screen: Screen, *, briefly: bool) -> No
 
 def tell_verdict(verdict: Verdict, screen: Screen) -> None:
     """How a flight ended, for people; machines get `verdict.as_json()` with what else the command knows."""
-    done = verdict.ending is Ending.COMPLETED and verdict.seconds and not verdict.text.startswith("completed")
-    screen.say(f"completed: {verdict.text}" if done else verdict.text)
+    screen.say(verdict.headline)
     if verdict.outcome:
         screen.say(f"the arm: {verdict.outcome}")
     if targets := in_a_word(verdict.figures.get("targets", ())):

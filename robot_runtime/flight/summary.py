@@ -84,8 +84,7 @@ def ending(flight: Flight) -> tuple[str, str]:
     """How the flight ended, in a word and in a sentence, as far as the recording knows."""
     verdict = flight.verdict
     if verdict is not None:
-        name = verdict.get("verdict", "?")
-        return name, verdict.get("text", "").removeprefix(f"{name}: ")
+        return verdict.get("verdict", "?"), verdict.get("text", "")
     if any(e.name == WRITER and e.level >= Level.FATAL for e in flight.events):
         return "no verdict", "the program was gone before it could say how the flight ended"
     if flight.truncated:

@@ -33,7 +33,7 @@ def test_machines_get_every_check(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_that_no_more_targets_came_is_a_good_end(capsys: pytest.CaptureFixture[str]) -> None:
     tell_verdict(Verdict(Ending.COMPLETED, "no more targets", seconds=7.5), Screen())
-    tell_verdict(Verdict(Ending.COMPLETED, "completed: 7.5 s", seconds=7.5), Screen())
+    tell_verdict(Verdict(Ending.COMPLETED, "7.5 s", seconds=7.5), Screen())
     tell_verdict(Verdict(Ending.COMPLETED, "nothing stands against a flight"), Screen())
     assert capsys.readouterr().out.splitlines() == [
         "completed: no more targets",

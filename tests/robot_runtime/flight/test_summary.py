@@ -79,8 +79,8 @@ def ended(path: Path, verdict: Mapping[str, Any] | None = None, *events: tuple[s
     return read_flight(path)
 
 
-def test_how_it_ended_is_said_once(tmp_path: Path) -> None:
-    told = {"verdict": "completed", "text": "completed: 2.0 s"}
+def test_how_it_ended_is_what_the_verdict_says(tmp_path: Path) -> None:
+    told = {"verdict": "completed", "text": "2.0 s"}
     assert ending(ended(tmp_path / "a.mcap", told)) == ("completed", "2.0 s")
     told = {"verdict": "bus", "text": "joint1 was not heard"}
     assert summary(ended(tmp_path / "a.mcap", told), None)["ending"] == "bus: joint1 was not heard"
