@@ -367,7 +367,7 @@ def _versions() -> dict[str, Any]:
 def _envelope(rate: float) -> Fact:
     if is_compiled():
         return Fact("envelope", got=True, detail="compiled")
-    advice = "a cycle computes for about 0.2 ms: 'make compiled' takes a quarter of that off (docs/realtime.md)"
+    advice = "a cycle computes for about 0.2 ms: a compiled install takes a quarter of that off (docs/realtime.md)"
     return Fact("envelope", got=rate < _QUICK, detail="interpreted", advice=advice)
 
 

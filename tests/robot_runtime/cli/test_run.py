@@ -111,7 +111,7 @@ def test_a_quick_loop_is_told_what_would_make_it_quicker(
 ) -> None:
     ended = desk.run(run.main, "--policy", policy, "--rate", rate, "--preflight-only", "--json")
     rows = [check for line in lines(ended) for check in line.get("preflight", ())]
-    told = [check for check in rows if check["ok"] is None and "make compiled" in check["advice"]]
+    told = [check for check in rows if check["ok"] is None and "compiled install" in check["advice"]]
     assert bool(told) is quick
 
 
