@@ -363,6 +363,7 @@ class Loop:
 
     def _begin_stop(self, stop: Stop, now: float) -> None:
         self.stop = stop
+        self.monitor.forget_targets()
         self.stopping.begin(stop, self.arm.state, now)
         self._flags = 0
         if self.phase is not Phase.STOP:

@@ -9,7 +9,7 @@ from typing import Any
 from robot_runtime.flight.ring import RecorderStatus
 from robot_runtime.loop import Loop
 from robot_runtime.safety.fault_kind import Ending, Fault, worst
-from robot_runtime.safety.faults import TORQUE_STAYS
+from robot_runtime.safety.faults import OPERATOR_FREEZE, OPERATOR_STOP, TORQUE_STAYS
 from robot_runtime.safety.preflight_table import Check
 
 
@@ -77,7 +77,8 @@ def verdict(loop: Loop) -> Verdict:
     """What became of this flight."""
     if loop.not_started is not None:
         return not_started(loop.not_started.fault)
-    faults = tuple(loop.monitor.seen)
+    # Who asks a flight to stop that is done already, and being lowered, changes nothing.
+    faults = tuple(f for f in loop.monitor.seen if not (loop.completed and f.kind in (OPERATOR_STOP, OPERATOR_FREEZE)))
     figures = _figures(loop)
     outcome = "nothing was sent" if loop.readonly else loop.stopping.outcome
     if loop.completed and not faults:

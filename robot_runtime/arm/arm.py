@@ -159,6 +159,7 @@ class Arm:
         """
         self.prepare()  # again, if it was called before: a servo may have restarted since
         self._read_all()
+        self.clear_flags()  # of before: whoever had restarted is prepared again
         self._require_inside_limits()
         switched = False
         try:

@@ -13,6 +13,8 @@ _GOAL_TOLERANCE = 12
 """ticks (1 degree): how far the goal may be from where the joint stood when torque came on; limits may clip it."""
 
 _OFF_TRIES = 3
+_ON_TRIES = 2
+"""One packet tells all servos: where it was damaged on its way nobody came on, and nobody is at fault."""
 
 
 def set_neutral_goals(bus: Bus, servos: tuple[ServoOnBus, ...], watchdog_ticks: int) -> None:
@@ -38,10 +40,19 @@ def torque_on(bus: Bus, servos: tuple[ServoOnBus, ...], first_command: Callable[
         TorqueOnError: a servo would move, or did not come on.
         BusError: a servo stopped answering.
     """
-    bus.write_group(_switch(servos), [1] * len(servos))
-    angles = first_command()
+    limp = servos
+    for _ in range(_ON_TRIES):
+        bus.write_group(_switch(limp), [1] * len(limp))
+        angles = first_command()
+        limp = tuple(s for s in servos if not bus.read(s.joint.servo_id, s.model.register("torque_enable")))
+        _require_no_error(bus, limp)
+        if not limp:
+            break
+    else:
+        names = ", ".join(f"'{s.joint.name}' (servo {s.joint.servo_id})" for s in limp)
+        raise TorqueOnError(f"joint {names} did not switch torque on, told twice; look at its plugs and its supply")
     for servo, angle in zip(servos, angles, strict=True):
-        _check_on(bus, servo, angle)
+        _require_in_place(bus, servo, angle)
 
 
 def torque_off(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
@@ -89,15 +100,18 @@ def _set_neutral_goal(bus: Bus, servo: ServoOnBus, watchdog_ticks: int) -> None:
         raise TorqueOnError(f"joint '{joint.name}': {error}; torque stays off") from error
 
 
-def _check_on(bus: Bus, servo: ServoOnBus, angle: float) -> None:
-    joint, model = servo.joint, servo.model
-    if not bus.read(joint.servo_id, model.register("torque_enable")):
-        errors = bus.read(joint.servo_id, model.register("hardware_error_status"))
-        why = ", ".join(model.error_names(errors)) or "no hardware error is reported"
-        raise TorqueOnError(
-            f"joint '{joint.name}': servo {joint.servo_id} did not switch torque on ({why}); "
-            "a servo that shut itself down needs a reboot ('robot-setup reboot')"
-        )
+def _require_no_error(bus: Bus, limp: Iterable[ServoOnBus]) -> None:
+    for servo in limp:
+        joint, model = servo.joint, servo.model
+        if names := model.error_names(bus.read(joint.servo_id, model.register("hardware_error_status"))):
+            raise TorqueOnError(
+                f"joint '{joint.name}': servo {joint.servo_id} did not switch torque on ({', '.join(names)}); "
+                "a servo that shut itself down needs a reboot ('robot-setup reboot')"
+            )
+
+
+def _require_in_place(bus: Bus, servo: ServoOnBus, angle: float) -> None:
+    joint = servo.joint
     if joint.mode in POSITION_MODES:
         goal = bus.read(joint.servo_id, goal_register(joint))
         stood = joint.ticks(angle)

@@ -104,11 +104,14 @@ class SerialPort:
             PortVanishedError: the port is gone.
         """
         try:
-            if not self._wait(deadline - time.monotonic()):
+            while self._wait(deadline - time.monotonic()):
+                try:
+                    count = os.readv(self._fd, [buffer])
+                    break
+                except BlockingIOError:  # woken for nothing
+                    continue
+            else:
                 return 0
-            count = os.readv(self._fd, [buffer])
-        except BlockingIOError:
-            return 0  # woken for nothing; the caller's loop looks at the deadline again
         except (OSError, ValueError) as error:
             raise self._gone(error) from error
         if count == 0 and len(buffer):

@@ -13,7 +13,8 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +284,7 @@ class LiveTarget(TargetSource):
         self._new: Numbers | None = target.default
         self._ended = False
 
-    def set(self, values: Sequence[float]) -> None:
+    def set(self, values: Iterable[float]) -> None:
         """From now on, this is the target.
 
         Raises:
@@ -309,7 +310,7 @@ class LiveTarget(TargetSource):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)  # numpy's numbers, too
 
 
 def _is_numeral(text: str) -> bool:
@@ -322,7 +323,10 @@ def _is_numeral(text: str) -> bool:
 
 def _is_finite(value: float) -> bool:
     """False for nan too, and for integers beyond all floats."""
-    return -1e300 < value < 1e300
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _shown(value: Any) -> str:

@@ -36,6 +36,7 @@ def _average(time: float) -> float:
 
 _SILENT = Bound(_S.silent_time, _S.silent_reads + 2)
 _IN_HEALTH = Bound(0.0, HEALTH_EVERY + 2)
+_APART = Bound(0.0, 2 * HEALTH_EVERY + 2)  # two registers take turns, where servos have no common indirect block
 _NOW = Bound()
 _AT_A_LOOK = Bound(LOOK_EVERY)
 
@@ -116,11 +117,14 @@ TORQUE_LOST = FaultKind(
     f"the servo's Torque Enable, in the health read every {HEALTH_EVERY} cycles (apart from it, every "
     f"{2 * HEALTH_EVERY}, where servos have no common indirect block)",
     Stop.LOWER,
-    _IN_HEALTH,
+    _APART,
     Ending.SERVO,
     "the servo switched itself off, or another program did: see its hardware error",
     (),
-    ("test_what_happens_to_the_arm_is_seen_in_time",),
+    (
+        "test_what_happens_to_the_arm_is_seen_in_time",
+        "test_torque_that_went_is_seen_in_time_where_servos_have_no_indirect_block",
+    ),
 )
 SERVO_RESTARTED = FaultKind(
     "servo-restarted",
@@ -136,9 +140,10 @@ SERVO_RESTARTED = FaultKind(
 WATCHDOG_TRIPPED = FaultKind(
     "watchdog-tripped",
     "the servo stopped by itself and takes no goals: braked in position and velocity mode, limp in current mode",
-    "its Bus Watchdog register, in the health read (bound: from when it answers again)",
+    f"its Bus Watchdog register, in the health read every {HEALTH_EVERY} or {2 * HEALTH_EVERY} cycles, as above "
+    "(bound: from when it answers again)",
     Stop.BRAKE_HOLD,
-    _IN_HEALTH,
+    _APART,
     Ending.COMPUTER,
     "the computer or the cable was away for longer than bus.watchdog; support the arm, it lets go after a while",
     (),
@@ -215,13 +220,17 @@ OVERLOADED = FaultKind(
 START_MISSED = FaultKind(
     "start-missed",
     "the policy begins where it was never trained to be",
-    f"a joint more than {START_ERROR:g} rad from the start pose when the soft start is over",
+    f"a joint more than {START_ERROR:g} rad from the start pose when the soft start is over; one in current-based "
+    "position mode may hold something already",
     Stop.LOWER,
     _NOW,
     Ending.MOTION,
     "something is in the way, or the load is too high; see the interventions in the report",
     (),
-    ("test_a_start_pose_that_is_not_reached_ends_the_flight",),
+    (
+        "test_a_start_pose_that_is_not_reached_ends_the_flight",
+        "test_what_is_gripped_already_when_the_flight_starts_does_not_end_it",
+    ),
 )
 ENCODER_JUMP = FaultKind(
     "encoder-jump",
@@ -314,7 +323,7 @@ TARGET_SILENT = FaultKind(
     Stop.HOLD,
     Bound(silences=1),
     Ending.POLICY,
-    "the program that sends targets is gone or stuck",
+    "the program that sends targets is gone or stuck, or all that it sends is refused",
     ("target-silent",),
 )
 TARGETS_ENDED = FaultKind(

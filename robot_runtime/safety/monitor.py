@@ -97,12 +97,17 @@ class Monitor:
         self._skips = 0.0
         self._then = -math.inf
         self._requests = 0
-        self._targets_since = math.inf
+        self._awaited, self._targets_since = False, math.inf
+        self._gripping = [settings.grips and j.mode == "current_position" for j in spec.joints]
         self._ood_since = self._ood_last = -math.inf
 
     def follow_targets(self, now: float) -> None:
         """From now on new targets must keep coming, if `settings.target_silence` says how often."""
-        self._targets_since = now
+        self._awaited, self._targets_since = True, now
+
+    def forget_targets(self) -> None:
+        """Nobody waits for targets any more."""
+        self._awaited = False
 
     def look(
         self,
@@ -140,10 +145,11 @@ class Monitor:
             self._look_at_requests(inputs.request, now)
         if flags:
             self._look_at_source(flags, now)
-        silence = self.settings.target_silence
-        if silence is not None and now - max(inputs.target_stamp, self._targets_since) > silence:
-            value = now - max(inputs.target_stamp, self._targets_since)
-            self._report(faults.TARGET_SILENT, now, f"no target for {value:.2f} s, {silence:g} s are allowed", value)
+        if self._awaited and (silence := self.settings.target_silence) is not None:
+            silent = now - max(inputs.target_stamp, self._targets_since)
+            if silent > silence:
+                text = f"no target for {silent:.2f} s, {silence:g} s are allowed"
+                self._report(faults.TARGET_SILENT, now, text, silent)
         if late > self._late:
             text = f"a cycle began {late * 1e3:.0f} ms late, {self._late * 1e3:.0f} ms are allowed"
             self._report(faults.LATE_CYCLE, now, text, late)
@@ -164,8 +170,10 @@ class Monitor:
         return self._report(faults.TORQUE_STAYS, now, f"torque may still be on: {error}")
 
     def start_missed(self, state: JointState, pose: Floats, now: float) -> Stop:
-        """The soft start to `pose` (rad) is over: has everybody arrived?"""
+        """The soft start to `pose` (rad) is over: has everybody arrived? What grips may hold something already."""
         for i in np.flatnonzero(np.abs(state.q - pose) > START_ERROR):
+            if self._gripping[i]:
+                continue
             joint, off = self._spec.joints[i], float(state.q[i] - pose[i])
             text = f"joint '{joint.name}' is {abs(off):.2f} rad from the start pose: {faults.START_MISSED.advice}"
             self.add(Fault(faults.START_MISSED, (joint.name,), off, now, text))

@@ -27,6 +27,8 @@ class Windows:
         self._windows = np.array([[w] for w in windows])
         self._spent = np.zeros(self.limits.shape)  # s above, less s below
         self._then = np.zeros(self.limits.shape[1])  # s, when a joint was judged last
+        self._was = np.zeros_like(self.over)  # above its limit then
+        self._last = 0.0  # s, when any joint was judged last
         self._pending = False
 
     def look(self) -> bool:
@@ -37,12 +39,16 @@ class Windows:
     def due(self, new: Flags, now: float) -> list[tuple[int, int]]:
         """Row and joint of what is above its limit (`over`) and has been for its window.
 
-        Only joints with new values are judged; an old value is no reason in either direction.
+        Only joints with new values are judged; an old value is no reason in either direction. Nor is the silence before
+        a joint's first value above its limit, which may have lasted longer than a window.
         """
         over, spent = self.over, self._spent
         passed = np.where(new, now - self._then, 0.0) if self._pending else np.zeros_like(self._then)
+        above = np.where(self._was, passed, np.minimum(passed, now - self._last))
         np.copyto(self._then, now, where=new if self._pending else True)
-        spent += np.where(over, passed, -passed)
+        np.copyto(self._was, over, where=new)
+        self._last = now
+        spent += np.where(over, above, -passed)
         np.maximum(spent, 0.0, out=spent)
         self._pending = bool(np.count_nonzero(spent) or np.count_nonzero(over))
         rows, joints = np.nonzero((spent >= self._windows - _ROUNDING) & over & new)

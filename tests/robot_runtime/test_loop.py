@@ -62,6 +62,41 @@ def test_a_start_pose_that_is_not_reached_ends_the_flight(tmp_path: Path) -> Non
     assert flown.verdict.seconds == 0.0
 
 
+def test_what_is_gripped_already_when_the_flight_starts_does_not_end_it(tmp_path: Path) -> None:
+    spec = load_arm("koch-v1.1")
+    for mode, ends in (("current_position", Ending.COMPLETED), ("position", Ending.MOTION)):
+        joints = (*spec.joints[:-1], replace(spec.joints[-1], mode=mode))
+        script = Script(Phase.START, after=0.02)
+
+        def grasp(script: Script = script) -> None:
+            assert script.loop is not None
+            port = script.loop.arm.bus.port
+            assert isinstance(port, LockstepPort)
+            port.twin.inject("stuck-shaft:servo=6")
+
+        script.act = grasp
+        flown = fly_twin(tmp_path, spec=replace(spec, joints=joints), duration=0.5, script=script)
+        assert flown.verdict.ending is ends, flown.verdict.text
+
+
+@pytest.mark.parametrize("request_", [Request.SPACE, Request.CTRL_C])
+def test_a_flight_that_is_done_cannot_be_stopped_any_more(tmp_path: Path, request_: Request) -> None:
+    script = Script(Phase.STOP, after=0.5, request=request_)
+    flown = fly_twin(tmp_path, duration=0.5, script=script)
+    assert (flown.verdict.ending, flown.verdict.faults) == (Ending.COMPLETED, ())
+    assert script.acted_at < np.inf
+
+
+def test_nobody_waits_for_targets_while_the_arm_is_lowered(tmp_path: Path) -> None:
+    class Sender(Script):
+        def sample(self, inputs: Inputs, now: float) -> None:
+            if self.loop is None or self.loop.phase is not Phase.STOP:
+                inputs.target_stamp = now
+
+    flown = fly_twin(tmp_path, duration=0.5, script=Sender(), target_silence=0.5)
+    assert flown.verdict.ending is Ending.COMPLETED, flown.verdict.text
+
+
 def test_torque_that_stays_on_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(Phase.RUN, after=0.2, request=Request.ESTOP)
     tries: list[float] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -277,6 +277,56 @@ def test_a_servo_that_shut_itself_down_does_not_come_on() -> None:
     with pytest.raises(TorqueOnError, match=r"joint2.*did not switch torque on \(overload\).*reboot"):
         rig.arm.torque_on()
     assert not rig.drives.torque_on.any()
+
+
+def switching_lost(rig: TwinArm, times: int) -> list[float]:
+    """Lose the packets that switch torque on, so many of them; returns a live list of when."""
+    write_group = rig.arm.bus.write_group
+    lost: list[float] = []
+
+    def write(group: GroupWrite, values: Iterable[int]) -> None:
+        values = list(values)
+        if set(values) == {1} and len(lost) < times:
+            lost.append(rig.port.now())
+        else:
+            write_group(group, values)
+
+    rig.arm.bus.write_group = write  # type: ignore[method-assign]
+    return lost
+
+
+def test_a_damaged_packet_does_not_keep_an_arm_limp() -> None:
+    rig = start()
+    rig.arm.prepare()
+    lost = switching_lost(rig, 1)
+    rig.arm.torque_on()
+    assert len(lost) == 1
+    assert rig.drives.torque_on.all()
+
+
+def test_servos_that_do_not_come_on_are_named_and_none_is_blamed_for_an_error() -> None:
+    rig = start()
+    rig.arm.prepare()
+    lost = switching_lost(rig, 2)
+    with pytest.raises(TorqueOnError, match=r"'joint1' \(servo 11\), .*'gripper' \(servo 15\).*told twice") as caught:
+        rig.arm.torque_on()
+    assert len(lost) == 2
+    assert "reboot" not in str(caught.value)
+    assert not rig.drives.torque_on.any()
+
+
+def test_what_was_dealt_with_is_forgotten_when_torque_comes_on_again() -> None:
+    rig = start("koch-v1.1", pose="home")
+    rig.arm.prepare()
+    rig.arm.torque_on()
+    rig.twin.inject("brown-out:servo=2")
+    rig.run(1.0)
+    rig.arm.torque_off()
+    assert list(np.flatnonzero(rig.arm.state.restarted)) == [1]
+    rig.arm.torque_on()
+    rig.run(0.1)
+    assert not rig.arm.state.restarted.any()
+    assert rig.arm.state.torque_on.all()
 
 
 def test_prepare_refuses_while_torque_is_on_and_changes_nothing() -> None:
@@ -632,7 +682,7 @@ def test_torque_is_off_again_after_anything_that_goes_wrong_in_torque_on(monkeyp
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("robot_runtime.arm.torque._check_on", interrupt)
+    monkeypatch.setattr("robot_runtime.arm.torque._require_in_place", interrupt)
     with pytest.raises(KeyboardInterrupt):
         rig.arm.torque_on()
     assert not rig.drives.torque_on.any()

@@ -166,6 +166,24 @@ def test_a_port_without_room_is_waited_for_and_then_stuck_but_not_gone(terminal:
     port.close()
 
 
+def test_whoever_is_woken_for_nothing_goes_on_waiting(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, name = terminal
+    port = SerialPort(name, 1_000_000)
+    read, woken = os.readv, iter([True, False])
+
+    def readv(descriptor: int, buffers: list[memoryview]) -> int:
+        if next(woken):
+            raise BlockingIOError(errno.EAGAIN, "woken for nothing")
+        return read(descriptor, buffers)
+
+    monkeypatch.setattr("robot_runtime.bus.serial_port.os.readv", readv)
+    os.write(master, b"x")
+    assert receive(port, 1) == b"x"
+    port.close()
+
+
 def test_waiting_watches_the_clock_towards_the_end(terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
     port = SerialPort(terminal[1], 1_000_000)
     clock, slept = [100.0], []

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,15 @@ def test_numbers_of_thousands_of_digits_from_a_program_are_refused() -> None:
     for values in ([0.1, 0, 10**5000], [0.1, 0, [10**5000]]):
         with pytest.raises(TargetError):
             source.set(values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_what_networks_and_cameras_give_are_numbers(kind: type[np.floating[Any]]) -> None:
+    source = LiveTarget(TIP)
+    source.set(np.array([0.125, 0.0, 0.25], dtype=kind))
+    assert sampled(source).target.tolist() == [0.125, 0.0, 0.25]
+    with pytest.raises(TargetError, match="finite"):
+        source.set(np.array([0.125, 0.0, np.nan], dtype=kind))
 
 
 def test_standard_input_that_is_closed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

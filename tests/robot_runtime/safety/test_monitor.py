@@ -10,7 +10,7 @@ import pytest
 
 from robot_runtime.arm import Move
 from robot_runtime.arm.errors import ArmError
-from robot_runtime.bus import PortVanishedError
+from robot_runtime.bus import GroupWrite, PortVanishedError
 from robot_runtime.flying import Inputs, Request, SourceFlag
 from robot_runtime.safety.faults import FAULTS, Fault, Stop, worst
 from robot_runtime.safety.monitor import Monitor, Settings, requested
@@ -130,6 +130,17 @@ def test_what_happens_to_the_arm_is_seen_in_time(name: str, fault: str, kind: st
     assert joint in seen.text
     watched.run(0.5)
     assert len(watched.kinds) == len({(f.kind.name, f.joints) for f in watched.monitor.seen})  # each is told once
+
+
+@pytest.mark.parametrize("cycle", range(0, 16, 5))
+def test_torque_that_went_is_seen_in_time_where_servos_have_no_indirect_block(cycle: int) -> None:
+    watched = Watched(start("koch-v1.1", firmware=dict.fromkeys(range(3, 7), 52)))
+    watched.run(0.2 + cycle * PERIOD)
+    joint = watched.rig.arm.spec.joints[3]
+    torque = joint.servo.register("torque_enable")
+    watched.rig.arm.bus.write_group(GroupWrite([(joint.servo_id, torque)]), [0])
+    onset = watched.now
+    assert watched.until("torque-lost", 1.0).time <= onset + bound("torque-lost", watched.rig)
 
 
 def test_the_name_of_a_hardware_error_is_told_once_it_is_known() -> None:

@@ -37,6 +37,16 @@ def test_old_values_are_no_reason_in_either_direction() -> None:
     assert step(windows, [[2.0, 2.0]], 0.4) == [(0, 0), (0, 1)]
 
 
+def test_a_silence_before_the_first_value_above_is_no_time_above() -> None:
+    windows, first = Windows([[1.0, 1.0]], (0.02,)), np.array([True, False])
+    step(windows, [[2.0, 0.0]], 0.0)
+    for k in range(1, 5):
+        step(windows, [[1.5, 0.0]], 0.004 * k, first)
+    assert step(windows, [[0.0, 2.0]], 0.021) == []
+    assert step(windows, [[0.0, 2.0]], 0.03, ~first) == []
+    assert step(windows, [[0.0, 2.0]], 0.041) == [(0, 1)]
+
+
 def test_what_cannot_be_told_is_not_above() -> None:
     windows = Windows([[1.0, 1.0]], (0.0,))
     assert step(windows, [[np.nan, 0.0]], 0.0) == []
