@@ -88,6 +88,38 @@ def test_an_overrun_skips_whole_cycles_and_keeps_the_phase(asleep: bool) -> None
     assert clock.time == pytest.approx(100.0 + 5 * PERIOD)
 
 
+def late_behind_a_pause(takes: float, pause: float) -> tuple[int, int]:
+    """Of cycles that take so many periods: how many begin late behind a pause in one of them, how many are skipped."""
+    clock, pacer = pace()
+    late = skipped = 0
+    for k in range(200):
+        clock.time += (takes + (pause if k == 100 else 0.0)) * PERIOD
+        pacer.wait()
+        late += pacer.lateness > 0.1 * PERIOD
+        skipped += pacer.skipped
+    return late, skipped
+
+
+@pytest.mark.parametrize(
+    ("takes", "pause", "expected"),
+    [
+        (0.4, 1.5, (2, 0)),  # there is time to make up for it
+        (0.88, 0.8, (0, 1)),  # six cycles in a row would begin late
+        (0.88, 0.3, (1, 0)),  # nearly on time
+    ],
+)
+def test_a_pause_makes_one_cycle_late_not_many(takes: float, pause: float, expected: tuple[int, int]) -> None:
+    assert late_behind_a_pause(takes, pause) == expected
+
+
+def test_cycles_that_take_too_long_are_not_made_fewer_still() -> None:
+    clock, pacer = pace()
+    for _ in range(1000):
+        clock.time += 1.1 * PERIOD
+        pacer.wait()
+    assert pacer.skipped_in_all == pytest.approx(100, abs=3)
+
+
 @given(st.lists(st.floats(0, 40 * PERIOD), max_size=50))
 def test_a_cycle_never_begins_early_nor_a_period_late(work: list[float]) -> None:
     clock, pacer = pace()
