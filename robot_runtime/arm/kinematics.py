@@ -15,6 +15,9 @@ from robot_runtime.spec import ArmSpec, ArmSpecError
 Angles = Sequence[float] | NDArray[np.float64]
 """One value a joint."""
 
+TABLE = "table"
+"""Name of the geom that the arm stands on."""
+
 _POLYNOMIAL = 5  # coefficients of a joint equality in MuJoCo
 _TOUCHING = 1e-9  # m
 _POINT_INERTIA = 1e-9  # kg·m²
@@ -111,6 +114,10 @@ class Kinematics:
         self._tip = self._id(mujoco.mjtObj.mjOBJ_SITE, spec.tip, spec, "site")
         self.carries_tip: NDArray[np.bool_] = _carry(model, joint_ids, int(model.site_bodyid[self._tip]))
         """Joints that bring the tip somewhere; the others grip."""
+        self.has_table = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, TABLE) >= 0
+        limited = model.jnt_limited[joint_ids, None].astype(bool)
+        self.ranges: NDArray[np.float64] = np.where(limited, model.jnt_range[joint_ids], (-np.inf, np.inf))
+        """rad, joints x (lower, upper): how far the model lets them turn."""
         self._couplings = _couplings(model, joint_ids)
         self._pairs = _collision_pairs(model)
         self._bias = np.zeros(model.nv)

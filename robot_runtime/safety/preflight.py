@@ -21,6 +21,7 @@ from robot_runtime.policy.load import start_pose
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.clearance import Box
 from robot_runtime.safety.preflight_acceleration import check_acceleration
+from robot_runtime.safety.preflight_model import check_model
 from robot_runtime.safety.preflight_poses import check_poses
 from robot_runtime.safety.preflight_rest import check_at_rest
 from robot_runtime.safety.preflight_servos import check_servos
@@ -81,7 +82,7 @@ def preflight(
     checks += [*found, *scheduling(facts)]
     start = start_pose(contract, spec) if contract else None
     if torque and arm:
-        checks += [*check_poses(arm, start), *check_acceleration(arm)]
+        checks += [*check_model(arm), *check_poses(arm, start), *check_acceleration(arm)]
     if box and arm and passed(found):
         checks += check_workspace(arm, box, start)
     if also and arm:

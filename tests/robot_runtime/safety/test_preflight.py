@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -425,6 +427,37 @@ def test_a_workspace_must_hold_the_arm(low: Any, high: Any, said: str | None) ->
     wrong = [c for c in checks if c.name == "workspace" and c.ok is False]
     assert [said in c.found for c in wrong if said] == [True] * bool(said), checks
     assert all(c.advice for c in wrong)
+
+
+def model_of(tmp_path: Path, *edits: tuple[str, str]) -> Check:
+    """What is said of the OpenMANIPULATOR-X with these regular-expression edits to its MJCF."""
+    file = variant(tmp_path, OMX)
+    text = (tmp_path / "arm.xml").read_text()
+    for pattern, replacement in edits:
+        text, count = re.subn(pattern, replacement, text)
+        assert count, pattern
+    (tmp_path / "arm.xml").write_text(text)
+    here = rig(spec=load_arm(file))
+    _, checks = preflight(load_arm(file), here.port, PERIOD)
+    (check,) = [c for c in checks if c.name == "model"]
+    return check
+
+
+def test_an_arm_whose_model_has_no_table_does_not_fly(tmp_path: Path) -> None:
+    assert model_of(tmp_path).ok is True
+    check = model_of(tmp_path, ('name="table"', 'name="floor"'))
+    assert check.ok is False
+    assert "no geom 'table'" in check.found
+    assert str(tmp_path / "arm.xml") in check.advice
+
+
+@pytest.mark.parametrize(("share", "ok"), [(1.0, True), (0.9, None), (math.pi / 180, False)])
+def test_limits_that_the_model_does_not_reach_are_told(tmp_path: Path, share: float, ok: bool | None) -> None:
+    limits = load_arm(OMX).joints[1].limits
+    range_ = f'range="{share * limits.lower:.5f} {share * limits.upper:.5f}"'
+    check = model_of(tmp_path, (r'(name="joint2"[^>]*)range="[^"]*"', rf"\1{range_}"))
+    assert check.ok is ok
+    assert ok or "joint2 turns from" in check.found
 
 
 def poses_of(spec: ArmSpec, **of: Any) -> list[Check]:
