@@ -21,6 +21,7 @@ from robot_runtime.toml_table import TomlTable, TomlValueError
 _MOST_VOLTS = 60.0
 _MOST_ANGLE = 256 * 2 * math.pi  # rad, as far as a servo counts its turns
 _MOST_GEAR = 1000.0
+_DEGREES = 4  # turns of a servo that wraps after one: a range as wide is no mistake of an offset
 
 _BEYOND_NOMINAL = 1.5
 """Times what the servo does at its nominal voltage: nothing that its supply could make of it goes further."""
@@ -214,6 +215,11 @@ def _build(file: TomlTable, *, zeroed: bool) -> ArmSpec:
     supply.default("power", sum(j.limits.torque * j.servo.motor.no_load_speed / j.gear for j in joints))
     power = supply.positive("power", "W")
     supply.finish()
+    for joint in joints:
+        low, high = joint.servo.motor.voltage_range
+        if voltage[0] > high or voltage[1] < low:
+            rated = f"joint '{joint.name}' has a {joint.servo.name}, which is for {low:g} to {high:g} V"
+            raise supply.error("voltage", f"{voltage[0]:g} to {voltage[1]:g} V; {rated}")
     poses = _poses(file.table("poses"), joints)
     file.finish()
     body = mjcf.read_bytes()
@@ -368,6 +374,11 @@ def _check_range(table: TomlTable, joint: JointSpec) -> None:
     """
     low, high = joint.position_ticks
     turn = joint.servo.ticks_per_turn
+    if joint.mode != "extended_position" and high - low > _DEGREES * turn:
+        width = joint.limits.upper - joint.limits.lower
+        raise table.error(
+            "limits", f"the range is {width:g} rad wide, {(high - low) / turn:.0f} turns: are these degrees?"
+        )
     if joint.mode != "extended_position" and not 0 <= low < high < turn:
         raise table.error(
             "limits",

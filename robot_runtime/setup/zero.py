@@ -158,7 +158,15 @@ class Zeroing:
         same = sign == joint.sign and abs(offset - joint.offset) < abs(joint.rad_per_tick) / 2
         offset = joint.offset if same else round(offset, _DECIMALS)  # no encoder could tell them apart
         after = replace(joint, sign=sign, offset=offset, zero_within=self._within, homing_offset=HOMING_OFFSET)
-        notes = [*require_clear_of_wrap(after, self.pose_name, self.pose[joint.name])]
+        try:
+            notes = [*require_clear_of_wrap(after, self.pose_name, self.pose[joint.name])]
+        except CannotBeRightError as error:
+            if sign == joint.sign:
+                raise
+            raise CannotBeRightError(
+                f"joint '{joint.name}' moved the wrong way for its sign, {joint.sign}: was it moved in its negative "
+                f"direction? Then zero it again, moving it the other way first. If it was moved rightly: {error}"
+            ) from error
         base = math.floor(self.tracks[i].now / joint.servo.ticks_per_turn) * joint.servo.ticks_per_turn
         seen = sorted(after.angle(ticks - base) for ticks in self._widest[i])
         if seen[0] < joint.limits.lower - _BEYOND_LIMITS or seen[1] > joint.limits.upper + _BEYOND_LIMITS:

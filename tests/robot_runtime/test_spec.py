@@ -99,6 +99,8 @@ MISTAKES = [
     ("offset = 0.5", "offset = nan", 23, "joint.1.offset", "finite"),
     ("torque = 2", "torque = -2", 25, "joint.1.limits.torque", "above 0"),
     ("[-0.6, 0.8]", "[-0.6, 8.0]", 25, "joint.1.limits", "the encoder wraps"),
+    ("[-0.6, 0.8]", "[-34, 46]", 25, "joint.1.limits", "80 rad wide, 25 turns: are these degrees?"),
+    ("[11.0, 13.0]", "[4.0, 5.3]", 12, "supply.voltage", "XM430-W350, which is for 10 to 14.8 V"),
     ("torque = 2", "torque = 1e9", 25, "joint.1.limits.torque", "from -"),
     ("velocity = 3", "velocity = 1e300", 25, "joint.1.limits.velocity", "from -"),
     ("acceleration = 30", "acceleration = 300", 25, "joint.1.limits.acceleration", "to 246"),

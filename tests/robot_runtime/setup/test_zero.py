@@ -190,12 +190,12 @@ class Bench:
             zeroing.feed(self.time, [j.ticks(self.angles[j.name]) + self.homing for j in self.joints])
 
 
-def run(zeroing: Zeroing, bench: Bench, *, pose: str = "home") -> None:
+def run(zeroing: Zeroing, bench: Bench, *, pose: str = "home", backward: str = "") -> None:
     for capture in zeroing.captures:
         zeroing.begin()
         if capture.joint is not None:
             name = zeroing.spec.joints[capture.joint].name
-            bench.hold(zeroing, 3.0, **{name: bench.angles[name] + 0.4})
+            bench.hold(zeroing, 3.0, **{name: bench.angles[name] + (-0.4 if name == backward else 0.4)})
         else:
             bench.hold(zeroing, 3.0, **dict(zip(zeroing.spec.joint_names, zeroing.spec.poses[pose], strict=True)))
         zeroing.finish(capture)
@@ -244,6 +244,11 @@ def test_some_joints_only() -> None:
 def test_signs_that_are_to_be_kept_refuse_a_movement_the_wrong_way() -> None:
     with pytest.raises(CannotBeRightError, match="moved the wrong way for its sign, 1: the servo's ticks fell"):
         run(Zeroing(KOCH, NO_HOMING, keep_signs=True), Bench(KOCH, TRUTH))
+
+
+def test_who_moved_a_joint_the_wrong_way_is_asked_before_anything_is_taken_apart() -> None:
+    with pytest.raises(CannotBeRightError, match=r"'wrist_flex' moved the wrong way for its sign, 1: .*If.*horn off"):
+        run(Zeroing(KOCH, NO_HOMING), Bench(KOCH, {}), backward="wrist_flex")
 
 
 def test_swapped_ids_are_guessed_when_another_joint_moves() -> None:
