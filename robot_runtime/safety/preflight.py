@@ -174,6 +174,15 @@ def belongs(contract: Contract, spec: ArmSpec) -> Iterator[Check]:
         yield Check(
             "policy: joints", ok=False, found=found, wanted=want, advice="name the arm's joints in the contract"
         )
+    felt = {joint for term in contract.observation if term.kind == "joint_torque" for joint in term.joints}
+    if guessed := [j.name for j in spec.joints if j.name in felt and not j.servo.has_current]:
+        yield Check(
+            "policy: torque",
+            ok=None,
+            found=f"the servos of {', '.join(guessed)} measure no current: their torque is guessed from their PWM",
+            wanted="joints whose torque is known",
+            advice="leave joint_torque out of the observation, or train with what these servos report",
+        )
 
 
 def watchdog(spec: ArmSpec, period: float) -> Check:

@@ -391,6 +391,15 @@ def test_policy_and_arm_belong_together_by_name_model_and_joints() -> None:
     assert [c.found for c in strange] == ["joint elbow"]
 
 
+def test_a_torque_that_servos_only_guess_is_told() -> None:
+    spec = load_arm("koch-v1.1")
+    for joints, guessed in (("shoulder_pan", "elbow_flex"), ["shoulder_pan"]), (("elbow_flex",), []):
+        seen = replace(contract(joints), observation=(Term("joint_torque", len(joints), joints=joints),))
+        told = [c for c in belongs(seen, spec) if c.name == "policy: torque"]
+        assert [c.ok for c in told] == [None] * len(guessed)
+        assert all(f"the servos of {', '.join(guessed)} measure no current" in c.found for c in told)
+
+
 def test_what_the_system_did_not_give_is_a_note() -> None:
     got, refused = Fact("cores", got=True, detail="any"), Fact("fifo", got=False, detail="refused", advice="do this")
     (check,) = scheduling((got, got))
