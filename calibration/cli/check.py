@@ -23,6 +23,7 @@ exit codes:
   0    it holds; whether it had been accepted is said too
   1    it does not: the arm has drifted, or is another one; what has changed is listed
   2    wrong usage, a file that cannot be used, or logs that it cannot be judged by
+       (those that it was fitted to are such)
   130  interrupted"""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +98,15 @@ def test_an_unfinished_recording_is_no_drift_either(capsys: pytest.CaptureFixtur
     Path("today/recording.json").write_text(json.dumps({"missing": ["chirp-1"], "flights": []}))
     assert main(["check", "arm.cal", "today", "--arm", "xl330-pendulum"]) == 2
     assert "never flown to the end" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_log_that_it_was_fitted_to_is_no_fresh_one(capsys: pytest.CaptureFixture[str]) -> None:
+    a_log(2000)
+    digest = hashlib.sha256(Path("log.csv").read_bytes()).hexdigest()
+    known = calibration(load_arm("xl330-pendulum"), physics={"pendulum.coulomb": 0.01, "delay": 0.005})
+    replace(known, logs={"log": digest}).write(Path("old.cal"))
+    assert main(["check", "old.cal", "log.csv", "--mapping", "mapping.toml"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "log.csv: among the logs that this calibration was made from" in said
+    assert "record a fresh one" in said
