@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibration import pipeline
-from calibration.judging.examine import RefusedLogError, _speeds, examine, pushed
+from calibration.judging.examine import RefusedLogError, _speeds, _too_short, examine, pushed
 from calibration.judging.sizes import wrong_sizes
 from calibration.logs.clean import clean
 from calibration.logs.load import Loaded
@@ -86,6 +86,13 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(RefusedLogError, match=reason):
         examine([loaded(spoil(logs[name]), rigs[name])], rigs[name], shortest=5.0)
+
+
+def test_too_little_motion_is_said_to_be_less_than_is_enough() -> None:
+    time = 0.01 * np.arange(1496)
+    log = make_log("log", ["base"], ["pwm"], time, np.sin(time)[:, None], np.sin(time)[:, None])
+    (said,) = _too_short([log], ["base"], 15.0)
+    assert said.startswith("base moved for 14.9 s, which is too little to fit it (at least 15 s)")
 
 
 def test_the_motors_explain_the_motion_of_their_own_joints(logs: dict[str, Log], rigs: dict[str, Rig]) -> None:
@@ -176,8 +183,13 @@ def test_duties_in_percent_are_named() -> None:
     assert "its commands go up to 39.9 of full duty, and it takes 1.05 at most: are they in % or pwm?" in found
 
 
-def test_a_clock_in_another_unit_is_refused(logs: dict[str, Log], rigs: dict[str, Rig]) -> None:
-    rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"]
-    other = replace(log, time=log.time * 1e-3, sent=log.sent * 1e-3)
-    with pytest.raises(RefusedLogError, match="joint2: its speed is 0.00.* times what its angles say"):
+@pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize(("name", "joint"), [("open-manipulator-x", "joint2"), ("koch-v1.1", "elbow_flex")])
+def test_a_clock_in_another_unit_is_refused_for_that_alone(
+    name: str, joint: str, factor: float, logs: dict[str, Log], rigs: dict[str, Rig]
+) -> None:
+    rig, log = rigs[name], logs[name]
+    other = replace(log, time=log.time * factor, sent=log.sent * factor)
+    with pytest.raises(RefusedLogError, match=f"{joint}: its speed is .* times what its angles say") as refused:
         examine([loaded(other, rig)], rig, shortest=0.0)
+    assert all("its speed is" in line for line in str(refused.value).splitlines()[1:])
