@@ -212,8 +212,8 @@ def _too_short(logs: Sequence[Log], names: Sequence[str], shortest: float) -> li
         seconds = sum(_seconds_of_motion(log, i) for log in logs)
         if seconds < shortest:
             found.append(
-                f"{name} moved for {math.floor(10 * seconds) / 10:g} s, which is too little to fit it (at least {shortest:g} s): half a "
-                "log? `robot-calibrate record` takes about a minute; it can be resumed"
+                f"{name} moved for {math.floor(10 * seconds) / 10:g} s, which is too little to fit it (at least "
+                f"{shortest:g} s): half a log? `robot-calibrate record` takes about a minute; it can be resumed"
             )
     return found
 

@@ -141,7 +141,16 @@ def test_a_fit_without_a_speed_register_is_refused_and_names_the_joints(
     silent = replace(log, dq=np.where(np.arange(len(log.joints)) == 1, np.nan, log.dq))
     with pytest.raises(RefusedLogError, match="no speed of joint2,"):
         pipeline.findings_of([loaded(silent, rig)], rig)
-    assert pipeline.findings_of([loaded(silent, rig), loaded(log, rig)], rig) == ()
+    assert not any("speed" in found for found in pipeline.findings_of([loaded(silent, rig), loaded(log, rig)], rig))
+
+
+def test_a_joint_that_a_log_lacks_is_named_beside_what_it_keeps(
+    logs: dict[str, Log], rigs: dict[str, Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "examine", lambda *_: ())  # the log is short
+    rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"].select(rigs["open-manipulator-x"].world.names)
+    (found,) = pipeline.findings_of([loaded(log, rig)], rig)
+    assert found.startswith("gripper keeps its data file's numbers: twin has no columns of it; map them")
 
 
 def in_degrees(log: Log) -> Log:
@@ -163,7 +172,7 @@ def in_degrees(log: Log) -> Log:
         (
             "koch-v1.1",
             lambda log: replace(log, q=log.q + 100.0, command=log.command + 100.0),
-            (r"elbow_flex: its angles go .*is its zero elsewhere, by about 1\d\d rad",),
+            (r"elbow_flex: its angles go .*is its zero elsewhere, by about 1\d\d rad .*in rad: 90 degrees are 1.571",),
         ),
     ],
 )
@@ -175,12 +184,36 @@ def test_sizes_that_the_arm_cannot_have_name_the_unit_that_would_fit(
             examine([loaded(spoil(logs[name]), rigs[name])], rigs[name], shortest=5.0)
 
 
+def test_a_zero_that_is_a_little_off_is_told_nothing_of_degrees() -> None:
+    spec = load_arm("xl330-pendulum")
+    time = np.arange(0.0, 5.0, 0.005)
+    log = make_log("log", ["pendulum"], ["pwm"], time, np.sin(time)[:, None] + 6.0, 0.4 * np.sin(time)[:, None])
+    (found,) = wrong_sizes(log, spec.joints)
+    assert "is its zero elsewhere" in found
+    assert "degrees" not in found
+
+
+@pytest.mark.parametrize(
+    ("amps", "said"), [(5.0, "go up to 5 A, and it takes 2.94 at most"), (250.0, "are they in mA")]
+)
+def test_currents_that_no_motor_draws_are_refused(amps: float, said: str) -> None:
+    spec = load_arm("xl330-pendulum")
+    time = np.arange(0.0, 5.0, 0.005)
+    angle, drawn = np.sin(time)[:, None], np.full((len(time), 1), amps)
+    log = make_log("log", ["pendulum"], ["pwm"], time, angle, 0.4 * angle, current=drawn)
+    (found,) = wrong_sizes(log, spec.joints)
+    assert "its currents" in found
+    assert said in found
+    stalled = make_log("log", ["pendulum"], ["pwm"], time, angle, 0.4 * angle, current=drawn * 1.47 / amps)
+    assert wrong_sizes(stalled, spec.joints) == []
+
+
 def test_duties_in_percent_are_named() -> None:
     spec = load_arm("xl330-pendulum")
     time = np.arange(0.0, 5.0, 0.005)
     log = make_log("log", ["pendulum"], ["pwm"], time, np.sin(time)[:, None], 40.0 * np.sin(time)[:, None])
     (found,) = wrong_sizes(log, spec.joints)
-    assert "its commands go up to 39.9 of full duty, and it takes 1.05 at most: are they in % or pwm?" in found
+    assert "its commands go up to 39.9 of full duty, and it takes 1.05 at most: are they in % or pwm, or" in found
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3, 1e6])
