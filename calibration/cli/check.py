@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
 
     calibration = Calibration.read(arguments.calibration)
-    with screen.working("reading the logs") as show:
+    with screen.working("reading the logs", stages=True) as show:
         try:
             loaded, spec = loaded_logs(arguments)
             found = check(calibration, loaded, spec, threads=arguments.threads, progress=show)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,3 +111,23 @@ def test_the_log_that_it_was_fitted_to_is_no_fresh_one(capsys: pytest.CaptureFix
     said = " ".join(capsys.readouterr().err.split())
     assert "log.csv: among the logs that this calibration was made from" in said
     assert "record a fresh one" in said
+
+
+@pytest.mark.usefixtures("folder")
+def test_each_stage_is_a_line_where_there_is_no_terminal_and_none_in_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stages(*_: object, progress: Callable[[str], None], **__: object) -> Checked:
+        progress("rollouts")
+        error = np.array([0.01])
+        return Checked(Verdict.HOLDS, ("pendulum",), error, error, error, (), (), accepted=True)
+
+    monkeypatch.setattr("calibration.judging.drift.check", stages)
+    a_log(2000)
+    arguments = ["check", "arm.cal", "log.csv", "--mapping", "mapping.toml"]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["reading the logs", "rollouts"]
+    assert "rollouts\n" not in said.out
+    assert main([*arguments, "--json"]) == 0
+    assert capsys.readouterr().err == ""
