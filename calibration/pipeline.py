@@ -161,12 +161,17 @@ def calibrate(
 
 
 def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
-    """What is odd but can be worked with, in words: joints that were left out first.
+    """What is odd but can be worked with, in words: joints that were left out, or that a mapping leaves out, first.
 
     Raises:
         RefusedLogError: the logs cannot be fitted.
     """
     stood = tuple(f"{name} keeps its data file's numbers: {one.text}" for name, one in left_out(loaded).items())
+    stood += tuple(
+        f"{name} keeps its data file's numbers: {lacking[0]} has no columns of it; map them, and it is fitted too"
+        for name in rig.world.spec.joint_names
+        if (lacking := [one.log.name for one in loaded if name not in one.log.joints])
+    )
     position = rig.laws.position
     mixed = ("some joints take goals and others torques: no map drives them, and no closed loop is judged",)
     odd = examine(loaded, rig)

@@ -23,6 +23,7 @@ exit codes:
   0    it holds; whether it had been accepted is said too
   1    it does not: the arm has drifted, or is another one; what has changed is listed
   2    wrong usage, a file that cannot be used, or logs that it cannot be judged by
+       (those that it was fitted to are such)
   130  interrupted"""
 
 
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     from robot_runtime.calibrated.file import Calibration  # noqa: PLC0415
 
     calibration = Calibration.read(arguments.calibration)
-    with screen.working("reading the logs") as show:
+    with screen.working("reading the logs", stages=True) as show:
         try:
             loaded, spec = loaded_logs(arguments)
             found = check(calibration, loaded, spec, threads=arguments.threads, progress=show)

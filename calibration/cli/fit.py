@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     torch.set_num_threads(1)  # matrices this small only wait for each other's threads
     begin = time.monotonic()
-    with screen.working("reading the logs") as show:
+    with screen.working("reading the logs", stages=True) as show:
 
         def tell(text: str) -> None:
             show(text)

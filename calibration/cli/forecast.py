@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     calibration, spec = opened(arguments)
     try:
-        with asked_to_stop() as stop, screen.working("flying") as tell:
+        with asked_to_stop() as stop, screen.working("flying", stages=True) as tell:
             found = forecast(
                 calibration,
                 arguments.policy,

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     calibration = Calibration.read(arguments.calibration)
     out = arguments.out or arguments.calibration.with_suffix(".html")
     require_free("--out", out, (arguments.calibration, *arguments.logs, arguments.mapping), is_page)
-    with screen.working("simulating the logs"):
+    with screen.working("simulating the logs", stages=True):
         loaded, spec = loaded_logs(arguments)
         moving = not arguments.no_clip
         write(out, calibration, loaded, spec, threads=arguments.threads, moving=moving, tell=screen.aside)

@@ -54,11 +54,18 @@ def require_together(calibration: Calibration, policy: Policy, spec: ArmSpec, ta
         raise NotTogetherError(
             f"task {task} asks for a {asked}; the policy takes {target.kind if target else 'no target'}"
         )
-    kind = DRIVEN_BY.get(policy.contract.action.meaning, "")
+    meaning = policy.contract.action.meaning
+    if meaning not in DRIVEN_BY:
+        raise NotTogetherError(
+            f"the policy's actions are of meaning '{meaning}'; the identified arm is a task of robot-train, which is "
+            f"acted in by {', '.join(DRIVEN_BY)}, with its own scales and limits: no forecast and no refining of this "
+            "policy. robot-run flies it with this calibration all the same, without --port on the arm's twin"
+        )
+    kind = DRIVEN_BY[meaning]
     if kind not in calibration.maps:
         raise NotTogetherError(
-            f"a policy that says {policy.contract.action.meaning} goes through the {kind or '?'} map, which this "
-            f"calibration lacks; it has {', '.join(calibration.maps)}"
+            f"a policy that says {meaning} goes through the {kind} map, which this calibration lacks; it has "
+            f"{', '.join(calibration.maps)}"
         )
     known = set(calibration.maps["observation"].joints) & set(calibration.maps[kind].joints)
     if lacking := [j for j in policy.contract.action.joints if j not in known]:

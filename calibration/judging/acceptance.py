@@ -100,8 +100,7 @@ def judge(
         if kind in left_over:
             rows.append(_map_row(split, joints, left_over[kind], name, bounds))
     rows.append(_delay_row(delay_spread, max(DELAY, period)))
-    stuck = ", ".join(fitted.at_bound)
-    rows.append(Row("bounds", "training", len(fitted.at_bound), 0, not stuck, stuck or "no number on a bound"))
+    rows.append(_bounds_row(fitted))
     rows.append(_untold_row(fitted))
     if slopes:
         low, high = min(s[0] for s in slopes.values()), max(s[1] for s in slopes.values())
@@ -185,6 +184,15 @@ def _honest(covariance: Floats, unseen: Floats, weighs: Flags) -> float:
     normal = NormalDist()
     deviations = normal.inv_cdf(2.0 * normal.cdf(UNTOLD) - 1.0)
     return float(np.sqrt(mean) * (1.0 - part + deviations * np.sqrt(part)) ** 1.5)
+
+
+def _bounds_row(fitted: Fitted) -> Row:
+    """Nature's bounds are no failure, but whoever reads a number should know that one is where it stands."""
+    stuck, natural = (", ".join(labels) for labels in (fitted.at_bound, fitted.at_natural_bound))
+    note = stuck or ("no other number on a bound" if natural else "no number on a bound")
+    if natural:
+        note += f"; {natural} at its lower bound, as good as nothing"
+    return Row("bounds", "training", len(fitted.at_bound), 0, not stuck, note)
 
 
 def _map_row(split: str, joints: Sequence[str], errors: Floats, name: str, bounds: Floats) -> Row:

@@ -94,7 +94,8 @@ def follow(log: Log) -> list[Follow]:
 def _best_lag(command: Floats, q: Floats, period: float) -> tuple[float, float]:
     """Correlation of the two, and the lag (s) at which it is largest."""
     best = (0.0, 0.0)
-    for shift in range(0, max(1, round(LATEST / period)), max(1, round(0.005 / period))):
+    latest = min(round(LATEST / period), len(q) - 10)  # a clock in a wrong unit may put it behind the log's end
+    for shift in range(0, max(1, latest), max(1, round(0.005 / period))):
         a, b = command[: len(command) - shift], q[shift:]
         if len(a) > 10 and np.std(a) > 0 and np.std(b) > 0:
             value = float(np.corrcoef(a, b)[0, 1])

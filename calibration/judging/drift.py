@@ -69,6 +69,14 @@ class NoRolloutsError(CalibrationError):
     """
 
 
+class FittedToError(CalibrationError):
+    """A log that the calibration itself was made from: numbers hold on what they were fitted to, drift or none.
+
+    Example scenarios:
+        - The recording that `fit` has just read is given to `check`.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One number that is not what it was."""
@@ -115,6 +123,7 @@ def check(
 
     Raises:
         RefusedLogError: the logs are not worth judging by.
+        FittedToError: the calibration was made from one of them.
         NoRolloutsError, NoWindowError: they are of joints that were not calibrated, too short, or torque was off.
     """
     names = joints_of(calibration)
@@ -124,6 +133,7 @@ def check(
         )
     if stood := [name for name in names if name in left_out(loaded)]:
         raise NoRolloutsError(f"the log has {', '.join(stood)} left out, which the calibration is of")
+    _require_fresh(calibration, loaded)
     rig = fine_rig(Rig.of(standing(spec, loaded), names))
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
@@ -162,6 +172,15 @@ def check(
         _surroundings(calibration, loaded, names),
         calibration.accepted,
     )
+
+
+def _require_fresh(calibration: Calibration, loaded: Sequence[Loaded]) -> None:
+    known = set(calibration.logs.values())
+    if old := [str(one.file or one.log.name) for one in loaded if one.digest and one.digest in known]:
+        raise FittedToError(
+            f"{', '.join(old)}: among the logs that this calibration was made from, which prove nothing of drift; "
+            "record a fresh one (robot-calibrate record) and give that"
+        )
 
 
 def joints_of(calibration: Calibration) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ arm's model says that the motion took is compared with what the commands gave.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,9 +114,11 @@ def _reasons(log: Log, rig: Rig) -> list[str]:
         return [reason]
     found = [f.problem for f in follow(log) if f.problem]
     found += [law.problem for law in check_law(log, rig.laws) if law.problem]
-    found += _speeds(log)
+    speeds = _speeds(log)
     stuck = _stuck(log, rig)
-    found += stuck.values()
+    found += [*speeds, *stuck.values()]
+    if speeds:  # by such a clock or such angles nobody can tell what the motion took
+        return found
     return found + [p.problem for p in pushed(log, rig) if p.problem and p.joint not in stuck]
 
 
@@ -209,8 +212,8 @@ def _too_short(logs: Sequence[Log], names: Sequence[str], shortest: float) -> li
         seconds = sum(_seconds_of_motion(log, i) for log in logs)
         if seconds < shortest:
             found.append(
-                f"{name} moved for {seconds:.0f} s, which is too little to fit it (at least {shortest:.0f} s): half a "
-                "log? `robot-calibrate record` takes about a minute; it can be resumed"
+                f"{name} moved for {math.floor(10 * seconds) / 10:g} s, which is too little to fit it (at least "
+                f"{shortest:g} s): half a log? `robot-calibrate record` takes about a minute; it can be resumed"
             )
     return found
 

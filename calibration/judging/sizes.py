@@ -18,12 +18,14 @@ PUSH = 2.0
 """Times its torque limit that a joint may be commanded: a servo clips what it cannot give."""
 DUTY = 1.05
 """Of full duty: a register's rounding."""
+DRAWN = 2.0
+"""Times its stall current that a servo may draw: what is turned against its full speed takes that."""
 TAIL = 2.0
 """Percent of the samples at either end that may be anything: spikes."""
 
 
 def wrong_sizes(log: Log, joints: tuple[JointSpec, ...]) -> list[str]:
-    """Joints whose angles, goals, torques or duties cannot be in the unit they are said to be in; and which may."""
+    """Joints whose angles, commands or currents cannot be in the unit they are said to be in; and which may."""
     found = []
     for i, joint in enumerate(joints):
         given = log.command[:, i]
@@ -31,10 +33,13 @@ def wrong_sizes(log: Log, joints: tuple[JointSpec, ...]) -> list[str]:
         if log.modes[i] in POSITION_MODES:
             found += _angles(joint, "its goals", given)
         elif log.modes[i] == "current":
-            found += _pushes(joint, given, PUSH * joint.limits.torque, "N·m", _torques(joint))
+            found += _pushes(joint, "commands", given, PUSH * joint.limits.torque, "N·m", _torques(joint))
         elif log.modes[i] == "pwm":
             ticks = joint.servo.units["pwm"].scale
-            found += _pushes(joint, given, DUTY, "of full duty", {"%": UNITS["duty"]["%"], "pwm": ticks})
+            found += _pushes(joint, "commands", given, DUTY, "of full duty", {"%": UNITS["duty"]["%"], "pwm": ticks})
+        if joint.servo.has_current:
+            units = {"mA": UNITS["current"]["mA"], "tick": joint.servo.units["current"].scale}
+            found += _pushes(joint, "currents", log.current[:, i], DRAWN * joint.servo.motor.stall_current, "A", units)
     return found
 
 
@@ -54,19 +59,22 @@ def _angles(joint: JointSpec, what: str, values: Floats) -> list[str]:
     said = f"{joint.name}: {what} go from {low:.3g} to {high:.3g} rad, and its limits are {limits}: "
     if high - low <= most - least:
         off = (low + high - joint.limits.lower - joint.limits.upper) / 2
-        return [f"{said}is its zero elsewhere, by about {off:.3g} rad (offset, in arm file or mapping)?"]
+        degrees = "; it is in rad: 90 degrees are 1.571" if abs(off) > 2 * np.pi else ""
+        return [f"{said}is its zero elsewhere, by about {off:.3g} rad (offset, in arm file or mapping{degrees})?"]
     units = {**UNITS["angle"], "tick": abs(joint.rad_per_tick)}
     fitting = [unit for unit, size in units.items() if (high - low) * size <= most - least]
     return [f"{said}are they in {_or(fitting[:1])}?"]  # ticks are smaller than all else: they would always fit
 
 
-def _pushes(joint: JointSpec, values: Floats, most: float, unit: str, units: Mapping[str, float]) -> list[str]:
+def _pushes(
+    joint: JointSpec, what: str, values: Floats, most: float, unit: str, units: Mapping[str, float]
+) -> list[str]:
     size = max(abs(end) for end in _range(values))
     if size <= most:
         return []
     fitting = [u for u, scale in units.items() if size * scale <= most]
-    said = f"{joint.name}: its commands go up to {size:.3g} {unit}, and it takes {most:.3g} at most"
-    return [f"{said}: are they in {_or(fitting)}?"]
+    said = f"{joint.name}: its {what} go up to {size:.3g} {unit}, and it takes {most:.3g} at most"
+    return [f"{said}: are they in {_or(fitting)}, or is it another column?"]
 
 
 def _torques(joint: JointSpec) -> dict[str, float]:

@@ -145,7 +145,7 @@ def load_mapping(path: str | Path) -> ColumnMap:
         text = path.read_text(encoding="utf-8-sig")
         file = TomlTable(path, tomllib.loads(text), TomlLines(text))
         return _mapping(file)
-    except (TomlValueError, ArmSpecError) as error:
+    except TomlValueError as error:
         raise LogError(str(error)) from error
     except OSError as error:
         raise LogError(f"{path}: {error.strerror}") from error
@@ -156,7 +156,10 @@ def load_mapping(path: str | Path) -> ColumnMap:
 def _mapping(file: TomlTable) -> ColumnMap:
     arm = file.text("arm")
     beside = file.file.parent / arm
-    spec = load_arm(beside if beside.exists() else arm)
+    try:
+        spec = load_arm(beside if beside.exists() else arm)
+    except ArmSpecError as error:
+        raise file.error("arm", str(error)) from error
     file.default("rows", "")
     rows = file.text("rows")
     time = _column(file.table("time"), "time", None)
@@ -177,6 +180,8 @@ def _mapping(file: TomlTable) -> ColumnMap:
                 kind = QUANTITIES[key] or COMMANDS.get(joint.mode, "")
                 if not kind:
                     raise table.error(key, f"commands of mode '{joint.mode}' cannot be calibrated")
+                if key == "current" and not joint.servo.has_current:
+                    raise table.error(key, f"{joint.servo.name} measures no current: leave it out")
                 columns[key] = _column(table.table(key), kind, joint)
             else:
                 raise table.error(key, f"unknown; known: {', '.join((*QUANTITIES, 'gains'))}")

@@ -52,6 +52,8 @@ TURNS = 2
 STEP_SHARE = 0.2
 """Of the standard deviation of what is known together: a difference over what is still likely. With 0.5 a fit to a real
 XL330 stopped short of its best."""
+ON_BOUND = 1e-3
+"""Of z: nearer to a bound than that, a number stands on it."""
 TOLERANCE = 1e-2
 """Prior standard deviations by which a last step may still move z."""
 
@@ -123,6 +125,13 @@ class Fitted:
     def values(self) -> Mapping[str, float]:
         """By label, in their units."""
         return dict(zip(self.physics.labels, map(float, self.physics.values(self.z)), strict=True))
+
+    @property
+    def at_natural_bound(self) -> tuple[str, ...]:
+        """Numbers where nature ends: no sign of a wrong arm (`at_bound`), but no measured figure either."""
+        low, _ = self.physics.bounds
+        entries = zip(self.physics.entries, self.z, low, strict=True)
+        return tuple(entry.label for entry, z, least in entries if entry.kind.natural and z - least < ON_BOUND)
 
     @property
     def interval(self) -> Mapping[str, tuple[float, float]]:
@@ -320,7 +329,7 @@ def fit(
     stuck = tuple(
         entry.label
         for entry, a, b, c in zip(physics.entries, z, low, high, strict=True)
-        if c - a < 1e-3 or (a - b < 1e-3 and not entry.kind.natural)
+        if c - a < ON_BOUND or (a - b < ON_BOUND and not entry.kind.natural)
     )
     return Fitted(
         physics,

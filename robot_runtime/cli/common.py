@@ -191,10 +191,15 @@ class Screen:
             self.err.print(text, markup=False)
 
     @contextmanager
-    def working(self, text: str) -> Iterator[Callable[[str], None]]:
-        """Show what is being done while it is; what is yielded takes a new text. Leaves nothing behind."""
+    def working(self, text: str, *, stages: bool = False) -> Iterator[Callable[[str], None]]:
+        """Show what is being done while it is; what is yielded takes a new text. Leaves nothing behind on a terminal.
+
+        `stages`: the texts are few and minutes apart, so that each is a line where there is no terminal.
+        """
         if self.as_json or not self.err.is_terminal:
-            yield lambda _: None
+            tell = self.aside if stages else lambda _: None
+            tell(text)
+            yield tell
             return
         with self.err.status(text) as status:
             yield status.update

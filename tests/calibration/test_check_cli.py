@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +99,35 @@ def test_an_unfinished_recording_is_no_drift_either(capsys: pytest.CaptureFixtur
     Path("today/recording.json").write_text(json.dumps({"missing": ["chirp-1"], "flights": []}))
     assert main(["check", "arm.cal", "today", "--arm", "xl330-pendulum"]) == 2
     assert "never flown to the end" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_log_that_it_was_fitted_to_is_no_fresh_one(capsys: pytest.CaptureFixture[str]) -> None:
+    a_log(2000)
+    digest = hashlib.sha256(Path("log.csv").read_bytes()).hexdigest()
+    known = calibration(load_arm("xl330-pendulum"), physics={"pendulum.coulomb": 0.01, "delay": 0.005})
+    replace(known, logs={"log": digest}).write(Path("old.cal"))
+    assert main(["check", "old.cal", "log.csv", "--mapping", "mapping.toml"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "log.csv: among the logs that this calibration was made from" in said
+    assert "record a fresh one" in said
+
+
+@pytest.mark.usefixtures("folder")
+def test_each_stage_is_a_line_where_there_is_no_terminal_and_none_in_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stages(*_: object, progress: Callable[[str], None], **__: object) -> Checked:
+        progress("rollouts")
+        error = np.array([0.01])
+        return Checked(Verdict.HOLDS, ("pendulum",), error, error, error, (), (), accepted=True)
+
+    monkeypatch.setattr("calibration.judging.drift.check", stages)
+    a_log(2000)
+    arguments = ["check", "arm.cal", "log.csv", "--mapping", "mapping.toml"]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines() == ["reading the logs", "rollouts"]
+    assert "rollouts\n" not in said.out
+    assert main([*arguments, "--json"]) == 0
+    assert capsys.readouterr().err == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.judging.acceptance import _bounds_row
 from calibration.logs.windows import Windows, cut
 from calibration.physics.fit import (
     LOOP_ERROR,
@@ -229,6 +230,15 @@ def test_nothing_at_the_tip_weighs_less_than_nothing(tmp_path: Path) -> None:
     found = fit(rig, windows, ("payload", "coulomb", "offset"), iterations=20)
     assert found.values["payload"] == pytest.approx(KINDS["payload"].low, abs=1e-5)
     assert found.at_bound == ()
+    assert found.at_natural_bound == ("payload",)
+    row = _bounds_row(found)
+    assert (row.passed, row.value) == (True, 0)
+    assert row.note == "no other number on a bound; payload at its lower bound, as good as nothing"
+    inside = replace(found, z=np.zeros(len(found.z)))
+    assert _bounds_row(inside).note == "no number on a bound"
+    both = replace(found, at_bound=("joint2.coulomb",))
+    assert _bounds_row(both).note.startswith("joint2.coulomb; payload at")
+    assert not _bounds_row(both).passed
     low, high = found.interval["payload"]
     assert low < 0.0 < high
 

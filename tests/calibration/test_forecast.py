@@ -15,9 +15,10 @@ from calibration.identified import forecast as forecasting
 from calibration.identified.episodes import Episodes, StoppedError
 from calibration.identified.forecast import OPEN, AsItIs, Flown, Forecast, forecast, untold
 from calibration.identified.spread import Spread, over_arms
-from calibration.identified.together import NotTogetherError
+from calibration.identified.together import NotTogetherError, require_together
 from robot_runtime.arm import Kinematics
 from robot_runtime.calibrated.file import Calibration, Number, Refined
+from robot_runtime.policy.load import load_policy
 from robot_runtime.spec import load_arm
 from sim.tasks.goals import GOALS
 from sim.training.evaluate import Figure, mean
@@ -186,6 +187,15 @@ def test_what_does_not_go_together_is_refused(
         forecast(change(healthy(SPEC)), policy, SPEC, count=2, threads=1)
     with pytest.raises(NotTogetherError, match="its observation is"):
         forecast(healthy(SPEC), HOLD, SPEC, task="track", count=2, threads=1)
+
+
+@pytest.mark.parametrize("meaning", ["position", "velocity"])
+def test_actions_that_the_identified_arm_does_not_take_are_named_with_those_that_it_takes(meaning: str) -> None:
+    policy = load_policy(HOLD, SPEC)
+    action = replace(policy.contract.action, meaning=meaning)
+    other = replace(policy, contract=replace(policy.contract, action=action))
+    with pytest.raises(NotTogetherError, match=f"of meaning '{meaning}'.*by torque, position_delta, duty.*robot-run"):
+        require_together(healthy(SPEC), other, SPEC, "hold")
 
 
 def test_a_calibration_that_was_not_accepted_may_be_asked() -> None:

@@ -156,7 +156,7 @@ def test_a_rule_that_would_mislead_is_refused(tmp_path: Path, rule: str, message
 def test_a_mapping_without_a_joint_or_of_no_arm_says_so(tmp_path: Path) -> None:
     with pytest.raises(LogError, match=r"mapping.toml:4: joint: names no joint"):
         load_mapping(mapping(tmp_path, MAPPING.split("[joint", maxsplit=1)[0] + "[joint]\n"))
-    with pytest.raises(LogError, match="no arm 'nobody'"):
+    with pytest.raises(LogError, match=r"mapping.toml:2: arm: no arm 'nobody'"):
         load_mapping(mapping(tmp_path, MAPPING.replace("xl330-pendulum", "nobody")))
 
 
@@ -227,3 +227,15 @@ def test_arms_that_stand_look_alike_and_are_no_same_log() -> None:
     time, still = np.arange(0.0, 5.0, 0.005), np.full((1000, 1), 0.3)
     one, other = (make_log(name, ["a"], ["pwm"], time, still, still * 0.0) for name in "ab")
     assert shared(Fingerprint.of(one), Fingerprint.of(other)) == 0.0
+
+
+def test_a_current_of_a_servo_that_measures_none_is_refused(tmp_path: Path) -> None:
+    columns = """
+q = { column = "q", unit = "rad" }
+command = { column = "goal", unit = "rad" }
+current = { column = "amps", unit = "A" }
+"""
+    text = 'arm = "koch-v1.1"\ntime = { column = "t", unit = "s" }\n'
+    with pytest.raises(LogError, match=r"mapping.toml:6: joint.shoulder_pan.current: XL430-W250 measures no current"):
+        load_mapping(mapping(tmp_path, f"{text}[joint.shoulder_pan]{columns}"))
+    assert "current" in load_mapping(mapping(tmp_path, f"{text}[joint.gripper]{columns}")).joints["gripper"]
