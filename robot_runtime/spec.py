@@ -374,12 +374,13 @@ def _check_range(table: TomlTable, joint: JointSpec) -> None:
     """
     low, high = joint.position_ticks
     turn = joint.servo.ticks_per_turn
-    if joint.mode != "extended_position" and high - low > _DEGREES * turn:
+    wraps = joint.mode != "extended_position"
+    if wraps and high - low > _DEGREES * turn:
         width = joint.limits.upper - joint.limits.lower
         raise table.error(
             "limits", f"the range is {width:g} rad wide, {(high - low) / turn:.0f} turns: are these degrees?"
         )
-    if joint.mode != "extended_position" and not 0 <= low < high < turn:
+    if wraps and not 0 <= low < high < turn:
         raise table.error(
             "limits",
             f"the range is {low} to {high} in servo ticks, and the encoder wraps at 0 and {turn}: run "

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from robot_runtime.bus import Port
 
-_NOTICED, _PATIENCE, _FULL = 0.25, 2.0, 0.95
-"""A cycle is left out for lateness of so many periods and more, where so many cycles could not make up for it. Cycles
-that take so many periods make up for none.
-"""
+_NOTICED = 0.25
+"""Of a period: what is less late than that is no pause, and no cycle is left out for it."""
+
+_PATIENCE = 2.0
+"""Cycles that may begin late behind a pause; one is left out where so many could not make up for it."""
+
+_FULL = 0.95
+"""Of a period: cycles that take longer make up for nothing, so leaving one out would only make them fewer."""
 
 _SMOOTH = 1 / 16
 """Of a cycle's time in the average."""

@@ -97,17 +97,17 @@ class Monitor:
         self._skips = 0.0
         self._then = -math.inf
         self._requests = 0
-        self._awaited, self._targets_since = False, math.inf
+        self._targets_since = math.inf
         self._gripping = [settings.grips and j.mode == "current_position" for j in spec.joints]
         self._ood_since = self._ood_last = -math.inf
 
     def follow_targets(self, now: float) -> None:
         """From now on new targets must keep coming, if `settings.target_silence` says how often."""
-        self._awaited, self._targets_since = True, now
+        self._targets_since = now
 
     def forget_targets(self) -> None:
         """Nobody waits for targets any more."""
-        self._awaited = False
+        self._targets_since = math.inf
 
     def look(
         self,
@@ -145,7 +145,7 @@ class Monitor:
             self._look_at_requests(inputs.request, now)
         if flags:
             self._look_at_source(flags, now)
-        if self._awaited and (silence := self.settings.target_silence) is not None:
+        if (silence := self.settings.target_silence) is not None:
             silent = now - max(inputs.target_stamp, self._targets_since)
             if silent > silence:
                 text = f"no target for {silent:.2f} s, {silence:g} s are allowed"

@@ -22,8 +22,10 @@ def check_poses(arm: Arm, start_pose: Floats | None = None) -> Iterator[Check]:
     """
     spec = arm.spec
     rest, home = (np.array(spec.poses[name]) for name in ("rest", "home"))
-    correct = f"correct [poses] in {spec.path}, or the shapes in {spec.mjcf.name}"
-    correct += "; parts that always touch are left out there (<contact><exclude>)"
+    correct = (
+        f"correct [poses] in {spec.path}, or the shapes in {spec.mjcf.name}; parts that always touch are left out "
+        "there (<contact><exclude>)"
+    )
     places = [("rest", rest, -INEXACT, correct), ("home", home, MARGIN, correct)]
     if start_pose is not None and not any(np.array_equal(start_pose, pose) for pose in (rest, home)):
         advice = "choose a start in the policy's contract that is clear of the table and of the arm itself"
