@@ -26,8 +26,9 @@ from robot_runtime.operator_inputs import Operator
 from robot_runtime.policy.contract import Target
 from robot_runtime.policy.errors import TargetError
 from robot_runtime.policy.targets import LiveTarget
+from robot_runtime.preflight.gate import preflight
+from robot_runtime.preflight.table import passed
 from robot_runtime.realtime import RealTime
-from robot_runtime.safety.preflight import passed, preflight
 from robot_runtime.session import Orders, Together, layout_of, make_loop
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm

@@ -24,12 +24,13 @@ from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.load import Policy
 from robot_runtime.policy.pilot import PolicyPilot
 from robot_runtime.policy.targets import TargetSource
+from robot_runtime.preflight.gate import Recording, preflight
+from robot_runtime.preflight.table import Check, passed
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.envelope import Box, Envelope, Why
 from robot_runtime.safety.fault_kind import Ending
 from robot_runtime.safety.friction import Friction
 from robot_runtime.safety.monitor import Monitor, Settings
-from robot_runtime.safety.preflight import Check, Recording, passed, preflight
 from robot_runtime.safety.stopping import HOLD_FOR, Stopping
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict, refused, verdict

@@ -8,9 +8,9 @@ from typing import Any
 
 from robot_runtime.flight.ring import RecorderStatus
 from robot_runtime.loop import Loop
+from robot_runtime.preflight.table import Check
 from robot_runtime.safety.fault_kind import Ending, Fault, worst
 from robot_runtime.safety.faults import OPERATOR_FREEZE, OPERATOR_STOP, TORQUE_STAYS
-from robot_runtime.safety.preflight_table import Check
 
 
 @dataclass(frozen=True, slots=True)

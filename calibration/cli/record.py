@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from calibration.recording.record import Hooks, Recording
     from robot_runtime.bus import SerialPort
     from robot_runtime.live import Live
+    from robot_runtime.preflight.table import Check
     from robot_runtime.realtime import Facts
-    from robot_runtime.safety.preflight import Check
     from robot_runtime.spec import ArmSpec
     from robot_runtime.verdict import Verdict
 
@@ -303,8 +303,8 @@ def _hooks(
     from robot_runtime.calibrated.identity import adapter_serial  # noqa: PLC0415
     from robot_runtime.cli.telling import show_checks  # noqa: PLC0415
     from robot_runtime.live import Live, about  # noqa: PLC0415
-    from robot_runtime.safety.preflight import Recording as DiskRoom  # noqa: PLC0415
-    from robot_runtime.safety.preflight import passed  # noqa: PLC0415
+    from robot_runtime.preflight.gate import Recording as DiskRoom  # noqa: PLC0415
+    from robot_runtime.preflight.table import passed  # noqa: PLC0415
 
     excitation, folder = recording.missing.of(part), recording.folder
     live: Live | None = None

@@ -28,12 +28,13 @@ from robot_runtime.flight.ports import RecordingPort
 from robot_runtime.flight.recorder import FlightRecorder, Recorder
 from robot_runtime.flying import Inputs, Request
 from robot_runtime.loop import Loop
+from robot_runtime.preflight.gate import Recording as DiskRoom
+from robot_runtime.preflight.gate import preflight
+from robot_runtime.preflight.table import Check, passed
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.faults import TARGETS_ENDED
 from robot_runtime.safety.monitor import requested
-from robot_runtime.safety.preflight import Check, passed, preflight
-from robot_runtime.safety.preflight import Recording as DiskRoom
 from robot_runtime.session import Orders, layout_of, make_loop
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec

@@ -42,7 +42,7 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
     group = GroupRead(spec.servo_ids, *IDENTITY, fast=False)
     missing = bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES)
     if missing:
-        silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i)]
+        silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i, _PROBE_TIMES)]
         if silent:
             raise _explain_missing(bus, spec, silent)
         answer_everything(bus, spec.joints)
@@ -148,9 +148,9 @@ def find_baudrates(bus: Bus, ids: list[int], skip: int) -> dict[int, tuple[int, 
     return found
 
 
-def _answers(bus: Bus, servo_id: int) -> bool:
+def _answers(bus: Bus, servo_id: int, tries: int = 1) -> bool:
     try:
-        bus.ping(servo_id, tries=1)
+        bus.ping(servo_id, tries)
     except BusError as error:
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             raise  # the port itself, not the servo

@@ -13,7 +13,7 @@ from robot_runtime.calibrated.errors import UnfitMapError
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.calibrated.maps import ResidualMaps
-from robot_runtime.safety.preflight_table import Check
+from robot_runtime.preflight.table import Check
 from robot_runtime.spec import ArmSpec
 
 VOLTS, CELSIUS = 0.3, 5.0

@@ -40,11 +40,12 @@ from robot_runtime.policy.load import Policy, arm_named, load_policy
 from robot_runtime.policy.pilot import require_flyable
 from robot_runtime.policy.targets import TargetSource, target_source
 from robot_runtime.port_or_twin import port_or_twin
+from robot_runtime.preflight.gate import Recording
+from robot_runtime.preflight.table import Check, as_data, passed
 from robot_runtime.realtime import Fact, RealTime, usable_cores
 from robot_runtime.realtime import Settings as RealTimeSettings
 from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.monitor import requested
-from robot_runtime.safety.preflight import Check, Recording, as_data, passed
 from robot_runtime.safety.stopping import HOLD_FOR
 from robot_runtime.session import BUS_RATE, Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
 from robot_runtime.spec import ArmSpec, load_arm

@@ -12,7 +12,7 @@ from typing import Any
 
 from robot_runtime.bus import ServoError
 from robot_runtime.bus.scan import known_baudrates
-from robot_runtime.cli import setup_arm, setup_zero
+from robot_runtime.cli import setup_arm, setup_check, setup_zero
 from robot_runtime.cli.common import (
     EXIT_CODES,
     ExitCode,
@@ -40,6 +40,7 @@ from robot_runtime.setup.release import release
 _EXAMPLES = """  robot-setup servo --id 3 --baud 1000000    one servo on the cable: give it its ID and baud rate
   robot-setup arm --arm koch-v1.1            all of an arm: IDs one by one, then the recommended settings
   robot-setup arm --arm koch-v1.1 --dry-run  only show what would be written
+  robot-setup check --arm ./my-arm           an arm of your own: are its two files right? no servo is needed
   robot-setup zero --arm koch-v1.1           settle signs and offsets by moving the arm by hand
   robot-setup baud --arm ./my-arm 3000000    another baud rate for all servos
   robot-setup undo robot-setup-undo-20250101-120000.json
@@ -62,10 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
 
-    def add(name: str, text: str, body: Callable[[argparse.Namespace, Screen], ExitCode]) -> Parser:
+    def add(
+        name: str, text: str, body: Callable[[argparse.Namespace, Screen], ExitCode], *, port: bool = True
+    ) -> Parser:
         sub: Parser = commands.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
         sub.set_defaults(does=body)
-        add_common(sub)
+        add_common(sub, port=port)
         return sub
 
     sub = add("servo", "Give the one servo that is connected its ID and baud rate.", _servo)
@@ -86,6 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--dry-run", action="store_true", help="show what would be written; exit code 1 if there is anything"
     )
     _add_writing(sub)
+
+    check = (
+        "Look at an arm's two files, arm.toml and MJCF, without any servo: what flights would refuse, and what is odd."
+    )
+    sub = add("check", check, setup_check.body, port=False)
+    _add_arm(sub)
 
     sub = add(
         "zero",

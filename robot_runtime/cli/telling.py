@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from robot_runtime.aim import in_a_word
 from robot_runtime.cli.common import Screen
-from robot_runtime.safety.preflight import Check, as_data, table
+from robot_runtime.preflight.table import Check, as_data, table
 from robot_runtime.verdict import Verdict
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from robot_runtime.safety.preflight import Check, table
+from robot_runtime.preflight.table import Check, table
 from robot_runtime.verdict import Verdict
 
 _WIDTH = 140

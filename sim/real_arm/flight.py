@@ -12,8 +12,9 @@ from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.flying import Inputs, Phase
 from robot_runtime.loop import Loop
 from robot_runtime.policy.contract import Contract
+from robot_runtime.preflight.gate import preflight
+from robot_runtime.preflight.table import passed
 from robot_runtime.realtime import Facts, RealTime, Settings
-from robot_runtime.safety.preflight import passed, preflight
 from robot_runtime.session import Orders, calibration_checks, layout_of, learnt, make_loop, target_size
 from robot_runtime.spec import ArmSpec
 from robot_runtime.verdict import Verdict, verdict

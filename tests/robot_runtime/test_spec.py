@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from robot_runtime.spec import ArmNotFoundError, ArmSpecError, load_arm, shipped_arms
+from robot_runtime.toml_table import TomlTable
 
 GOOD = """\
 [arm]
@@ -189,3 +192,28 @@ def test_not_utf8_is_said(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe" + GOOD.encode())
     with pytest.raises(ArmSpecError, match="not valid TOML"):
         load_arm(file)
+
+
+def test_the_documented_keys_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/arms.md has one row a key, under the name of its table."""
+    asked: set[tuple[str, str]] = set()
+    get = TomlTable.get
+
+    def listen(table: TomlTable, key: str, *arguments: Any) -> Any:
+        path = [part for part in table._at if isinstance(part, str)]
+        asked.add((path[-1] if path else "", key))
+        return get(table, key, *arguments)
+
+    monkeypatch.setattr(TomlTable, "get", listen)
+    joints = load_arm("koch-v1.1").joint_names
+    page = (Path(__file__).parents[2] / "docs" / "arms.md").read_text(encoding="utf-8")
+    told, table = set(), ""
+    for bold, name in re.findall(
+        r"^\| (\*\*)?`\[*(\w+)\]*`", page.partition("## What an arm.toml says")[2], re.MULTILINE
+    ):
+        if bold:
+            table = name
+        else:
+            told.add((table, name))
+    files = {(table, key) for table, key in asked if table and key not in joints and table not in ("servo", "gains")}
+    assert told == files

@@ -28,7 +28,7 @@ from robot_runtime.loop import Loop
 from robot_runtime.policy import contract_to_json
 from robot_runtime.policy.load import load_policy
 from robot_runtime.policy.pilot import PolicyPilot
-from robot_runtime.safety.preflight import preflight
+from robot_runtime.preflight.gate import preflight
 from robot_runtime.session import Orders, calibration_checks, layout_of, make_loop
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import load_arm

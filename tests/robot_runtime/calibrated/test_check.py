@@ -9,7 +9,7 @@ import pytest
 from robot_runtime.calibrated.check import checks_of
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity, gains_of
-from robot_runtime.safety.preflight_table import Check, passed
+from robot_runtime.preflight.table import Check, passed
 from robot_runtime.spec import load_arm
 from tests.robot_runtime.arm.twins import PERIOD, TwinArm, start
 from tests.robot_runtime.calibrated.made import healthy, of_joint

@@ -9,7 +9,7 @@ import pytest
 from robot_runtime.calibrated.check import checks_of
 from robot_runtime.calibrated.file import Refined
 from robot_runtime.calibrated.identity import Identity
-from robot_runtime.safety.preflight_table import Check
+from robot_runtime.preflight.table import Check
 from robot_runtime.spec import load_arm
 from tests.robot_runtime.arm.twins import PERIOD, start
 from tests.robot_runtime.calibrated.made import healthy

@@ -53,8 +53,8 @@ class Desk:
         port.set_baudrate(baudrate)
         return port
 
-    def run(self, main: Main, *arguments: str) -> Ended:
-        code = main([*arguments, "--port", "bench"])
+    def run(self, main: Main, *arguments: str, port: bool = True) -> Ended:
+        code = main([*arguments, *(("--port", "bench") if port else ())])
         said = self.capsys.readouterr()
         return Ended(code, said.out, said.err)
 

@@ -340,3 +340,23 @@ def test_ids_that_cannot_be(desk: Desk, koch: Twin, number: str) -> None:
         ended = desk.run(main, *call, "--yes")
         assert ended.code == 2
         assert "0 to 252" in ended.err
+
+
+# -- check -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_arm_that_ships_is_as_it_should_be(desk: Desk) -> None:
+    ended = desk.run(main, "check", "--arm", "koch-v1.1", "--json", port=False)
+    told = json.loads(ended.out)
+    assert (ended.code, told["ok"]) == (0, True)
+    assert {check["ok"] for check in told["checks"]} == {True}
+
+
+def test_what_flights_would_refuse_is_said_before_there_is_an_arm(desk: Desk) -> None:
+    shutil.copytree(load_arm("koch-v1.1").path.parent, desk.folder / "mine")
+    mjcf = desk.folder / "mine" / "arm.xml"
+    mjcf.write_text(mjcf.read_text().replace('name="table"', 'name="floor"'))
+    ended = desk.run(main, "check", "--arm", "mine", port=False)
+    assert ended.code == 1
+    assert "has no geom 'table'" in ended.out
+    assert "1 thing to correct" in ended.out

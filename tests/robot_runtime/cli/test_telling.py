@@ -8,9 +8,9 @@ import pytest
 
 from robot_runtime.cli.common import Screen
 from robot_runtime.cli.telling import show_checks, tell_verdict
+from robot_runtime.preflight.table import Check
 from robot_runtime.safety import faults
 from robot_runtime.safety.fault_kind import Ending, Fault
-from robot_runtime.safety.preflight import Check
 from robot_runtime.verdict import Verdict, refused
 
 CHECKS = [

@@ -24,24 +24,21 @@ from robot_runtime.bus.latency_timer import LatencyTimer
 from robot_runtime.flight.recorder import RESERVE, NullRecorder, Recorder
 from robot_runtime.policy.contract import Action, Contract, Term
 from robot_runtime.policy.load import arm_named, load_policy
-from robot_runtime.realtime import Fact
-from robot_runtime.safety.clearance import Box
-from robot_runtime.safety.preflight import (
+from robot_runtime.preflight.gate import (
     BYTES_A_CYCLE,
-    Check,
     Recording,
-    as_data,
     belongs,
     inspect,
-    passed,
     preflight,
     records,
     room,
     scheduling,
-    table,
     watchdog,
 )
-from robot_runtime.safety.preflight_rest import check_at_rest
+from robot_runtime.preflight.rest import check_at_rest
+from robot_runtime.preflight.table import Check, as_data, passed, table
+from robot_runtime.realtime import Fact
+from robot_runtime.safety.clearance import Box
 from robot_runtime.servos import servo_model
 from robot_runtime.session import layout_of
 from robot_runtime.setup.plan import wanted
@@ -208,7 +205,7 @@ def test_a_servo_on_the_wrong_rail_fails_by_its_own_rating() -> None:
     servos = list(arm.servos)
     servos[2] = replace(servos[2], model=replace(servos[2].model, motor=fragile.servo.motor))
     arm.servos = tuple(servos)
-    from robot_runtime.safety.preflight_servos import check_servos
+    from robot_runtime.preflight.servos import check_servos
 
     (check,) = [c for c in check_servos(arm) if not c.ok]
     assert (check.name, check.wanted) == ("voltage", "3.5 to 4.2 V")

@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from robot_runtime.arm import Arm
+from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
+from robot_runtime.preflight.table import Check, or_fine
 from robot_runtime.safety.clearance import MARGIN
-from robot_runtime.safety.preflight_table import Check, or_fine
+from robot_runtime.spec import ArmSpec
 
 INEXACT = 0.001
 """m: less than what an arm's file knows of its own shape. At rest an arm may lie on something, but not inside it."""
 
 
-def check_poses(arm: Arm, start_pose: Floats | None = None) -> Iterator[Check]:
+def check_poses(spec: ArmSpec, kinematics: Kinematics, start_pose: Floats | None = None) -> Iterator[Check]:
     """Whether `rest`, `home` and `start_pose` (rad) are places that the arm can be at.
 
     Rest counts by contact: there the arm lets go, and may lie on something. Elsewhere the envelope's margin counts.
     """
-    spec = arm.spec
     rest, home = (np.array(spec.poses[name]) for name in ("rest", "home"))
     correct = (
         f"correct [poses] in {spec.path}, or the shapes in {spec.mjcf.name}; parts that always touch are left out "
@@ -33,7 +33,7 @@ def check_poses(arm: Arm, start_pose: Floats | None = None) -> Iterator[Check]:
 
     def blocked() -> Iterator[Check]:
         for name, q, least, advice in places:
-            near = arm.kinematics.clearance(q, MARGIN)
+            near = kinematics.clearance(q, MARGIN)
             if near is None:
                 continue
             apart = f"{near.distance * 1e3:.1f} mm apart"

@@ -18,19 +18,17 @@ from robot_runtime.flight.errors import why_not_into
 from robot_runtime.flight.recorder import RESERVE, START_WITHIN, FlightRecorder, Recorder
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.load import start_pose
+from robot_runtime.preflight.acceleration import check_acceleration
+from robot_runtime.preflight.model import check_model
+from robot_runtime.preflight.poses import check_poses
+from robot_runtime.preflight.rest import check_at_rest
+from robot_runtime.preflight.servos import check_servos
+from robot_runtime.preflight.table import Check, passed
+from robot_runtime.preflight.workspace import check_workspace
 from robot_runtime.realtime import Facts
 from robot_runtime.safety.clearance import Box
-from robot_runtime.safety.preflight_acceleration import check_acceleration
-from robot_runtime.safety.preflight_model import check_model
-from robot_runtime.safety.preflight_poses import check_poses
-from robot_runtime.safety.preflight_rest import check_at_rest
-from robot_runtime.safety.preflight_servos import check_servos
-from robot_runtime.safety.preflight_table import Check, as_data, passed, table
-from robot_runtime.safety.preflight_workspace import check_workspace
 from robot_runtime.safety.settings import Settings
 from robot_runtime.spec import ArmSpec, ArmSpecError
-
-__all__ = ["Check", "Recording", "as_data", "inspect", "passed", "preflight", "table"]
 
 BYTES_A_CYCLE = 800
 """In a recording: up to 544 were seen, of five joints that a policy flies; half as much again to spare."""
@@ -82,7 +80,12 @@ def preflight(
     checks += [*found, *scheduling(facts)]
     start = start_pose(contract, spec) if contract else None
     if torque and arm:
-        checks += [*check_model(arm), *check_poses(arm, start), *check_acceleration(arm)]
+        spec, kinematics = arm.spec, arm.kinematics
+        checks += [
+            *check_model(spec, kinematics),
+            *check_poses(spec, kinematics, start),
+            *check_acceleration(spec, kinematics),
+        ]
     if box and arm and passed(found):
         checks += check_workspace(arm, box, start)
     if also and arm:

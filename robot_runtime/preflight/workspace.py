@@ -8,8 +8,8 @@ import numpy as np
 
 from robot_runtime.arm import Arm
 from robot_runtime.arrays import Floats
+from robot_runtime.preflight.table import Check, or_fine
 from robot_runtime.safety.clearance import Box
-from robot_runtime.safety.preflight_table import Check, or_fine
 
 _NAME = "workspace"
 

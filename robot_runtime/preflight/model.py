@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from robot_runtime.arm import Arm
-from robot_runtime.safety.preflight_table import Check, or_fine
+from robot_runtime.arm import Kinematics
+from robot_runtime.preflight.table import Check, or_fine
+from robot_runtime.spec import ArmSpec
 
 ROUNDED = 0.02
 """rad by which limits may go beyond the MJCF's range without a word."""
@@ -16,9 +17,8 @@ OTHER_UNITS = 0.5
 """A range that is this share of the limits or less is no rounding: degrees were read as radians, or the reverse."""
 
 
-def check_model(arm: Arm) -> Iterator[Check]:
+def check_model(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
     """Whether the MJCF has a table, and lets the joints turn as far as the arm file does."""
-    spec, kinematics = arm.spec, arm.kinematics
 
     def wrong() -> Iterator[Check]:
         if not kinematics.has_table:

@@ -10,7 +10,7 @@ from robot_runtime.arm import Arm
 from robot_runtime.arm.identify import ServoOnBus
 from robot_runtime.arm.scaling import goal_bounds, goal_register
 from robot_runtime.bus import Bus, GroupRead, MissingServosError
-from robot_runtime.safety.preflight_table import Check, or_fine
+from robot_runtime.preflight.table import Check, or_fine
 from robot_runtime.servos import Register, ServoModel
 from robot_runtime.setup.plan import wanted
 from robot_runtime.spec import ArmSpec

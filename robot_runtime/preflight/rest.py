@@ -13,7 +13,7 @@ from robot_runtime.arm import Arm
 from robot_runtime.arrays import Flags, Floats
 from robot_runtime.bus.latency_timer import WANTED_MS, LatencyTimer
 from robot_runtime.bus.timing import HOST_MARGIN
-from robot_runtime.safety.preflight_table import Check, or_fine
+from robot_runtime.preflight.table import Check, or_fine
 from robot_runtime.safety.settings import Settings
 
 READS, FEWEST_READS = 50, 20

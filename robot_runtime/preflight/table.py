@@ -50,6 +50,7 @@ class Told:
     """Checks for a terminal: a table, or on a narrow one some lines each; what failed stands last."""
 
     checks: tuple[Check, ...]
+    title: str = "preflight"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As rich asks for it."""
@@ -60,7 +61,7 @@ class Told:
 
     def _table(self) -> Table:
         grid = Table(box=None, pad_edge=False, show_edge=False, header_style="dim")
-        for title in ("preflight", "", "found", "wanted", "what to do"):
+        for title in (self.title, "", "found", "wanted", "what to do"):
             grid.add_column(title, overflow="fold")
         for check in self.checks:
             mark, style = _MARKS[check.ok]
@@ -78,9 +79,10 @@ class Told:
                         yield Text.assemble(" " * 8, (title, "dim"), words)
 
 
-def table(checks: Iterable[Check]) -> Told:
+def table(checks: Iterable[Check], title: str = "preflight") -> Told:
     """For a terminal: what is well, what is worth a word, what failed."""
-    return Told(tuple(sorted(checks, key=lambda check: (None, False).index(check.ok) if not check.ok else -1)))
+    in_order = sorted(checks, key=lambda check: (None, False).index(check.ok) if not check.ok else -1)
+    return Told(tuple(in_order), title)
 
 
 def as_data(checks: Iterable[Check]) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""What is looked at before torque comes on: servos, settings, bus, files; one gate, one table."""

@@ -1,0 +1,303 @@
+"""An arm's two files, looked at before there is an arm: what its flights, its twin and its policies will rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import mujoco
+import numpy as np
+
+from robot_runtime.arm import Kinematics
+from robot_runtime.arrays import Floats
+from robot_runtime.preflight.acceleration import check_acceleration
+from robot_runtime.preflight.model import check_model
+from robot_runtime.preflight.poses import check_poses
+from robot_runtime.preflight.table import Check, or_fine
+from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
+
+POSES = 300
+"""Drawn from inside the joints' limits, the same ones every time."""
+
+HOLDS = 0.75
+"""Of a joint's torque limit that gravity may take: the rest is for moving."""
+
+BEARS = 0.5
+"""Of the stall torque that a limit may be: more heats the motor until its servo lets go."""
+
+TURNS = 0.8
+"""Of the no-load speed that a limit may be: what carries something turns no faster."""
+
+LIES = 0.06
+"""rad that a joint may sag by once torque is off at rest: what leans on something comes to lie on it."""
+
+SAGS_FOR = 5.0
+"""s for which it is watched."""
+
+ALIKE = 0.05
+"""Of a number of the servo's data file by which the MJCF's may differ without a word."""
+
+SPREAD = 1.5
+"""Times the size of what a body is made of that its mass may be spread over: an inertia in g·mm², a centre in mm."""
+
+
+def check_arm_file(spec: ArmSpec) -> list[Check]:
+    """Every check that needs no servo. A failure is refused by every flight; a note is worth a look.
+
+    Raises:
+        ArmSpecError: the MJCF lacks what the arm file names, or does not compile.
+    """
+    kinematics = Kinematics(spec)
+    model = mujoco.MjModel.from_xml_path(str(spec.mjcf))
+    parts: tuple[Iterable[Check], ...] = (
+        check_model(spec, kinematics),
+        _world(spec, model),
+        _joints(spec, model),
+        _masses(spec, model),
+        _rotors(spec, model),
+        check_poses(spec, kinematics),
+        _rest(spec, model),
+        check_acceleration(spec, kinematics),
+        _speed(spec),
+        _torque(spec),
+        _weight(spec, kinematics),
+        _supply(spec),
+        _zero(spec),
+    )
+    return [check for part in parts for check in part]
+
+
+def _world(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
+    x, y, down = model.opt.gravity.tolist()
+    ok = None if abs(x) > 1e-6 or abs(y) > 1e-6 or not -10.0 < down < -9.6 else True
+    found = f"gravity is {x:g}, {y:g}, {down:g} m/s²"
+    advice = "" if ok else f"correct <option gravity> in {spec.mjcf.name}, unless the arm hangs or stands elsewhere"
+    yield Check("gravity", ok, found, "0, 0, -9.81", advice)
+
+
+def _joints(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
+    """Joints that no servo turns must follow one that a servo does, and be able to."""
+    named = [model.joint(name).id for name in spec.joint_names]
+    root = model.body_rootid[model.jnt_bodyid[named[0]]]
+    leads = {
+        int(model.eq_obj1id[k]): k
+        for k in range(model.neq)
+        if model.eq_type[k] == mujoco.mjtEq.mjEQ_JOINT and int(model.eq_obj2id[k]) in named
+    }
+
+    def wrong() -> Iterator[Check]:
+        for joint in sorted(set(range(model.njnt)) - set(named)):
+            name = model.joint(joint).name or f"of body '{model.body(model.jnt_bodyid[joint]).name}'"
+            if model.body_rootid[model.jnt_bodyid[joint]] != root:
+                yield Check(
+                    "joints",
+                    ok=None,
+                    found=f"joint {name} moves something that is not the arm",
+                    wanted="the arm and what stands still",
+                    advice=f"the runtime takes it to stay where {spec.mjcf.name} puts it; leave out what will not",
+                )
+            elif joint not in leads:
+                yield Check(
+                    "joints",
+                    ok=False,
+                    found=f"joint {name} has no servo in {spec.path.name}, and follows none",
+                    wanted="joints that a servo turns, or that follow one",
+                    advice="give it a [[joint]], or an <equality><joint> to the joint that moves it, or take it out of "
+                    f"{spec.mjcf.name} if it is fixed",
+                )
+            elif travel := _beyond(model, joint, leads[joint]):
+                yield Check(
+                    "joints",
+                    ok=None,
+                    found=f"joint {name} follows to {travel}, beyond its range",
+                    wanted="followers whose range is as wide as their leader makes them go",
+                    advice=f"widen its range in {spec.mjcf.name}: the twin's stops there, and holds the leader",
+                )
+
+    others = model.njnt - len(named)
+    fine = f"{len(named)} with a servo" + (f", {others} that follow" if others else "")
+    yield from or_fine(wrong(), Check("joints", ok=True, found=fine))
+
+
+def _beyond(model: mujoco.MjModel, follower: int, equality: int) -> str:
+    """Where a follower is when its leader is at its ends, if that is outside its range."""
+    leader = model.eq_obj2id[equality]
+    if not (model.jnt_limited[follower] and model.jnt_limited[leader]):
+        return ""
+    home, start = (float(model.qpos0[model.jnt_qposadr[joint]]) for joint in (follower, leader))
+    ends = [home + float(np.polyval(model.eq_data[equality][4::-1], x - start)) for x in model.jnt_range[leader]]
+    low, high = model.jnt_range[follower]
+    slack = 1e-6 + 0.01 * float(high - low)
+    outside = [end for end in ends if not low - slack <= end <= high + slack]
+    return " and ".join(f"{end:.3g}" for end in outside)
+
+
+def _masses(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
+    """Links weigh at least the servos that ride on them, and no mass is further off than its shape reaches."""
+    root = model.body_rootid[model.jnt_bodyid[model.joint(spec.joint_names[0]).id]]
+    moving = [b for b in range(1, model.nbody) if model.body_weldid[b] and model.body_rootid[b] == root]
+    weighs = float(model.body_mass[moving].sum())
+    rides = sum(joint.servo.motor.mass for joint in spec.joints[1:])
+
+    def wrong() -> Iterator[Check]:
+        if weighs < rides:
+            yield Check(
+                "masses",
+                ok=None,
+                found=f"the moving links weigh {weighs:.3g} kg, the servos behind the first one {rides:.3g} kg",
+                wanted="links with their servos",
+                advice=f"correct the masses in {spec.mjcf.name}, unless servos sit in the base and pull by belts",
+            )
+        for body in moving:
+            first, count = int(model.body_geomadr[body]), int(model.body_geomnum[body])
+            if not count:
+                continue
+            geoms = slice(first, first + count)
+            size = float((np.linalg.norm(model.geom_pos[geoms], axis=1) + model.geom_rbound[geoms]).max())
+            spread = float(np.sqrt(model.body_inertia[body].max() / model.body_mass[body]))
+            off = float(np.linalg.norm(model.body_ipos[body]))
+            if max(spread, off) > SPREAD * size:
+                yield Check(
+                    "masses",
+                    ok=None,
+                    found=f"{model.body(body).name}: a mass whose centre is {off * 1e3:.3g} mm off, spread over "
+                    f"{spread * 1e3:.3g} mm, in shapes of {size * 1e3:.3g} mm",
+                    wanted="masses inside their shapes",
+                    advice=f"look at its <inertial> in {spec.mjcf.name}: metres, kilograms, kg·m²",
+                )
+
+    yield from or_fine(wrong(), Check("masses", ok=True, found=f"the moving links weigh {weighs:.3g} kg"))
+
+
+def _rotors(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
+    """What the servos bring along, in the MJCF as in their data files: a simulator without it is another arm."""
+
+    def wrong() -> Iterator[Check]:
+        for joint in spec.joints:
+            dof, motor, gear = int(model.joint(joint.name).dofadr[0]), joint.servo.motor, joint.gear
+            for key, has, should in (
+                ("armature", model.dof_armature[dof], motor.armature * gear**2),
+                ("damping", model.dof_damping[dof], motor.viscous_friction * gear**2),
+                ("frictionloss", model.dof_frictionloss[dof], motor.coulomb_friction * gear),
+            ):
+                if abs(float(has) - should) > ALIKE * should:
+                    yield Check(
+                        "rotors",
+                        ok=None,
+                        found=f"{joint.name}: {key} {float(has):.3g}, the {joint.servo.name} has {should:.3g}",
+                        wanted="the servos' own rotors and gears",
+                        advice=f"write the latter into {spec.mjcf.name}: policies trained on other rotors meet another "
+                        "arm; calibration measures the rest",
+                    )
+
+    yield from or_fine(wrong(), Check("rotors", ok=True, found="inertia and friction as in the servos' data files"))
+
+
+def _rest(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
+    """Torque goes off at rest: what does not lie or lean there falls. Friction and stops are the MJCF's."""
+    data = mujoco.MjData(model)
+    rest = spec.poses["rest"]
+    address = [int(model.joint(name).qposadr[0]) for name in spec.joint_names]
+    data.qpos[address] = rest
+    for k in range(model.neq):
+        if model.eq_type[k] == mujoco.mjtEq.mjEQ_JOINT and model.eq_obj2id[k] >= 0:
+            follower, leader = (model.jnt_qposadr[side[k]] for side in (model.eq_obj1id, model.eq_obj2id))
+            away = data.qpos[leader] - model.qpos0[leader]
+            data.qpos[follower] = model.qpos0[follower] + np.polyval(model.eq_data[k][4::-1], away)
+    mujoco.mj_step(model, data, round(SAGS_FOR / model.opt.timestep))
+
+    def falls() -> Iterator[Check]:
+        for joint, k, angle in zip(spec.joints, address, rest, strict=True):
+            if not abs(sag := float(data.qpos[k]) - angle) <= LIES:  # nan, too: it flew apart
+                yield Check(
+                    "rest",
+                    ok=None,
+                    found=f"{joint.name} turns by {sag:.2g} rad once torque is off",
+                    wanted=f"less than {LIES:g} rad: a pose in which the arm lies, or leans on its stops",
+                    advice=f"choose another rest in [poses] of {spec.path.name}: every flight ends there, and lets go",
+                )
+
+    yield from or_fine(falls(), Check("rest", ok=True, found="the arm stays there with torque off"))
+
+
+def _speed(spec: ArmSpec) -> Iterator[Check]:
+    def wrong() -> Iterator[Check]:
+        for joint in spec.joints:
+            share = joint.limits.velocity * joint.gear / joint.servo.motor.no_load_speed
+            if share > TURNS:
+                yield Check(
+                    "speed",
+                    ok=None,
+                    found=f"{joint.name}: {joint.limits.velocity:g} rad/s is {share:.0%} of its servo's no-load speed",
+                    wanted=f"at most {TURNS:.0%}",
+                    advice=f"lower limits.velocity in {spec.path.name}: a servo that carries something turns no faster",
+                )
+
+    yield from or_fine(wrong(), Check("speed", ok=True, found="limits that the servos reach"))
+
+
+def _torque(spec: ArmSpec) -> Iterator[Check]:
+    def wrong() -> Iterator[Check]:
+        for joint in spec.joints:
+            share = joint.limits.torque / joint.gear / joint.servo.motor.stall_torque
+            if share > BEARS:
+                yield Check(
+                    "torque",
+                    ok=None,
+                    found=f"{joint.name}: {joint.limits.torque:g} N·m is {share:.0%} of its servo's stall torque",
+                    wanted=f"at most {BEARS:.0%}",
+                    advice=f"lower limits.torque in {spec.path.name}: held for seconds, more makes a servo let go",
+                )
+
+    yield from or_fine(wrong(), Check("torque", ok=True, found="limits that the servos bear"))
+
+
+def _weight(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
+    """Gravity against the torque limits, in poses from everywhere."""
+    low, high = (np.array(ends) for ends in zip(*((j.limits.lower, j.limits.upper) for j in spec.joints), strict=True))
+    gravity: Floats = np.zeros(len(spec.joints))
+    poses = np.random.default_rng(0).uniform(low, high, (POSES, len(spec.joints)))
+    asked = np.abs([kinematics.gravity(pose, gravity).copy() for pose in poses])
+    limit = np.array([joint.limits.torque for joint in spec.joints])
+    many, worst = (asked > HOLDS * limit).mean(axis=0), asked.max(axis=0)
+
+    def heavy() -> Iterator[Check]:
+        for joint, share, most in zip(spec.joints, many.tolist(), worst.tolist(), strict=True):
+            if share > 0:
+                yield Check(
+                    "weight",
+                    ok=None,
+                    found=f"{joint.name}: up to {most:.2g} N·m, too much in {share:.0%} of all poses",
+                    wanted=f"at most {HOLDS:.0%} of limits.torque",
+                    advice="a stronger servo, a lighter arm, or limits.position that keep it out of there; policies "
+                    "that go there sag",
+                )
+
+    fine = f"at most {float((worst / limit).max()):.0%} of limits.torque, in poses from everywhere"
+    yield from or_fine(heavy(), Check("weight", ok=True, found=fine))
+
+
+def _supply(spec: ArmSpec) -> Iterator[Check]:
+    low, high = spec.supply
+    odd = [
+        Check(
+            "supply",
+            ok=None,
+            found=f"{joint.name}: its {joint.servo.name} is made for {joint.servo.motor.nominal_voltage:g} V",
+            wanted=f"a voltage within [supply] voltage, {low:g} to {high:g} V",
+            advice=f"correct [supply] in {spec.path.name}; figures of torque and speed are those of that voltage",
+        )
+        for joint in spec.joints
+        if not low <= joint.servo.motor.nominal_voltage <= high
+    ]
+    yield from or_fine(odd, Check("supply", ok=True, found=f"{low:g} to {high:g} V, what the servos are made for"))
+
+
+def _zero(spec: ArmSpec) -> Iterator[Check]:
+    """What setting up lets pass and flights do not: an encoder that wraps inside its joint's range."""
+    try:
+        load_arm(spec.path)
+    except ArmSpecError as error:
+        advice = f"'robot-setup zero --arm {spec.path}' settles signs and offsets"
+        yield Check("zero", ok=None, found=str(error), wanted="encoders that wrap outside the limits", advice=advice)
+    else:
+        yield Check("zero", ok=True, found="no encoder wraps inside its joint's range")

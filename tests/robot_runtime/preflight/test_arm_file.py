@@ -1,0 +1,102 @@
+"""What `robot-setup check` finds in an arm's files: each mistake that somebody with an arm of their own makes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from robot_runtime.preflight.arm_file import check_arm_file
+from robot_runtime.preflight.table import Check
+from robot_runtime.spec import load_arm, shipped_arms
+
+Change = tuple[str, str, str]
+"""File, pattern, what becomes of its matches."""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[..., list[Check]]:
+    """Checks of a shipped arm whose files were changed."""
+
+    def check(name: str, *changes: Change) -> list[Check]:
+        folder = tmp_path / name
+        shutil.copytree(load_arm(name).path.parent, folder)
+        for file, pattern, new in changes:
+            text = (folder / file).read_text(encoding="utf-8")
+            changed, count = re.subn(pattern, new, text)
+            assert count, f"nothing in {file} looks like {pattern}"
+            (folder / file).write_text(changed, encoding="utf-8")
+        return check_arm_file(load_arm(folder, zeroed=False))
+
+    return check
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+def test_nothing_is_found_in_arms_that_ship(files: Callable[..., list[Check]], name: str) -> None:
+    checks = files(name)
+    assert [check for check in checks if check.ok is not True] == []
+    rows = [check.name for check in checks]
+    assert len(rows) == len(set(rows))
+
+
+OPEN, KOCH, PENDULUM = "open-manipulator-x", "koch-v1.1", "xl330-pendulum"
+
+MISTAKES = [
+    (KOCH, ("arm.xml", 'name="table"', 'name="floor"'), "model", False, "geom 'table'"),
+    (KOCH, ("arm.xml", r"<option", '<option gravity="0 0 0"'), "gravity", None, "gravity is 0, 0, 0"),
+    (KOCH, ("arm.toml", r"velocity = 4\.0", "velocity = 5.5"), "speed", None, "shoulder_pan: 5.5 rad/s"),
+    (KOCH, ("arm.toml", r"torque = 0\.7", "torque = 1.2"), "torque", None, "shoulder_pan: 1.2 N·m"),
+    (KOCH, ("arm.toml", r"acceleration = 30\.0", "acceleration = 500.0"), "acceleration", False, "shoulder_pan"),
+    (KOCH, ("arm.toml", r"voltage = \[4\.7, 12\.6\]", "voltage = [4.7, 8.0]"), "supply", None, "XL430-W250"),
+    (KOCH, ("arm.toml", r"rest = \{[^}]*\}", "rest = {REST}"), "rest", None, "shoulder_lift turns by"),
+    (KOCH, ("arm.toml", r"offset = 0\.0", "offset = 1.5"), "zero", None, "wraps at"),
+    (
+        KOCH,
+        ("arm.xml", r'(<joint name="shoulder_lift")', r'<joint name="loose" axis="1 0 0"/>\1'),
+        "joints",
+        False,
+        "loose",
+    ),
+    (KOCH, ("arm.xml", r'mass="[0-9.]+"', 'mass="0.001"'), "masses", None, "weigh"),
+    (KOCH, ("arm.xml", r'pos="0.003 0 0.0712"', 'pos="3 0 71.2"'), "masses", None, "mm off"),
+    (KOCH, ("arm.xml", r'armature="[^"]*"', 'armature="0.1"'), "rotors", None, "armature 0.1"),
+    (PENDULUM, ("arm.toml", r"torque = 0\.25", "torque = 0.15"), "weight", None, "up to 0.15 N·m"),
+]
+REST = "shoulder_pan = 0.0, shoulder_lift = 0.5, elbow_flex = 0.0, wrist_flex = 0.0, wrist_roll = 0.0, gripper = 0.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "row", "ok", "told"), MISTAKES, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_a_mistake_is_found_where_it_is(
+    files: Callable[..., list[Check]], name: str, change: Change, row: str, ok: bool | None, told: str
+) -> None:
+    file, pattern, new = change
+    checks = files(name, (file, pattern, new.replace("REST", REST)))
+    found = [check for check in checks if check.name == row and check.ok is not True]
+    assert {check.ok for check in found} == {ok}
+    assert told in found[0].found
+    assert all(check.advice for check in found)
+
+
+def test_something_that_moves_beside_the_arm_is_told(files: Callable[..., list[Check]]) -> None:
+    cube = '<body name="cube" pos="0.5 0 0.1"><freejoint/><geom type="sphere" size="0.01"/></body></worldbody>'
+    checks = files(KOCH, ("arm.xml", "</worldbody>", cube))
+    found = [check for check in checks if check.name == "joints"]
+    assert [check.ok for check in found] == [None]
+    assert "'cube'" in found[0].found
+
+
+def test_a_follower_that_stops_before_its_leader_is_told(files: Callable[..., list[Check]]) -> None:
+    checks = files(OPEN, ("arm.xml", r'range="-0\.0105 0\.0195"', 'range="0 0.002"'))
+    assert [(check.ok, "beyond its range" in check.found) for check in checks if check.name == "joints"] == [
+        (None, True)
+    ]
+
+
+def test_a_follower_of_nothing_is_refused(files: Callable[..., list[Check]]) -> None:
+    checks = files(OPEN, ("arm.xml", r"(?s)<equality>.*?</equality>", ""))
+    assert [check.ok for check in checks if check.name == "joints"] == [False]
