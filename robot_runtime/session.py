@@ -7,7 +7,7 @@ could change a command.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -136,12 +136,14 @@ def fly(
     recording: Recording | None = None,
     calibration: Calibration | None = None,
     adapter: str = "",
+    targets: Sequence[Sequence[float]] = (),
     show_checks: Callable[[list[Check]], bool] = passed,
     show_cycle: Callable[[Loop], None] | None = None,
 ) -> Verdict:
     """Fly a policy and say how it ended. `show_checks` sees the preflight and says whether to go on.
 
     `calibration`: the arm's; without one the servos' nominal physics stand in. `adapter`: serial number of the port's.
+    `targets`: those that are known before the flight.
 
     Raises:
         PolicyError: the policy does not fit the arm.
@@ -160,6 +162,7 @@ def fly(
         recorder=recorder,
         box=Box(*orders.box) if orders.box else None,
         torque=not orders.readonly,
+        targets=targets,
         also=also and _with_doubts_recorded(also, recorder),
     )
     try:

@@ -64,10 +64,10 @@ class TomlTable:
 
     def positive(self, key: str, unit: str, default: float | None = None, *, most: float = 1e6) -> float:
         """A number above 0 and at most `most`."""
-        value = self.number(key, unit, default, most=most)
-        if value <= 0:
-            raise self.error(key, f"expected a number above 0 ({unit}), found {value}")
-        return value
+        value = self.get(key, (int, float), f"a number ({unit})", default)
+        if not 0 < value <= most:  # false for nan too
+            raise self.error(key, f"expected a number ({unit}) above 0, at most {most:g}, found {value}")
+        return float(value)
 
     def interval(self, key: str, unit: str, low: float, high: float) -> tuple[float, float]:
         """Two numbers in ascending order, within [low, high]."""

@@ -143,7 +143,7 @@ def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Re
     folder = arguments.out or Path("recordings") / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
     notes: dict[str, Any] = {"arm_file": str(spec.path), "gap": "" if arguments.port else arguments.gap or "none"}
     notes |= {"name": arguments.name, "asked": as_noted(settings)}
-    with screen.working("planning") as say:
+    with screen.working("planning the motion", stages=True) as say:
         excitation = plan(
             spec,
             settings["level"],

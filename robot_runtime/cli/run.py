@@ -48,7 +48,7 @@ from robot_runtime.safety.fault_kind import Ending, Fault
 from robot_runtime.safety.monitor import requested
 from robot_runtime.safety.stopping import HOLD_FOR
 from robot_runtime.session import BUS_RATE, Orders, Together, bus_rate, fly, layout_of, recorder_watcher, target_size
-from robot_runtime.spec import ArmSpec, load_arm
+from robot_runtime.spec import ArmNotFoundError, ArmSpec, load_arm, shipped_arms
 from robot_runtime.verdict import Verdict, not_started
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def _parser() -> Parser:
 
 
 def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
-    spec = load_arm(args.arm or arm_named(args.policy, args.contract))
+    spec = _arm(args)
     policy = load_policy(args.policy, spec, args.contract)
     if args.explain:
         from robot_runtime.policy.explain import explain, render  # noqa: PLC0415 (a flight starts sooner without)
@@ -207,6 +207,18 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
     if args.debug and verdict.error is not None:
         raise verdict.error
     return verdict.ending
+
+
+def _arm(args: argparse.Namespace) -> ArmSpec:
+    """That of `--arm`, or the one that the policy was made for."""
+    name = args.arm or arm_named(args.policy, args.contract)
+    try:
+        return load_arm(name)
+    except ArmNotFoundError as error:
+        if args.arm:
+            raise
+        made = f"{args.policy} was made for the arm '{name}', which does not ship ({', '.join(shipped_arms())} do)"
+        raise ArmNotFoundError(f"{made}; say where its arm.toml is: --arm FOLDER") from error
 
 
 def _fly(
@@ -272,6 +284,7 @@ def _fly(
             recording=_room(args, orders),
             calibration=calibration,
             adapter=_adapter(args) if calibration is not None else "",
+            targets=targets.known,
             show_checks=look,
             show_cycle=_each(aim, live),
         )

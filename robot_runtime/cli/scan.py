@@ -78,7 +78,7 @@ def _show(port: str, result: Scan, findings: Sequence[BusFinding], screen: Scree
         screen.say(f"        {finding.why}")
         screen.say(f"        -> {finding.fix}")
     if not any(f.finding.severity.is_problem for f in findings):
-        screen.say("All is set well for control.")
+        screen.say("All is set well for control. 'robot-setup arm --arm A --dry-run' compares it with an arm's file.")
 
 
 def _servos(ids: Sequence[int]) -> str:

@@ -115,6 +115,8 @@ class TargetSource:
         """What was wrong with the last of them."""
         self.tell: Callable[[str], object] = lambda _: None
         """Called in the loop with the first problem of each kind: set it to what shows or records it."""
+        self.known: Sequence[Numbers] = ()
+        """Targets that are known before the flight."""
         self._told: set[str] = set()
 
     def begin(self, now: float) -> None:
@@ -146,7 +148,8 @@ class FixedTarget(TargetSource):
             TargetError: it cannot be a target of this policy.
         """
         super().__init__(target)
-        self._values = np.array(checked(values, target))
+        self.known = (checked(values, target),)
+        self._values = np.array(self.known[0])
 
     def sample(self, inputs: Inputs, now: float) -> None:
         """The same numbers, as of now."""
@@ -186,6 +189,7 @@ class FileTarget(TargetSource):
         if self._times[-1] <= 0 and not last_holds:
             ends = f"expected a last time above 0 s, which ends the flight, found {self._times[-1]:g}"
             raise TargetError(f"{path}:{rows[-1][0]}: {ends}; or say with --duration how long the last target holds")
+        self.known = self._values
         self._began = math.inf
         self._next = 1
 

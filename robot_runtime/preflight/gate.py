@@ -21,6 +21,7 @@ from robot_runtime.policy.load import start_pose
 from robot_runtime.preflight.acceleration import check_acceleration
 from robot_runtime.preflight.model import check_model
 from robot_runtime.preflight.poses import check_poses
+from robot_runtime.preflight.reach import check_reach
 from robot_runtime.preflight.rest import check_at_rest
 from robot_runtime.preflight.servos import check_servos
 from robot_runtime.preflight.table import Check, passed
@@ -65,13 +66,15 @@ def preflight(
     recorder: FlightRecorder | None = None,
     box: Box | None = None,
     torque: bool = True,
+    targets: Sequence[Sequence[float]] = (),
     also: Callable[[Arm], Iterable[Check]] | None = None,
 ) -> tuple[Arm | None, list[Check]]:
     """The arm, if it could be opened, and every check; `passed` says whether torque may come on.
 
     `period` (s) is the bus period. `facts` are what the system gave, `timer` is that of a USB adapter. `box`: where the
-    tip is to stay. `torque`: whether it is to come on. `also`: what else is looked at, such as a calibration. What is
-    written to servos, `inspect` says. The arm is the caller's to close, also when a check failed.
+    tip is to stay. `torque`: whether it is to come on. `targets`: those that are known already. `also`: what else is
+    looked at, such as a calibration. What is written to servos, `inspect` says. The arm is the caller's to close, also
+    when a check failed.
     """
     checks = [*(belongs(contract, spec) if contract else ())]
     if torque:
@@ -88,6 +91,8 @@ def preflight(
         ]
     if box and arm and passed(found):
         checks += check_workspace(arm, box, start)
+    if arm and targets and contract and contract.target and contract.target.kind == "tip_position":
+        checks += check_reach(arm.spec, arm.kinematics, targets)
     if also and arm:
         try:
             checks += also(arm)

@@ -57,7 +57,7 @@ BUS_SILENT = FaultKind(
     Stop.LOWER,
     _SILENT,
     Ending.BUS,
-    "check the arm's power and the cable to the first servo",
+    "check the arm's power and the cable to the first servo; where a twin answers: this computer was too busy for it",
     ("packet-lost", "power-cycled"),
 )
 PORT_GONE = FaultKind(

@@ -352,6 +352,16 @@ def test_targets_that_are_over_as_they_begin_move_nothing(desk: Desk, pendulum: 
     assert desk.run(run.main, *flight, "--duration", "0.5").code == 0
 
 
+def test_an_arm_of_ones_own_that_only_the_policy_names_is_asked_for(desk: Desk) -> None:
+    mine = replace(swing_contract(load_arm(ARM)), arm="my-arm")
+    weights = np.zeros((mine.observation_size, mine.action_size))
+    network = linear(desk.folder / "mine.onnx", weights, metadata={"contract": contract_to_json(mine)})
+    ended = desk.run(run.main, "--policy", str(network))
+    assert ended.code == 2
+    assert "made for the arm 'my-arm'" in ended.err
+    assert "--arm FOLDER" in ended.err
+
+
 def test_no_such_port(desk: Desk, policy: str) -> None:
     ended = desk.run(run.main, "--policy", policy, "--no-record")
     assert ended.code == 3
