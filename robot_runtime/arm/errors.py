@@ -25,6 +25,15 @@ class ServoSettingError(ArmError):
     """
 
 
+class FollowerError(ArmError):
+    """A servo that the arm file does not name obeys what is written to one that it does: its Secondary ID says so.
+
+    Example scenarios:
+        - Two servos move one joint, as in the shoulders of WidowX and ViperX: it is twice as strong as its limits.
+        - A servo from another arm, or one that was set up for another program, is on the same cable.
+    """
+
+
 class EncoderWrapError(ArmError):
     """A joint reads an angle outside its limits by about a whole turn of the servo.
 

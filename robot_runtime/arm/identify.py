@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robot_runtime.arm.errors import ServoSettingError, WrongServoError
+from robot_runtime.arm.errors import FollowerError, ServoSettingError, WrongServoError
 from robot_runtime.bus import Bus, BusError, GroupRead, GroupWrite, MissingServosError, PortSettingError, WrongBaudError
 from robot_runtime.servos import ServoModel, UnknownServoError, servo_baudrates, servo_model_by_number
 from robot_runtime.servos.protocol import (
     ANSWER_EVERYTHING,
+    HIGHEST_ID,
     IDENTITY,
     REVERSED,
+    SECONDARY_ID,
     TORQUE_AT_POWER_UP,
     TORQUE_BY_GOAL,
     decode_identity,
@@ -20,6 +22,9 @@ from robot_runtime.spec import ArmSpec, JointSpec
 
 _PATIENCE, _PROBE_TIMES = 1.0, 3
 """s for a read of all identities, in which lost replies are asked for again; and how often."""
+
+_BESIDE = (-1, 1, 2)
+"""How far from the arm's IDs servos are looked for that obey them: makers number the servos of a joint in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
         MissingServosError: some do not answer, at any baud rate.
         WrongBaudError: they answer at another baud rate than the arm file's.
         WrongServoError: a servo is another model than the arm file says.
+        FollowerError: a servo beside the arm's obeys what one of them is told.
     """
     group = GroupRead(spec.servo_ids, *IDENTITY, fast=False)
     missing = bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES)
@@ -49,7 +55,25 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
         if missing := bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES):
             ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
             raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
-    return tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
+    servos = tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
+    _require_no_followers(bus, spec)
+    return servos
+
+
+def _require_no_followers(bus: Bus, spec: ArmSpec) -> None:
+    """Torque would come on in a servo that nobody watches."""
+    near = sorted({i + away for i in spec.servo_ids for away in _BESIDE} - set(spec.servo_ids))
+    for servo_id in near:
+        if not 0 <= servo_id <= HIGHEST_ID or not _answers(bus, servo_id):
+            continue
+        obeys = int.from_bytes(bus.read_bytes(servo_id, *SECONDARY_ID), "little")
+        for joint in spec.joints:
+            if joint.servo_id == obeys:
+                raise FollowerError(
+                    f"servo {servo_id} obeys what is written to servo {obeys}, joint '{joint.name}' (Secondary ID): it "
+                    "would switch its torque on unwatched, and the joint would be stronger than its limits. Joints "
+                    "that two servos move are not supported; a servo that is there for nothing wants Secondary ID 255"
+                )
 
 
 def answers_fast_reads(bus: Bus, servos: tuple[ServoOnBus, ...]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from robot_runtime.arm import Arm, ArmError, ServoSettingError, WrongServoError
+from robot_runtime.arm import Arm, ArmError, FollowerError, ServoSettingError, WrongServoError
 from robot_runtime.bus import BusError, MissingServosError, Port, PortError, WrongBaudError
 from robot_runtime.bus.latency_timer import LatencyTimer
 from robot_runtime.flight.errors import why_not_into
@@ -138,6 +138,7 @@ _FAILURES: tuple[tuple[type[Exception], str, str], ...] = (
     (WrongBaudError, "servos", "'robot-setup baud' moves them to the arm file's rate"),
     (MissingServosError, "servos", "check power and cables; 'robot-scan' shows who answers"),
     (WrongServoError, "servos", "'robot-scan' shows which servo has which ID"),
+    (FollowerError, "servos", "take that servo off the cable, or leave this arm to software that knows such joints"),
     (ServoSettingError, "settings", "'robot-setup arm' shows and sets what the arm file wants"),
     (ArmSpecError, "arm file", "correct the arm file"),
     (BusError, "bus", "check cables and power; 'robot-scan' shows damaged replies"),

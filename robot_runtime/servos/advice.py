@@ -218,7 +218,9 @@ def _status_return_level(servo: ServoReading) -> Iterator[Finding]:
 def _secondary_id(servo: ServoReading) -> Iterator[Finding]:
     second = servo.values.get("secondary_id", 255)
     if second <= HIGHEST_ID:  # anything above switches the second ID off
-        yield Finding(Severity.WARNING, f"secondary ID {second}", "it also obeys what is written to that ID", _SET)
+        why = "it also obeys what is written to that ID, unwatched"
+        fix = "Two servos that move one joint are not supported; else: 'robot-setup arm', if it is one of an arm's."
+        yield Finding(Severity.WARNING, f"secondary ID {second}", why, fix)
 
 
 def _startup(servo: ServoReading) -> Iterator[Finding]:

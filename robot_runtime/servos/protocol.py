@@ -14,6 +14,9 @@ FIRMWARE = (6, 1)
 IDENTITY = (0, 7)
 """Address and bytes of model number, model information and firmware version; `decode_identity` understands them."""
 
+SECONDARY_ID = (12, 1)
+"""Address and bytes of Secondary ID: what is written to the RAM of that ID, this servo obeys too, without an answer."""
+
 RETURN_DELAY_STEP = 2e-6
 """s, unit of Return Delay Time."""
 

@@ -14,6 +14,7 @@ from robot_runtime.arm import (
     Arm,
     CommandError,
     EncoderWrapError,
+    FollowerError,
     JointCommand,
     Move,
     OutsideLimitsError,
@@ -33,6 +34,7 @@ from robot_runtime.bus import (
     PortVanishedError,
     WrongBaudError,
 )
+from robot_runtime.bus.packets import Instruction
 from robot_runtime.servos import Register, servo_model
 from robot_runtime.spec import load_arm, shipped_arms
 from sim.twin import LockstepPort, Twin
@@ -139,6 +141,37 @@ def test_another_model_at_a_joints_id_is_refused(tmp_path: Path) -> None:
     file = variant(tmp_path, "koch-v1.1", (r'id = 2, model = "XL430-W250"', 'id = 2, model = "XL330-M288"'))
     with pytest.raises(WrongServoError, match="servo 2 is XL330-M288, the arm file says XL430-W250"):
         start(file, spec=load_arm("koch-v1.1"))
+
+
+def test_a_servo_that_obeys_one_of_the_arms_unasked_is_refused(tmp_path: Path) -> None:
+    """Somebody's arm has two servos at a joint, and the arm file names one of them."""
+    twin = Twin.load("koch-v1.1")
+    file = variant(tmp_path, "koch-v1.1", (r'(?s)\[\[joint\]\]\nname = "gripper".*', ""), (r", gripper = [0-9.]+", ""))
+    Arm(load_arm(file), Bus(LockstepPort(twin)))  # a stranger is nobody's business
+    twin.servos[5].memory.set("secondary_id", 5)
+    with pytest.raises(FollowerError, match=r"servo 6 obeys what is written to servo 5, joint 'wrist_roll'"):
+        Arm(load_arm(file), Bus(LockstepPort(twin)))
+
+
+class LosesAPing(LockstepPort):
+    """The first ping of servo 12 goes nowhere."""
+
+    lost = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        packet = bytes(data)
+        if not self.lost and packet[4:5] + packet[7:8] == bytes((12, Instruction.PING)):
+            self.lost = True
+            return
+        super().write(data)
+
+
+def test_one_lost_ping_makes_no_servo_missing() -> None:
+    port = LosesAPing(Twin.load("open-manipulator-x"))
+    level = servo_model("XM430-W350").register("status_return_level")
+    Bus(port).write_group(GroupWrite([(12, level)]), [0])  # it answers pings only
+    Arm.open(load_arm("open-manipulator-x"), port)
+    assert port.lost
 
 
 def test_a_reversed_servo_and_a_foreign_homing_offset_are_refused() -> None:
