@@ -19,6 +19,10 @@ from multiprocessing.synchronize import Event as EventType
 from robot_runtime.bus.packets import BROADCAST, HEADER, STATUS, Instruction, crc16, stuff
 
 _BITS = 10
+
+_STARTS_WITHIN = 60.0
+"""s that the responder may take: it may have a whole arm to load."""
+
 Answer = Callable[[bytes], bytes]
 """Request -> reply."""
 
@@ -62,11 +66,13 @@ def _serve(
     master: int,
     baudrate: int | None,
     head_start: float,
+    ready: EventType,
     stop: EventType,
     make_answer: Callable[[], Answer],
     blocks: bool,
 ) -> None:
     answer = make_answer()
+    ready.set()
     gc.disable()
     os.set_blocking(master, blocks)
     pending = b""
@@ -107,13 +113,16 @@ class CannedBus:
         tty.setraw(self._master)
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
-        self._stop = Event()
-        arguments = (self._master, baudrate, head_start, self._stop, make_answer, baudrate is None or priority > 0)
+        self._stop, ready = Event(), Event()
+        blocks = baudrate is None or priority > 0
+        arguments = (self._master, baudrate, head_start, ready, self._stop, make_answer, blocks)
         self._process = Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         if priority:
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(self._process.pid or 0, os.SCHED_FIFO, os.sched_param(priority))
+        if not ready.wait(_STARTS_WITHIN):
+            raise RuntimeError(f"the responder did not start within {_STARTS_WITHIN:g} s")
 
     def __enter__(self) -> CannedBus:
         return self

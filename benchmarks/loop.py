@@ -5,6 +5,7 @@ late with the wire's time; how long it takes to start.
     python benchmarks/loop.py --json                 the same for machines
     python benchmarks/loop.py --only cost            one of them: pacing, cost, wire, start
     python benchmarks/loop.py --only cost --asleep   cost or wire on cores that may fall asleep, as without the runtime
+    python benchmarks/loop.py --only wire --rounds 30   what is rare takes minutes to count
     python benchmarks/loop.py --spins                what watching the clock before a deadline brings, and costs
 
 The peers take turns, so that a busy moment hits them alike. lerobot is measured when LEROBOT_PYTHON names an
@@ -169,6 +170,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rate", type=float, default=RATE, metavar="HZ", help="cycles a second")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each peer in each round")
+    parser.add_argument("--rounds", type=int, default=loop_wire.ROUNDS, help="wire: of both, in turns")
     parser.add_argument("--spins", action="store_true", help="compare spins instead")
     parser.add_argument("--only", action="append", choices=("pacing", "cost", "wire", "start"), help="only this")
     parser.add_argument("--asleep", action="store_true", help="cost and wire: let the cores fall asleep")
@@ -182,7 +184,7 @@ def main() -> None:
     parts: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
         "pacing": (lambda: pacing(options.rate, options.seconds), show_pacing),
         "cost": (lambda: loop_cost.costs(settings), loop_cost.show_costs),
-        "wire": (lambda: loop_wire.wires(settings), loop_wire.show_wires),
+        "wire": (lambda: loop_wire.wires(settings, rounds=options.rounds), loop_wire.show_wires),
         "start": (loop_start.starts, loop_start.show_starts),
     }
     report = {}
