@@ -15,7 +15,7 @@ from robot_runtime.arm import torque
 from robot_runtime.arm.duty import Duty
 from robot_runtime.arm.errors import CommandError, EncoderWrapError, OutsideLimitsError, TorqueStaysError
 from robot_runtime.arm.hold import Hold
-from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_settings, identify
+from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_settings, everywhere, identify
 from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.prepare import prepare
 from robot_runtime.arm.read_plan import ReadPlan, plan_reads
@@ -54,6 +54,7 @@ class Arm:
         Raises:
             MissingServosError, WrongBaudError: not all servos answer.
             WrongServoError, ServoSettingError: they are not what the arm file says.
+            FollowerError: a servo beside them obeys what they are told.
             ArmSpecError: the MJCF does not fit the arm file, or the bus is too slow for the watchdog.
             BusError: the bus fails.
         """
@@ -306,12 +307,8 @@ class Arm:
 
     def _slowest_return_delay(self) -> float:
         """The longest Return Delay Time set in any servo (s): replies are awaited no longer than that explains."""
-        delays = []
-        for servo in self.servos:
-            register = servo.model.register("return_delay_time")
-            scale = register.unit.scale if register.unit else RETURN_DELAY_STEP
-            delays.append(self.bus.read(servo.joint.servo_id, register) * scale)
-        return max(delays)
+        delays = everywhere(self.bus, self.servos, "return_delay_time")
+        return max(delays.values()) * RETURN_DELAY_STEP
 
     def _read_all(self) -> None:
         """A read in which everyone answered, health included."""

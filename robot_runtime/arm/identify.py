@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robot_runtime.arm.errors import FollowerError, ServoSettingError, WrongServoError
+from robot_runtime.arm.errors import ServoSettingError, WrongServoError
+from robot_runtime.arm.followers import require_no_followers
 from robot_runtime.bus import Bus, BusError, GroupRead, GroupWrite, MissingServosError, PortSettingError, WrongBaudError
-from robot_runtime.servos import ServoModel, UnknownServoError, servo_baudrates, servo_model_by_number
+from robot_runtime.servos import Register, ServoModel, UnknownServoError, servo_baudrates, servo_model_by_number
 from robot_runtime.servos.protocol import (
     ANSWER_EVERYTHING,
     HIGHEST_ID,
     IDENTITY,
     REVERSED,
-    SECONDARY_ID,
     TORQUE_AT_POWER_UP,
     TORQUE_BY_GOAL,
     decode_identity,
@@ -22,9 +22,6 @@ from robot_runtime.spec import ArmSpec, JointSpec
 
 _PATIENCE, _PROBE_TIMES = 1.0, 3
 """s for a read of all identities, in which lost replies are asked for again; and how often."""
-
-_BESIDE = (-1, 1, 2)
-"""How far from the arm's IDs servos are looked for that obey them: makers number the servos of a joint in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +53,8 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
             ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
             raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
     servos = tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
-    _require_no_followers(bus, spec)
+    require_no_followers(bus, spec)
     return servos
-
-
-def _require_no_followers(bus: Bus, spec: ArmSpec) -> None:
-    """Torque would come on in a servo that nobody watches."""
-    near = sorted({i + away for i in spec.servo_ids for away in _BESIDE} - set(spec.servo_ids))
-    for servo_id in near:
-        if not 0 <= servo_id <= HIGHEST_ID or not _answers(bus, servo_id):
-            continue
-        obeys = int.from_bytes(bus.read_bytes(servo_id, *SECONDARY_ID), "little")
-        for joint in spec.joints:
-            if joint.servo_id == obeys:
-                raise FollowerError(
-                    f"servo {servo_id} obeys what is written to servo {obeys}, joint '{joint.name}' (Secondary ID): it "
-                    "would switch its torque on unwatched, and the joint would be stronger than its limits. Joints "
-                    "that two servos move are not supported; a servo that is there for nothing wants Secondary ID 255"
-                )
 
 
 def answers_fast_reads(bus: Bus, servos: tuple[ServoOnBus, ...]) -> bool:
@@ -88,32 +69,58 @@ def check_settings(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
     """Settings that would make every angle wrong, or switch torque on when nobody asked for it.
 
     Raises:
-        ServoSettingError: drive mode, startup configuration or homing offset cannot be left as they are.
-        BusError: a servo does not answer.
+        ServoSettingError: drive mode, secondary ID, startup configuration or homing offset cannot be left as they are.
+        MissingServosError: a servo does not answer any more.
     """
+    modes, obeyed, startups, offsets = (
+        everywhere(bus, servos, name)
+        for name in ("drive_mode", "secondary_id", "startup_configuration", "homing_offset")
+    )
     for servo in servos:
-        joint = servo.joint
-        where = f"joint '{joint.name}' (servo {joint.servo_id})"
-        drive_mode = bus.read(joint.servo_id, servo.model.register("drive_mode"))
-        if drive_mode & REVERSED:
+        joint, me = servo.joint, servo.joint.servo_id
+        where = f"joint '{joint.name}' (servo {me})"
+        if modes[me] & REVERSED:
             raise ServoSettingError(
                 f"{where}: Drive Mode is reversed, the arm file's signs assume it is not; run 'robot-setup arm'"
             )
-        if drive_mode & TORQUE_BY_GOAL:
+        if modes[me] & TORQUE_BY_GOAL:
             raise ServoSettingError(
                 f"{where}: Drive Mode lets any goal switch torque on (bit 3); run 'robot-setup arm' to clear it"
             )
-        startup = servo.model.registers.get("startup_configuration")
-        if startup is not None and bus.read(joint.servo_id, startup) & TORQUE_AT_POWER_UP:
+        if obeyed[me] <= HIGHEST_ID and obeyed[me] != me:
+            raise ServoSettingError(
+                f"{where}: Secondary ID is {obeyed[me]}, so it obeys what is written to that servo, too; run "
+                "'robot-setup arm' to clear it"
+            )
+        if startups.get(me, 0) & TORQUE_AT_POWER_UP:
             raise ServoSettingError(
                 f"{where}: Startup Configuration switches torque on at power-up; run 'robot-setup arm' to clear it"
             )
-        offset = bus.read(joint.servo_id, servo.model.register("homing_offset"))
-        if offset != joint.homing_offset:
+        if offsets[me] != joint.homing_offset:
             raise ServoSettingError(
-                f"{where}: Homing Offset is {offset} ticks, the arm file was zeroed with {joint.homing_offset}; "
+                f"{where}: Homing Offset is {offsets[me]} ticks, the arm file was zeroed with {joint.homing_offset}; "
                 "run 'robot-setup zero', or set it back"
             )
+
+
+def everywhere(bus: Bus, servos: Sequence[ServoOnBus], name: str) -> dict[int, int]:
+    """A register of all servos that have it (ticks, by ID): one request for all whose models put it in one place.
+
+    Raises:
+        MissingServosError: a servo does not answer any more.
+    """
+    places: dict[Register, list[int]] = {}
+    for servo in servos:
+        if (register := servo.model.registers.get(name)) is not None:
+            places.setdefault(register, []).append(servo.joint.servo_id)
+    values: dict[int, int] = {}
+    for register, ids in places.items():
+        group = GroupRead(ids, register.address, register.size, fast=False)
+        if missing := bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES):
+            lost = [i for k, i in enumerate(ids) if missing >> k & 1]
+            raise MissingServosError(lost, f"servos {lost} were found, and do not answer any more; check the cable")
+        values |= {i: register.decode(group.data(k)) for k, i in enumerate(ids)}
+    return values
 
 
 def answer_everything(bus: Bus, joints: Sequence[JointSpec]) -> None:

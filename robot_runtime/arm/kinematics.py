@@ -19,6 +19,7 @@ TABLE = "table"
 """Name of the geom that the arm stands on."""
 
 _POLYNOMIAL = 5  # coefficients of a joint equality in MuJoCo
+_SAMPLES = 50  # of a polynomial, between its leader's limits
 _TOUCHING = 1e-9  # m
 _POINT_INERTIA = 1e-9  # kg·m²
 
@@ -44,6 +45,15 @@ class Pair:
     distance: float = np.inf  # m
     segment: NDArray[np.float64] = field(default_factory=lambda: np.zeros(6))
     """m: the points of both that are nearest to each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A joint that no servo turns: it goes along with one that a servo does."""
+
+    name: str
+    goes: tuple[float, float]  # rad or m: from where to where its leader takes it
+    stops: tuple[float, float]  # how far the MJCF lets it go
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class _Coupling:
 
     def steepest(self, limits: NDArray[np.float64]) -> float:
         """The steepest slope at any of these leader's angles (rad), a little more."""
-        return 1.1 * max(abs(self.slope(x)) for x in np.linspace(limits[0], limits[1], 50))
+        return 1.1 * max(abs(self.slope(x)) for x in np.linspace(limits[0], limits[1], _SAMPLES))
 
 
 class Kinematics:
@@ -119,6 +129,8 @@ class Kinematics:
         self.ranges: NDArray[np.float64] = np.where(limited, model.jnt_range[joint_ids], (-np.inf, np.inf))
         """rad, joints x (lower, upper): how far the model lets them turn."""
         self._couplings = _couplings(model, joint_ids)
+        self.loose: tuple[str, ...] = _loose(model, joint_ids, self._couplings)
+        """Joints of the arm that no servo turns, and that follow none."""
         self._pairs = _collision_pairs(model)
         self._bias = np.zeros(model.nv)
         self._jacobian = np.zeros((3, model.nv))
@@ -350,7 +362,7 @@ class Kinematics:
         self._place(q)
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_jacSite(self._model, self._data, self._jacobian, None, self._tip)
-        return np.array(self._jacobian[:, self._dof])
+        return np.array(self._jacobian @ self._fold)
 
     def clearance(self, q: NDArray[np.float64], within: float = 0.5) -> Clearance | None:
         """The closest pair that may touch (arm and table, arm and itself) at `q`, if nearer than `within` (m)."""
@@ -363,6 +375,23 @@ class Kinematics:
         if pair is None:
             return None
         return Clearance(closest, self._geom_name(pair[0]), self._geom_name(pair[1]))
+
+    def all_angles(self, q: Angles) -> NDArray[np.float64]:
+        """Angles (rad) and ways (m) of all joints of the MJCF, in its order, with the arm's joints at `q` (rad)."""
+        self._set(self._angles, q)
+        return np.array(self._angles)
+
+    def followers(self, low: Angles, high: Angles) -> tuple[Follower, ...]:
+        """Joints that follow one of the arm's, which turns from `low` to `high` (rad)."""
+        model, found = self._model, []
+        for coupling in self._couplings:
+            ways = [coupling.position(x) for x in np.linspace(low[coupling.leader], high[coupling.leader], _SAMPLES)]
+            joint = int(np.flatnonzero(model.jnt_qposadr == coupling.qpos)[0])
+            stops = model.jnt_range[joint] if model.jnt_limited[joint] else (-np.inf, np.inf)
+            found.append(
+                Follower(_joint_name(model, joint), (min(ways), max(ways)), (float(stops[0]), float(stops[1])))
+            )
+        return tuple(found)
 
     def _place(self, q: Angles) -> None:
         self._set(self._angles, q)
@@ -432,7 +461,7 @@ def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, 
     found = []
     for i in range(model.neq):
         leader = int(model.eq_obj2id[i])
-        if model.eq_type[i] != mujoco.mjtEq.mjEQ_JOINT or leader not in joint_ids:
+        if model.eq_type[i] != mujoco.mjtEq.mjEQ_JOINT or leader not in joint_ids or not model.eq_active0[i]:
             continue
         follower = int(model.eq_obj1id[i])
         found.append(
@@ -446,6 +475,24 @@ def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, 
             )
         )
     return tuple(found)
+
+
+def _loose(model: mujoco.MjModel, joint_ids: list[int], couplings: Sequence[_Coupling]) -> tuple[str, ...]:
+    """By name; joints of things beside the arm are not meant."""
+    root = model.body_rootid[model.jnt_bodyid[joint_ids[0]]]
+    following = {coupling.qpos for coupling in couplings}
+    return tuple(
+        _joint_name(model, joint)
+        for joint in range(model.njnt)
+        if joint not in joint_ids
+        and int(model.jnt_qposadr[joint]) not in following
+        and model.body_rootid[model.jnt_bodyid[joint]] == root
+    )
+
+
+def _joint_name(model: mujoco.MjModel, joint: int) -> str:
+    body = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, int(model.jnt_bodyid[joint]))
+    return mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_JOINT, joint) or f"of body '{body}'"
 
 
 def _collision_pairs(model: mujoco.MjModel) -> tuple[tuple[int, int], ...]:

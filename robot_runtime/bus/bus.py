@@ -170,7 +170,7 @@ class Bus:
                     break  # complete; or more noise than any reply is long
         else:
             missing = group.accept(count)
-        group.received_at = port.now()
+        group.received_at, group.heard = port.now(), count
         clean = missing == 0 and count == size and suspect_until < math.inf
         self._suspect_until = suspect_until if clean else group.received_at + _LATE_REPLIES
         return missing

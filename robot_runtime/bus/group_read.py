@@ -49,6 +49,8 @@ class GroupRead:
         self.errors = [0] * count
         self.sent_at = 0.0
         self.received_at = 0.0
+        self.heard = 0
+        """Bytes that came the last time, good or bad."""
         self._index = {servo_id: i for i, servo_id in enumerate(self.ids)}
         self._all = (1 << count) - 1
         self._data_start, self._stride = (10, length + 4) if fast else (9, length + 11)

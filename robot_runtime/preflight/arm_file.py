@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import mujoco
 import numpy as np
@@ -30,8 +32,14 @@ TURNS = 0.8
 LIES = 0.06
 """rad that a joint may sag by once torque is off at rest: what leans on something comes to lie on it."""
 
-SAGS_FOR = 5.0
-"""s for which it is watched."""
+SAGS_FOR, STEP = 5.0, 0.002
+"""s for which it is watched; in steps of so many s, or fewer."""
+
+FLIES = 10.0
+"""rad: no joint falls as far."""
+
+FOLLOWS = 0.01
+"""Of its way by which a follower may go beyond its range: rounding."""
 
 ALIKE = 0.05
 """Of a number of the servo's data file by which the MJCF's may differ without a word."""
@@ -51,11 +59,11 @@ def check_arm_file(spec: ArmSpec) -> list[Check]:
     parts: tuple[Iterable[Check], ...] = (
         check_model(spec, kinematics),
         _world(spec, model),
-        _joints(spec, model),
+        _joints(spec, kinematics, model),
         _masses(spec, model),
         _rotors(spec, model),
         check_poses(spec, kinematics),
-        _rest(spec, model),
+        _rest(spec, kinematics, model),
         check_acceleration(spec, kinematics),
         _speed(spec),
         _torque(spec),
@@ -74,66 +82,46 @@ def _world(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
     yield Check("gravity", ok, found, "0, 0, -9.81", advice)
 
 
-def _joints(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
-    """Joints that no servo turns must follow one that a servo does, and be able to."""
-    named = [model.joint(name).id for name in spec.joint_names]
-    root = model.body_rootid[model.jnt_bodyid[named[0]]]
-    leads = {
-        int(model.eq_obj1id[k]): k
-        for k in range(model.neq)
-        if model.eq_type[k] == mujoco.mjtEq.mjEQ_JOINT and int(model.eq_obj2id[k]) in named
-    }
+def _joints(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Iterator[Check]:
+    """Joints besides those that servos turn: of other things, and followers that cannot follow."""
+    limits = [joint.limits for joint in spec.joints]
+    followers = kinematics.followers([limit.lower for limit in limits], [limit.upper for limit in limits])
 
-    def wrong() -> Iterator[Check]:
-        for joint in sorted(set(range(model.njnt)) - set(named)):
-            name = model.joint(joint).name or f"of body '{model.body(model.jnt_bodyid[joint]).name}'"
-            if model.body_rootid[model.jnt_bodyid[joint]] != root:
+    def odd() -> Iterator[Check]:
+        for body in range(1, model.nbody):
+            if model.body_jntnum[body] and model.body_rootid[body] != _root(spec, model):
                 yield Check(
                     "joints",
                     ok=None,
-                    found=f"joint {name} moves something that is not the arm",
+                    found=f"{model.body(body).name or 'something without a name'} moves, and is not the arm",
                     wanted="the arm and what stands still",
                     advice=f"the runtime takes it to stay where {spec.mjcf.name} puts it; leave out what will not",
                 )
-            elif joint not in leads:
-                yield Check(
-                    "joints",
-                    ok=False,
-                    found=f"joint {name} has no servo in {spec.path.name}, and follows none",
-                    wanted="joints that a servo turns, or that follow one",
-                    advice="give it a [[joint]], or an <equality><joint> to the joint that moves it, or take it out of "
-                    f"{spec.mjcf.name} if it is fixed",
-                )
-            elif travel := _beyond(model, joint, leads[joint]):
+        for follower in followers:
+            (low, high), (least, most) = follower.goes, follower.stops
+            slack = FOLLOWS * (high - low)
+            if low < least - slack or high > most + slack:
                 yield Check(
                     "joints",
                     ok=None,
-                    found=f"joint {name} follows to {travel}, beyond its range",
+                    found=f"joint {follower.name} follows from {low:.3g} to {high:.3g}, its range is {least:.3g} to "
+                    f"{most:.3g}",
                     wanted="followers whose range is as wide as their leader makes them go",
                     advice=f"widen its range in {spec.mjcf.name}: the twin's stops there, and holds the leader",
                 )
 
-    others = model.njnt - len(named)
-    fine = f"{len(named)} with a servo" + (f", {others} that follow" if others else "")
-    yield from or_fine(wrong(), Check("joints", ok=True, found=fine))
+    fine = f"{len(limits)} with a servo" + (f", {len(followers)} that follow" if followers else "")
+    yield from or_fine(odd(), Check("joints", ok=True, found=fine))
 
 
-def _beyond(model: mujoco.MjModel, follower: int, equality: int) -> str:
-    """Where a follower is when its leader is at its ends, if that is outside its range."""
-    leader = model.eq_obj2id[equality]
-    if not (model.jnt_limited[follower] and model.jnt_limited[leader]):
-        return ""
-    home, start = (float(model.qpos0[model.jnt_qposadr[joint]]) for joint in (follower, leader))
-    ends = [home + float(np.polyval(model.eq_data[equality][4::-1], x - start)) for x in model.jnt_range[leader]]
-    low, high = model.jnt_range[follower]
-    slack = 1e-6 + 0.01 * float(high - low)
-    outside = [end for end in ends if not low - slack <= end <= high + slack]
-    return " and ".join(f"{end:.3g}" for end in outside)
+def _root(spec: ArmSpec, model: mujoco.MjModel) -> int:
+    """The body that all of the arm hangs on."""
+    return int(model.body_rootid[model.jnt_bodyid[model.joint(spec.joint_names[0]).id]])
 
 
 def _masses(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
     """Links weigh at least the servos that ride on them, and no mass is further off than its shape reaches."""
-    root = model.body_rootid[model.jnt_bodyid[model.joint(spec.joint_names[0]).id]]
+    root = _root(spec, model)
     moving = [b for b in range(1, model.nbody) if model.body_weldid[b] and model.body_rootid[b] == root]
     weighs = float(model.body_mass[moving].sum())
     rides = sum(joint.servo.motor.mass for joint in spec.joints[1:])
@@ -149,7 +137,7 @@ def _masses(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
             )
         for body in moving:
             first, count = int(model.body_geomadr[body]), int(model.body_geomnum[body])
-            if not count:
+            if not count or not model.body_mass[body]:
                 continue
             geoms = slice(first, first + count)
             size = float((np.linalg.norm(model.geom_pos[geoms], axis=1) + model.geom_rbound[geoms]).max())
@@ -192,31 +180,46 @@ def _rotors(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
     yield from or_fine(wrong(), Check("rotors", ok=True, found="inertia and friction as in the servos' data files"))
 
 
-def _rest(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
-    """Torque goes off at rest: what does not lie or lean there falls. Friction and stops are the MJCF's."""
-    data = mujoco.MjData(model)
+def _rest(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Iterator[Check]:
+    """Torque goes off at rest: what does not lie or lean there falls. Friction and stops are the MJCF's; motors and
+    what else holds the arm up there are not.
+    """
+    limp = copy.copy(model)
+    limp.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION | mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    limp.body_gravcomp[:] = 0.0
+    limp.opt.timestep = min(model.opt.timestep, STEP)
+    data = mujoco.MjData(limp)
     rest = spec.poses["rest"]
+    data.qpos[:] = kinematics.all_angles(rest)
     address = [int(model.joint(name).qposadr[0]) for name in spec.joint_names]
-    data.qpos[address] = rest
-    for k in range(model.neq):
-        if model.eq_type[k] == mujoco.mjtEq.mjEQ_JOINT and model.eq_obj2id[k] >= 0:
-            follower, leader = (model.jnt_qposadr[side[k]] for side in (model.eq_obj1id, model.eq_obj2id))
-            away = data.qpos[leader] - model.qpos0[leader]
-            data.qpos[follower] = model.qpos0[follower] + np.polyval(model.eq_data[k][4::-1], away)
-    mujoco.mj_step(model, data, round(SAGS_FOR / model.opt.timestep))
+    with _warned_by_nobody():
+        mujoco.mj_step(limp, data, round(SAGS_FOR / limp.opt.timestep))
 
     def falls() -> Iterator[Check]:
         for joint, k, angle in zip(spec.joints, address, rest, strict=True):
-            if not abs(sag := float(data.qpos[k]) - angle) <= LIES:  # nan, too: it flew apart
+            if not abs(sag := float(data.qpos[k]) - angle) <= LIES:  # nan, too
                 yield Check(
                     "rest",
                     ok=None,
-                    found=f"{joint.name} turns by {sag:.2g} rad once torque is off",
+                    found=f"{joint.name} turns by {sag:.2g} rad once torque is off"
+                    if abs(sag) < FLIES
+                    else f"{joint.name} flies apart once torque is off: the MJCF is no arm that can be simulated",
                     wanted=f"less than {LIES:g} rad: a pose in which the arm lies, or leans on its stops",
                     advice=f"choose another rest in [poses] of {spec.path.name}: every flight ends there, and lets go",
                 )
 
     yield from or_fine(falls(), Check("rest", ok=True, found="the arm stays there with torque off"))
+
+
+@contextmanager
+def _warned_by_nobody() -> Iterator[None]:
+    """MuJoCo writes its warnings into a file in the working directory; here what they are about shows anyway."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda _: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _speed(spec: ArmSpec) -> Iterator[Check]:
@@ -297,7 +300,12 @@ def _zero(spec: ArmSpec) -> Iterator[Check]:
     try:
         load_arm(spec.path)
     except ArmSpecError as error:
-        advice = f"'robot-setup zero --arm {spec.path}' settles signs and offsets"
-        yield Check("zero", ok=None, found=str(error), wanted="encoders that wrap outside the limits", advice=advice)
+        yield Check(
+            "zero",
+            ok=False,
+            found=str(error),
+            wanted="encoders that wrap outside the limits",
+            advice="do what it says; an arm that has no zero yet gets one by 'robot-setup zero'",
+        )
     else:
         yield Check("zero", ok=True, found="no encoder wraps inside its joint's range")

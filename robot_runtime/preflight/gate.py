@@ -92,7 +92,7 @@ def preflight(
     if box and arm and passed(found):
         checks += check_workspace(arm, box, start)
     if arm and targets and contract and contract.target and contract.target.kind == "tip_position":
-        checks += check_reach(arm.spec, arm.kinematics, targets)
+        checks.append(check_reach(arm.spec, arm.kinematics, targets))
     if also and arm:
         try:
             checks += also(arm)
@@ -117,7 +117,8 @@ def _addressed(check: Check, spec: ArmSpec, port: Port) -> Check:
 def inspect(
     spec: ArmSpec, port: Port, period: float, timer: LatencyTimer | None = None, policy_rate: float | None = None
 ) -> tuple[Arm | None, list[Check]]:
-    """Open the arm and look at all of it, in well under half a second; what goes wrong is a row, not an exception.
+    """Open the arm and look at all of it, in well under half a second (a second behind a latency timer of 16 ms); what
+    goes wrong is a row, not an exception.
 
     Nothing is written, but for one register in one case: servos that answer a ping and no group read are all told to
     answer everything (Status Return Level, `identify.answer_everything`), without which nothing could be read.

@@ -18,7 +18,7 @@ OTHER_UNITS = 0.5
 
 
 def check_model(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
-    """Whether the MJCF has a table, and lets the joints turn as far as the arm file does."""
+    """Whether the MJCF has a table, no joints but the arm's, and lets these turn as far as the arm file does."""
 
     def wrong() -> Iterator[Check]:
         if not kinematics.has_table:
@@ -29,6 +29,15 @@ def check_model(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
                 wanted="a plane that the arm keeps away from",
                 advice=f'add <geom name="table" type="plane" size="1 1 0.1"/> to the worldbody of {spec.mjcf}; where '
                 "there is no table, as low as the floor",
+            )
+        if kinematics.loose:
+            yield Check(
+                "model",
+                ok=False,
+                found=f"joint {', '.join(kinematics.loose)} has no servo in {spec.path.name}, and follows none",
+                wanted="joints that a servo turns, or that follow one",
+                advice="give it a [[joint]], or an <equality><joint> to the joint that moves it, or take it out of "
+                f"{spec.mjcf.name} if it is fixed",
             )
         for joint, (low, high) in zip(spec.joints, kinematics.ranges, strict=True):
             limits = joint.limits

@@ -2,72 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
-from robot_runtime.preflight.table import Check, or_fine
+from robot_runtime.preflight.table import Check
 from robot_runtime.safety.clearance import MARGIN
 from robot_runtime.spec import ArmSpec
 
 NEAR = 0.01
 """m: what is nearer to a place that the tip can be at is a matter of a model's lengths."""
 
-MOST = 20
-"""Targets that are looked at, the first different ones: a file may hold a path of thousands."""
+MOST, TOLD = 20, 3
+"""Targets that are looked at, the first different ones, for a file may hold a path of thousands; told of one by one."""
 
 _POSES, _SEEDS, _STEPS = 1000, 8, 40
 """Drawn from inside the limits; those nearest to a target from which a way to it is looked for; steps of each."""
+
+_BETTER, _PATIENCE = 0.99, 4
+"""Of what was left, and how many steps in a row may bring no more than that."""
 
 _DAMPING, _STRIDE = 1e-3, 0.3
 """m, of the least squares: what is further off than that along a direction is gone to; rad at most in one step."""
 
 
-def check_reach(spec: ArmSpec, kinematics: Kinematics, targets: Sequence[Sequence[float]]) -> Iterator[Check]:
+def check_reach(spec: ArmSpec, kinematics: Kinematics, targets: Sequence[Sequence[float]]) -> Check:
     """Whether the tip can be at each target (m, base frame) with all joints inside their limits, clear of all else."""
     low, high = (np.array(ends) for ends in zip(*((j.limits.lower, j.limits.upper) for j in spec.joints), strict=True))
     poses = np.random.default_rng(0).uniform(low, high, (_POSES, len(low)))
     tips = np.array([kinematics.tip_position(pose) for pose in poses])
 
-    def beyond() -> Iterator[Check]:
-        for target in list(dict.fromkeys(map(tuple, targets)))[:MOST]:
-            place = np.array(target)
-            seeds = poses[np.argsort(np.linalg.norm(tips - place, axis=1))[:_SEEDS]]
-            least, blocked = np.inf, ""
-            for seed in seeds:
-                q, off = _towards(kinematics, seed, place, low, high)
-                least = min(least, off)
-                if off > NEAR:
-                    continue
-                near = kinematics.clearance(q, MARGIN)
-                if near is None:
-                    break
-                blocked = f"there {near.first} and {near.second} would touch"
-            else:
-                where = " ".join(f"{x:+.3f}" for x in target)
-                far = f"the tip comes no nearer than {least * 1e3:.0f} mm"
-                yield Check(
-                    "targets",
-                    ok=None,
-                    found=f"{where}: {blocked if least <= NEAR else far}",
-                    wanted="places (m, in the base's frame) that the tip can be at",
-                    advice="give one that it can: what a policy does about others nobody has trained",
-                )
+    def why_not(place: Floats) -> str:
+        """Empty: it can."""
+        least, blocked = np.inf, ""
+        for seed in poses[np.argsort(np.linalg.norm(tips - place, axis=1))[:_SEEDS]]:
+            q, off = _towards(kinematics, seed, place, low, high)
+            least = min(least, off)
+            if off > NEAR:
+                continue
+            near = kinematics.clearance(q, MARGIN)
+            if near is None:
+                return ""
+            blocked = f"{near.first} and {near.second} come nearer than {MARGIN * 1e3:g} mm"
+        return blocked or f"no pose was found in which the tip is nearer than {least * 1e3:.0f} mm"
 
-    yield from or_fine(beyond(), Check("targets", ok=True, found="within reach"))
+    looked_at = list(dict.fromkeys(map(tuple, targets)))[:MOST]
+    beyond = {target: why for target in looked_at if (why := why_not(np.array(target)))}
+    if not beyond:
+        return Check("targets", ok=True, found="within reach")
+    told = [f"{' '.join(f'{x:+.3f}' for x in target)}: {why}" for target, why in list(beyond.items())[:TOLD]]
+    more = f"; and {len(beyond) - TOLD} more" if len(beyond) > TOLD else ""
+    return Check(
+        "targets",
+        ok=None,
+        found="; ".join(told) + more,
+        wanted="places (m, in the base's frame) that the tip can be at",
+        advice="give one that it can: what a policy does about others nobody has trained",
+    )
 
 
 def _towards(kinematics: Kinematics, start: Floats, target: Floats, low: Floats, high: Floats) -> tuple[Floats, float]:
     """From a pose as near to the target as damped least squares come inside the limits; m that are left."""
-    q, best, least = start.copy(), start, np.inf
+    q, best, least, stuck = start.copy(), start, np.inf, 0
     for _ in range(_STEPS):
         error = target - kinematics.tip_position(q)
         off = float(np.linalg.norm(error))
+        stuck = 0 if off < _BETTER * least else stuck + 1
         if off < least:
             best, least = q.copy(), off
-        if off < 0.1 * NEAR:
+        if off < 0.1 * NEAR or stuck == _PATIENCE:
             break
         jacobian = kinematics.tip_jacobian(q)
         jacobian[:, ((q <= low) & (jacobian.T @ error < 0)) | ((q >= high) & (jacobian.T @ error > 0))] = 0.0

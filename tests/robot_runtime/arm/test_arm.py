@@ -34,7 +34,7 @@ from robot_runtime.bus import (
     PortVanishedError,
     WrongBaudError,
 )
-from robot_runtime.bus.packets import Instruction
+from robot_runtime.bus.packets import BROADCAST, Instruction
 from robot_runtime.servos import Register, servo_model
 from robot_runtime.spec import load_arm, shipped_arms
 from sim.twin import LockstepPort, Twin
@@ -153,21 +153,58 @@ def test_a_servo_that_obeys_one_of_the_arms_unasked_is_refused(tmp_path: Path) -
         Arm(load_arm(file), Bus(LockstepPort(twin)))
 
 
-class LosesAPing(LockstepPort):
-    """The first ping of servo 12 goes nowhere."""
+def test_two_that_obey_and_share_an_id_are_refused_as_well(tmp_path: Path) -> None:
+    twin = Twin.load("koch-v1.1")
+    spec = load_arm(
+        variant(
+            tmp_path,
+            "koch-v1.1",
+            (r'(?s)\[\[joint\]\]\nname = "wrist_roll".*', ""),
+            (r", wrist_roll = [0-9.]+, gripper = [0-9.]+", ""),
+        )
+    )
+    bus = Bus(LockstepPort(twin))
+    for servo_id, obeys in ((5, 4), (6, 3)):
+        bus.write(servo_id, servo_model("XL330-M288").register("secondary_id"), obeys)
+    bus.write(6, servo_model("XL330-M288").register("id"), 5)
+    with pytest.raises(FollowerError, match="ID 5.*cannot be understood"):
+        Arm(spec, bus)
 
-    lost = False
+
+def test_a_lost_reply_hides_nobody_who_obeys(tmp_path: Path) -> None:
+    twin = Twin.load("koch-v1.1")
+    file = variant(tmp_path, "koch-v1.1", (r'(?s)\[\[joint\]\]\nname = "gripper".*', ""), (r", gripper = [0-9.]+", ""))
+    twin.servos[5].memory.set("secondary_id", 5)
+    port = LosesOnce(twin, bytes((BROADCAST,)), bytes((Instruction.SYNC_READ, 12, 0, 1, 0, 6)))
+    with pytest.raises(FollowerError, match="servo 6 obeys"):
+        Arm(load_arm(file), Bus(port))
+    assert port.lost
+
+
+def test_a_joint_whose_servo_obeys_another_joints_is_refused() -> None:
+    twin = Twin.load("koch-v1.1")
+    twin.servos[5].memory.set("secondary_id", 5)
+    with pytest.raises(ServoSettingError, match=r"'gripper' \(servo 6\): Secondary ID is 5.*robot-setup arm"):
+        Arm(load_arm("koch-v1.1"), Bus(LockstepPort(twin)))
+
+
+class LosesOnce(LockstepPort):
+    """The first packet to this ID with this beginning goes nowhere."""
+
+    def __init__(self, twin: Twin, servo_id: bytes, begins: bytes) -> None:
+        super().__init__(twin)
+        self.servo_id, self.begins, self.lost = servo_id, begins, False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         packet = bytes(data)
-        if not self.lost and packet[4:5] + packet[7:8] == bytes((12, Instruction.PING)):
+        if not self.lost and packet[4:5] == self.servo_id and packet[7:].startswith(self.begins):
             self.lost = True
             return
         super().write(data)
 
 
 def test_one_lost_ping_makes_no_servo_missing() -> None:
-    port = LosesAPing(Twin.load("open-manipulator-x"))
+    port = LosesOnce(Twin.load("open-manipulator-x"), bytes((12,)), bytes((Instruction.PING,)))
     level = servo_model("XM430-W350").register("status_return_level")
     Bus(port).write_group(GroupWrite([(12, level)]), [0])  # it answers pings only
     Arm.open(load_arm("open-manipulator-x"), port)

@@ -14,9 +14,9 @@ from robot_runtime.spec import load_arm
 ARMS = ("open-manipulator-x", "koch-v1.1")
 
 
-def looked_at(name: str, *targets: tuple[float, ...]) -> list[Check]:
+def looked_at(name: str, *targets: tuple[float, ...]) -> Check:
     spec = load_arm(name)
-    return list(check_reach(spec, Kinematics(spec), targets))
+    return check_reach(spec, Kinematics(spec), targets)
 
 
 @pytest.mark.parametrize("name", ARMS)
@@ -29,7 +29,8 @@ def test_where_the_tip_can_be_is_within_reach(name: str) -> None:
     assert len(clear) > 20
     places = [tuple(kinematics.tip_position(pose).tolist()) for pose in clear]
     for first in range(0, len(places), MOST):
-        assert [c.ok for c in check_reach(spec, kinematics, places[first : first + MOST])] == [True]
+        check = check_reach(spec, kinematics, places[first : first + MOST])
+        assert check.ok is True, check.found
 
 
 @pytest.mark.parametrize("name", ARMS)
@@ -39,14 +40,20 @@ def test_a_target_beyond_reach_is_noted_with_what_is_missing(name: str) -> None:
     low, high = zip(*((j.limits.lower, j.limits.upper) for j in spec.joints), strict=True)
     poses = np.random.default_rng(8).uniform(low, high, (20_000, len(low)))
     far = max(float(np.linalg.norm(kinematics.tip_position(pose))) for pose in poses)
-    [check] = looked_at(name, (0.2, 0.0, 0.15), (far + 0.1, 0.0, 0.0))
+    check = looked_at(name, (0.2, 0.0, 0.15), (far + 0.1, 0.0, 0.0))
     assert check.ok is None
-    told = float(check.found.split("no nearer than ")[1].split(" mm")[0]) / 1000
+    told = float(check.found.split("is nearer than ")[1].split(" mm")[0]) / 1000
     assert told > 0.1 - 2 * NEAR
     assert "+0.200" not in check.found
 
 
 def test_a_target_inside_the_table_is_noted_by_what_would_touch() -> None:
-    [check] = looked_at("open-manipulator-x", (0.25, 0.0, -0.05))
+    check = looked_at("open-manipulator-x", (0.25, 0.0, -0.05))
     assert check.ok is None
     assert "table" in check.found
+
+
+def test_many_targets_are_told_in_a_few_words() -> None:
+    check = looked_at("koch-v1.1", *((1.0 + 0.1 * k, 0.0, 0.1) for k in range(30)))
+    assert check.found.count("is nearer than") == 3
+    assert check.found.endswith("and 17 more")
