@@ -23,6 +23,8 @@ _MOST_ANGLE = 256 * 2 * math.pi  # rad, as far as a servo counts its turns
 _MOST_GEAR = 1000.0
 _DEGREES = 4  # turns of a servo that wraps after one: a range as wide is no mistake of an offset
 
+_LISTED = 8  # files of a folder, in messages
+
 _BEYOND_NOMINAL = 1.5
 """Times what the servo does at its nominal voltage: nothing that its supply could make of it goes further."""
 
@@ -198,6 +200,9 @@ def _find(name_or_path: str | Path) -> Path:
         with resources.as_file(resources.files("models") / "arms" / str(name_or_path) / "arm.toml") as file:
             return file
     known = ", ".join(shipped_arms())
+    if path.is_dir():
+        lies = ", ".join(sorted(file.name for file in path.iterdir())[:_LISTED]) or "nothing"
+        raise ArmNotFoundError(f"no arm.toml in the folder {path}; there is {lies}")
     raise ArmNotFoundError(f"no arm '{name_or_path}': neither a path to an arm.toml nor one of {known}")
 
 

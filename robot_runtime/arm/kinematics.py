@@ -119,7 +119,8 @@ class Kinematics:
         roots = {int(model.body_rootid[model.jnt_bodyid[j]]) for j in joint_ids}
         if len(roots) != 1:
             raise ArmSpecError(f"{spec.mjcf}: {spec.path.name} names joints of {len(roots)} trees of bodies, not of 1")
-        self._middle = self._data.subtree_com[roots.pop()]  # m, what MuJoCo relates the joints' axes to
+        root = roots.pop()
+        self._middle = self._data.subtree_com[root]  # m, what MuJoCo relates the joints' axes to
         self._axes = self._data.cdof
         self._tip = self._id(mujoco.mjtObj.mjOBJ_SITE, spec.tip, spec, "site")
         self.carries_tip: NDArray[np.bool_] = _carry(model, joint_ids, int(model.site_bodyid[self._tip]))
@@ -128,10 +129,12 @@ class Kinematics:
         limited = model.jnt_limited[joint_ids, None].astype(bool)
         self.ranges: NDArray[np.float64] = np.where(limited, model.jnt_range[joint_ids], (-np.inf, np.inf))
         """rad, joints x (lower, upper): how far the model lets them turn."""
+        self.armatures: NDArray[np.float64] = np.array(model.dof_armature[self._dof])
+        """kg·m², of each joint's rotor and gears, as the MJCF has them."""
         self._couplings = _couplings(model, joint_ids)
         self.loose: tuple[str, ...] = _loose(model, joint_ids, self._couplings)
         """Joints of the arm that no servo turns, and that follow none."""
-        self._pairs = _collision_pairs(model)
+        self._pairs = _collision_pairs(model, root)
         self._bias = np.zeros(model.nv)
         self._jacobian = np.zeros((3, model.nv))
         self._full = np.zeros((model.nv, model.nv))
@@ -150,6 +153,8 @@ class Kinematics:
         for coupling in self._couplings:
             self._still[coupling.qpos] = coupling.position(0.0)
         self.pairs: tuple[Pair, ...] = tuple(self._pair(*geoms) for geoms in self._pairs)
+        self.tip_is_bare, self.bare_links = self._bare()
+        """Whether nothing at the tip could touch the table; and which other links on the way there could not."""
 
     def gravity(self, q: Angles, out: NDArray[np.float64]) -> NDArray[np.float64]:
         """Joint torques (N·m) that hold the arm still at `q` (rad) against gravity, into `out`."""
@@ -412,8 +417,29 @@ class Kinematics:
     def _id(self, kind: mujoco.mjtObj, name: str, spec: ArmSpec, what: str) -> int:
         found = mujoco.mj_name2id(self._model, kind, name)
         if found < 0:
-            raise ArmSpecError(f"{spec.mjcf}: no {what} '{name}', which {spec.path.name} names")
+            count = {mujoco.mjtObj.mjOBJ_JOINT: self._model.njnt, mujoco.mjtObj.mjOBJ_SITE: self._model.nsite}[kind]
+            there = [mujoco.mj_id2name(self._model, kind, k) for k in range(count)]
+            has = f"it has {', '.join(filter(None, there)) or 'none with a name'}"
+            raise ArmSpecError(f"{spec.mjcf}: no {what} '{name}', which {spec.path.name} names; {has}")
         return int(found)
+
+    def _bare(self) -> tuple[bool, tuple[str, ...]]:
+        """Of geoms that collide with nothing (`contype`, `conaffinity`, excluded) no distance is ever kept."""
+        model = self._model
+        on_table = [pair.geoms for pair in self.pairs if TABLE in (pair.first, pair.second)]
+        guarded = {int(model.body_weldid[model.geom_bodyid[geom]]) for geoms in on_table for geom in geoms}
+        last = int(model.body_weldid[model.site_bodyid[self._tip]])
+        behind = {last}  # what the tip's link carries is at the tip, too
+        for body in range(last + 1, model.nbody):
+            if int(model.body_parentid[body]) in behind:
+                behind.add(body)
+        links = [int(model.jnt_bodyid[joint]) for joint in self._joints[self.carries_tip]]
+        bare = [
+            body
+            for body in links
+            if body != last and body not in guarded and model.body_weldid[model.body_parentid[body]] != 0
+        ]
+        return not behind & guarded, tuple(model.body(body).name or f"body {body}" for body in bare)
 
     def _pair(self, first: int, second: int) -> Pair:
         moves = self._moved_by(second) - self._moved_by(first)
@@ -495,8 +521,9 @@ def _joint_name(model: mujoco.MjModel, joint: int) -> str:
     return mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_JOINT, joint) or f"of body '{body}'"
 
 
-def _collision_pairs(model: mujoco.MjModel) -> tuple[tuple[int, int], ...]:
-    """Pairs of geoms that MuJoCo would test: by its bit masks, not in one body, not parent and child, not excluded.
+def _collision_pairs(model: mujoco.MjModel, root: int) -> tuple[tuple[int, int], ...]:
+    """Pairs of geoms that MuJoCo would test: by its bit masks, not in one body, not parent and child, not excluded; and
+    one of them of the arm, whose root body this is: what lies on the table lies there.
 
     Source: MuJoCo documentation, Computation, Collision detection, Selection.
     """
@@ -512,6 +539,14 @@ def _collision_pairs(model: mujoco.MjModel) -> tuple[tuple[int, int], ...]:
             one, two = int(model.geom_bodyid[a]), int(model.geom_bodyid[b])
             w1, w2 = int(weld[one]), int(weld[two])
             related = w1 != 0 and w2 != 0 and (weld[parent[w1]] == w2 or weld[parent[w2]] == w1)
-            if mask and w1 != w2 and not related and (one, two) not in excluded and (two, one) not in excluded:
+            of_arm = model.body_rootid[one] == root or model.body_rootid[two] == root
+            if (
+                of_arm
+                and mask
+                and w1 != w2
+                and not related
+                and (one, two) not in excluded
+                and (two, one) not in excluded
+            ):
                 pairs.append((a, b))
     return tuple(pairs)

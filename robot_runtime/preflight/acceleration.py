@@ -26,7 +26,10 @@ def check_acceleration(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]
             if joint.limits.acceleration > most:
                 found = f"{joint.name} (servo {joint.servo_id}): {joint.limits.acceleration:g} rad/s²"
                 want = f"at most {most:.0f} rad/s², what its servo can do against gravity"
-                advice = f"correct that limit in {spec.path}: the arm could not brake before its other limits"
+                advice = (
+                    f"correct that limit in {spec.path}, or masses and lengths in {spec.mjcf.name} (kg, m): the arm "
+                    "could not brake before its other limits"
+                )
                 yield Check("acceleration", ok=False, found=found, wanted=want, advice=advice)
 
     yield from or_fine(too_much(), Check("acceleration", ok=True, found="limits that the servos can keep"))

@@ -44,6 +44,9 @@ FOLLOWS = 0.01
 ALIKE = 0.05
 """Of a number of the servo's data file by which the MJCF's may differ without a word."""
 
+HEAVY, LONG = 10.0, 3.0
+"""kg of all moving links together, and m from a joint to the tip: no arm on X-series servos is as heavy, or as long."""
+
 SPREAD = 1.5
 """Times the size of what a body is made of that its mass may be spread over: an inertia in g·mm², a centre in mm."""
 
@@ -60,7 +63,7 @@ def check_arm_file(spec: ArmSpec) -> list[Check]:
         check_model(spec, kinematics),
         _world(spec, model),
         _joints(spec, kinematics, model),
-        _masses(spec, model),
+        _masses(spec, kinematics, model),
         _rotors(spec, model),
         check_poses(spec, kinematics),
         _rest(spec, kinematics, model),
@@ -68,6 +71,7 @@ def check_arm_file(spec: ArmSpec) -> list[Check]:
         _speed(spec),
         _torque(spec),
         _weight(spec, kinematics),
+        _heat(spec),
         _supply(spec),
         _zero(spec),
     )
@@ -97,6 +101,15 @@ def _joints(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Ite
                     wanted="the arm and what stands still",
                     advice=f"the runtime takes it to stay where {spec.mjcf.name} puts it; leave out what will not",
                 )
+        for joint, stops in zip(spec.joints, kinematics.ranges, strict=True):
+            if not np.isfinite(stops).all():
+                yield Check(
+                    "joints",
+                    ok=None,
+                    found=f"{joint.name} has no range",
+                    wanted="joints that stop where the arm's do",
+                    advice=f"give them their range in {spec.mjcf.name}: the twin's and the trainer's turn on and on",
+                )
         for follower in followers:
             (low, high), (least, most) = follower.goes, follower.stops
             slack = FOLLOWS * (high - low)
@@ -119,22 +132,41 @@ def _root(spec: ArmSpec, model: mujoco.MjModel) -> int:
     return int(model.body_rootid[model.jnt_bodyid[model.joint(spec.joint_names[0]).id]])
 
 
-def _masses(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
-    """Links weigh at least the servos that ride on them, and no mass is further off than its shape reaches."""
-    root = _root(spec, model)
-    moving = [b for b in range(1, model.nbody) if model.body_weldid[b] and model.body_rootid[b] == root]
+def _masses(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Iterator[Check]:
+    """Units, mostly: links weigh as much as the servo that rides on them, and lie inside their shapes."""
+    links = [int(model.body_weldid[model.jnt_bodyid[model.joint(name).id]]) for name in spec.joint_names]
+    moving = [b for b in range(1, model.nbody) if model.body_weldid[b] and model.body_rootid[b] == _root(spec, model)]
     weighs = float(model.body_mass[moving].sum())
-    rides = sum(joint.servo.motor.mass for joint in spec.joints[1:])
+    far = float(kinematics.tip_levers().max())
 
     def wrong() -> Iterator[Check]:
-        if weighs < rides:
+        if weighs > HEAVY:
             yield Check(
                 "masses",
                 ok=None,
-                found=f"the moving links weigh {weighs:.3g} kg, the servos behind the first one {rides:.3g} kg",
-                wanted="links with their servos",
-                advice=f"correct the masses in {spec.mjcf.name}, unless servos sit in the base and pull by belts",
+                found=f"the moving links weigh {weighs:.3g} kg",
+                wanted=f"at most {HEAVY:g} kg",
+                advice=f"are the masses in {spec.mjcf.name} grams, or made of a density and lengths in mm? kg and m",
             )
+        if far > LONG:
+            yield Check(
+                "masses",
+                ok=None,
+                found=f"the tip is up to {far:.3g} m from a joint",
+                wanted=f"at most {LONG:g} m",
+                advice=f"are the lengths in {spec.mjcf.name} millimetres? m",
+            )
+        for before, joint in zip(links, spec.joints[1:], strict=False):
+            has = float(model.body_mass[[b for b in moving if model.body_weldid[b] == before]].sum())
+            if has < joint.servo.motor.mass:
+                yield Check(
+                    "masses",
+                    ok=None,
+                    found=f"{model.body(before).name} weighs {has * 1e3:.3g} g, the {joint.servo.name} of {joint.name} "
+                    f"{joint.servo.motor.mass * 1e3:.3g} g",
+                    wanted="links that weigh what they carry",
+                    advice=f"correct the masses in {spec.mjcf.name}, unless that servo sits elsewhere and pulls a belt",
+                )
         for body in moving:
             first, count = int(model.body_geomadr[body]), int(model.body_geomnum[body])
             if not count or not model.body_mass[body]:
@@ -162,20 +194,19 @@ def _rotors(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
     def wrong() -> Iterator[Check]:
         for joint in spec.joints:
             dof, motor, gear = int(model.joint(joint.name).dofadr[0]), joint.servo.motor, joint.gear
-            for key, has, should in (
-                ("armature", model.dof_armature[dof], motor.armature * gear**2),
-                ("damping", model.dof_damping[dof], motor.viscous_friction * gear**2),
-                ("frictionloss", model.dof_frictionloss[dof], motor.coulomb_friction * gear),
-            ):
-                if abs(float(has) - should) > ALIKE * should:
-                    yield Check(
-                        "rotors",
-                        ok=None,
-                        found=f"{joint.name}: {key} {float(has):.3g}, the {joint.servo.name} has {should:.3g}",
-                        wanted="the servos' own rotors and gears",
-                        advice=f"write the latter into {spec.mjcf.name}: policies trained on other rotors meet another "
-                        "arm; calibration measures the rest",
-                    )
+            has = np.array([model.dof_armature[dof], model.dof_damping[dof], model.dof_frictionloss[dof]])
+            own = np.array([motor.armature * gear**2, motor.viscous_friction * gear**2, motor.coulomb_friction * gear])
+            if (np.abs(has - own) > ALIKE * own).any():
+                write = 'armature="{:.3g}" damping="{:.3g}" frictionloss="{:.3g}"'
+                yield Check(
+                    "rotors",
+                    ok=None,
+                    found=f"{joint.name} has {write.format(*has)}",
+                    wanted="the servos' own rotors and gears",
+                    advice=f"write {write.format(*own)} into joints of a {joint.servo.name}"
+                    + (f" with gear {gear:g}" if gear != 1.0 else "")
+                    + f" in {spec.mjcf.name}: policies trained on other rotors meet another arm",
+                )
 
     yield from or_fine(wrong(), Check("rotors", ok=True, found="inertia and friction as in the servos' data files"))
 
@@ -280,19 +311,43 @@ def _weight(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
 
 
 def _supply(spec: ArmSpec) -> Iterator[Check]:
-    low, high = spec.supply
-    odd = [
-        Check(
-            "supply",
-            ok=None,
-            found=f"{joint.name}: its {joint.servo.name} is made for {joint.servo.motor.nominal_voltage:g} V",
-            wanted=f"a voltage within [supply] voltage, {low:g} to {high:g} V",
-            advice=f"correct [supply] in {spec.path.name}; figures of torque and speed are those of that voltage",
-        )
-        for joint in spec.joints
-        if not low <= joint.servo.motor.nominal_voltage <= high
-    ]
-    yield from or_fine(odd, Check("supply", ok=True, found=f"{low:g} to {high:g} V, what the servos are made for"))
+    """Each servo hangs on the highest voltage that some servo of the arm is made for and it bears; others behind a
+    converter, and then the arm file's voltages span several rails.
+    """
+    (low, high), motors = spec.supply, [joint.servo.motor for joint in spec.joints]
+    rails = [max(m.nominal_voltage for m in motors if m.nominal_voltage <= motor.voltage_range[1]) for motor in motors]
+    span = len(set(rails)) > 1
+
+    def odd() -> Iterator[Check]:
+        for joint, motor, rail in zip(spec.joints, motors, rails, strict=True):
+            least, most = motor.tolerated_voltage
+            if low <= rail <= high and (span or (low >= least and high <= most)):
+                continue
+            yield Check(
+                "supply",
+                ok=None,
+                found=f"{low:g} to {high:g} V, {joint.name}: {joint.servo.name} bears {least:.3g} to {most:.3g} V",
+                wanted=f"a window around {rail:g} V that all servos on it bear",
+                advice=f"correct [supply] voltage in {spec.path.name}: outside it the arm is not started",
+            )
+
+    yield from or_fine(odd(), Check("supply", ok=True, found=f"{low:g} to {high:g} V, what the servos are made for"))
+
+
+def _heat(spec: ArmSpec) -> Iterator[Check]:
+    def hot() -> Iterator[Check]:
+        for joint in spec.joints:
+            factory = joint.servo.register("temperature_limit").initial
+            if factory is not None and joint.limits.temperature > factory:
+                yield Check(
+                    "heat",
+                    ok=None,
+                    found=f"{joint.name}: {joint.limits.temperature:g} °C",
+                    wanted=f"at most {factory} °C, where a {joint.servo.name} lets go by itself",
+                    advice=f"lower limits.temperature in {spec.path.name}: a flight is to end before its servo does",
+                )
+
+    yield from or_fine(hot(), Check("heat", ok=True, found="limits below those of the servos"))
 
 
 def _zero(spec: ArmSpec) -> Iterator[Check]:

@@ -42,8 +42,8 @@ class Motors:
         self._thermal_resistance, self._thermal_capacity = figure("thermal_resistance"), figure("thermal_capacity")
         self._ambient = gap.ambient
 
-        self._nominal = figure("nominal_voltage")
-        same_rail = self._nominal[:, None] == self._nominal[None, :]
+        self._rail = _rails(servos)  # V
+        same_rail = self._rail[:, None] == self._rail[None, :]
         self._sag = same_rail * (gap.supply.internal_resistance * SUPPLY_SHARE)
         self._voltage_factor = gap.supply.voltage_factor
         self._fed = np.empty(n)  # what each rail is fed with, times SUPPLY_SHARE
@@ -64,12 +64,10 @@ class Motors:
     def set_supply(self, volts: float | None) -> None:
         """Feed the arm with this voltage; None: nominal.
 
-        Servos of a lower nominal voltage hang behind a converter that keeps theirs as long as the supply is above it.
+        Rails of a lower voltage hang behind a converter that keeps theirs as long as the supply is above it.
         """
-        source = self._nominal.max() * self._voltage_factor if volts is None else volts
-        rails = np.where(
-            self._nominal == self._nominal.max(), source, np.minimum(self._nominal * self._voltage_factor, source)
-        )
+        source = self._rail.max() * self._voltage_factor if volts is None else volts
+        rails = np.where(self._rail == self._rail.max(), source, np.minimum(self._rail * self._voltage_factor, source))
         np.multiply(rails, SUPPLY_SHARE, out=self._fed)
 
     def switch(self, on: Flags) -> None:
@@ -133,3 +131,11 @@ class Motors:
     def _winding_changed(self) -> None:
         self._resistance[:] = self._cold_resistance * (1 + COPPER * (self.winding - ROOM))
         self._conductance[:] = self._on / self._resistance
+
+
+def _rails(servos: Sequence[ServoData]) -> Floats:
+    """V that each servo is fed with: the highest nominal voltage on the arm that it bears. An XL430, made for 11.1 V,
+    hangs on the 12 V of the XM430s beside it; an XL330 needs a converter.
+    """
+    nominal = [float(s.motor["nominal_voltage"]) for s in servos]
+    return np.array([max(v for v in nominal if v <= s.motor["voltage_range"][1]) for s in servos])

@@ -62,7 +62,34 @@ MISTAKES = [
     ),
     (KOCH, ("arm.xml", r'mass="[0-9.]+"', 'mass="0.001"'), "masses", None, "weigh"),
     (KOCH, ("arm.xml", r'pos="0.003 0 0.0712"', 'pos="3 0 71.2"'), "masses", None, "mm off"),
-    (KOCH, ("arm.xml", r'armature="[^"]*"', 'armature="0.1"'), "rotors", None, "armature 0.1"),
+    (KOCH, ("arm.xml", r'armature="[^"]*"', 'armature="0.1"'), "rotors", None, 'shoulder_pan has armature="0.1"'),
+    (KOCH, ("arm.xml", r'armature="[^"]*"', 'armature="0"'), "model", False, "shoulder_pan has armature 0"),
+    (KOCH, ("arm.xml", r"<geom type", '<geom contype="0" conaffinity="0" type'), "model", False, "nothing at the tip"),
+    (
+        KOCH,
+        ("arm.xml", r'<geom name="(forearm|wrist)"', r'<geom contype="0" conaffinity="0" name="\1"'),
+        "model",
+        None,
+        "forearm, wrist",
+    ),
+    (KOCH, ("arm.xml", r'mass="([0-9.]+)"', r'mass="\1e3"'), "masses", None, "kg"),
+    (
+        KOCH,
+        ("arm.xml", r'<joint name="elbow_flex" [^>]*>', '<joint name="elbow_flex" class="XL330-M288" axis="0 1 0"/>'),
+        "joints",
+        None,
+        "elbow_flex has no range",
+    ),
+    (KOCH, ("arm.xml", r'mass="0.050"', 'mass="0.012"'), "masses", None, "upper_arm weighs 12 g"),
+    (
+        KOCH,
+        ("arm.xml", r'<body name="hand" pos="0.045', '<body name="hand" pos="4.5'),
+        "masses",
+        None,
+        "m from a joint",
+    ),
+    (KOCH, ("arm.toml", r"temperature = 65", "temperature = 80"), "heat", None, "shoulder_pan: 80 °C"),
+    (OPEN, ("arm.toml", r"voltage = \[[^]]*\]", "voltage = [11.0, 19.0]"), "supply", None, "11 to 19 V"),
     (PENDULUM, ("arm.toml", r"torque = 0\.25", "torque = 0.15"), "weight", None, "up to 0.15 N·m"),
 ]
 REST = "shoulder_pan = 0.0, shoulder_lift = 0.5, elbow_flex = 0.0, wrist_flex = 0.0, wrist_roll = 0.0, gripper = 0.0"
@@ -83,11 +110,12 @@ def test_a_mistake_is_found_where_it_is(
 
 
 def test_something_that_moves_beside_the_arm_is_told(files: Callable[..., list[Check]]) -> None:
-    cube = '<body name="cube" pos="0.5 0 0.1"><freejoint/><geom type="sphere" size="0.01"/></body></worldbody>'
+    cube = '<body name="cube" pos="0.5 0 0.01"><freejoint/><geom type="sphere" size="0.01"/></body></worldbody>'
     checks = files(KOCH, ("arm.xml", "</worldbody>", cube))
     found = [check for check in checks if check.name == "joints"]
     assert [check.ok for check in found] == [None]
     assert "cube moves" in found[0].found
+    assert [check.ok for check in checks if check.name == "poses"] == [True], "it lies on the table, and may"
 
 
 def test_a_follower_that_stops_before_its_leader_is_told(files: Callable[..., list[Check]]) -> None:
@@ -142,3 +170,11 @@ def test_a_body_that_weighs_nothing_is_no_mass_outside_its_shape(files: Callable
 def test_a_follower_whose_equality_is_off_follows_nobody(files: Callable[..., list[Check]]) -> None:
     checks = files(OPEN, ("arm.xml", '<joint name="crank_left"', '<joint active="false" name="crank_left"'))
     assert [check.ok for check in checks if check.name == "model"] == [False]
+
+
+def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "arms.md").read_text(encoding="utf-8")
+    for language, file in (("toml", "arm.toml"), ("xml", "arm.xml")):
+        [block] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+        (tmp_path / file).write_text(block, encoding="utf-8")
+    assert [check for check in check_arm_file(load_arm(tmp_path)) if check.ok is not True] == []

@@ -79,6 +79,16 @@ def test_a_braking_motor_lifts_the_supply() -> None:
     assert bench.volts[0] > 5.1
 
 
+def test_servos_hang_on_the_highest_voltage_of_the_arm_that_they_bear() -> None:
+    """An XL430 is made for 11.1 V and bears 12; an XL330 bears 6 and gets its 5 from a converter."""
+    bench = motors("XM430-W350", "XL430-W250", "XL330-M288")
+    assert bench.volts == pytest.approx([12.0, 12.0, 5.0])
+    bench.set_supply(10.0)
+    for _ in range(30):
+        bench.drive_voltage(np.zeros(3), np.zeros(3))
+    assert bench.volts == pytest.approx([10.0, 10.0, 5.0])
+
+
 def test_a_sagging_supply_settles_even_with_all_servos_stalled() -> None:
     bench = motors(*["XL330-M288"] * 6, resistance=0.6)
     last = []
