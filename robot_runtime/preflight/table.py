@@ -38,6 +38,21 @@ def or_fine(wrong: Iterable[Check], fine: Check) -> Iterator[Check]:
         yield fine
 
 
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """What nothing stands against, and is worth a word."""
+
+    found: str
+    wanted: str
+    advice: str
+
+
+def notes(name: str, fine: str, odd: Iterable[Odd]) -> Iterator[Check]:
+    """What is odd as notes, alike ones in one row; or that all is well, and what `fine` says of it."""
+    rows = (Check(name, ok=None, found=each.found, wanted=each.wanted, advice=each.advice) for each in odd)
+    yield from or_fine(rows, Check(name, ok=True, found=fine))
+
+
 _MARKS = {True: ("ok", "green"), None: ("note", "yellow"), False: ("FAILED", "bold red")}
 
 
