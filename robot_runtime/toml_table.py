@@ -66,7 +66,7 @@ class TomlTable:
         """A number above 0 and at most `most`."""
         value = self.get(key, (int, float), f"a number ({unit})", default)
         if not 0 < value <= most:  # false for nan too
-            raise self.error(key, f"expected a number ({unit}) above 0, at most {most:g}, found {value}")
+            raise self.error(key, f"expected a number above 0, at most {most:g} ({unit}), found {value}")
         return float(value)
 
     def interval(self, key: str, unit: str, low: float, high: float) -> tuple[float, float]:

@@ -35,6 +35,11 @@ BYTES_A_CYCLE = 800
 """In a recording: up to 544 were seen, of five joints that a policy flies; half as much again to spare."""
 
 
+STRAY = 2
+"""Answers that a servo may miss while the arm is opened: a late one counts as missed, until it is known how late they
+come."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """What a flight recording needs of the disk."""
@@ -127,11 +132,26 @@ def inspect(
     checks: list[Check] = []
     try:
         arm = Arm.open(spec, port)
+        checks += _opening(arm)
         for check in (check_servos(arm), check_at_rest(arm, period, timer, policy_rate)):
             checks += check
     except (BusError, ArmError, ArmSpecError) as error:
         checks.append(_failure(error))
     return arm, checks
+
+
+def _opening(arm: Arm) -> Iterator[Check]:
+    """What was asked for again until it came: at rest it may not show any more."""
+    lost = arm.bus.statistics.lost
+    for joint in arm.spec.joints:
+        if (count := lost.get(joint.servo_id, 0)) > STRAY:
+            yield Check(
+                "opening",
+                ok=None,
+                found=f"{joint.name} (servo {joint.servo_id}) did not answer {count} times while it was looked for",
+                wanted="an answer every time",
+                advice="something interrupted the bus: see 'replies', look at plugs and supply before you fly",
+            )
 
 
 _FAILURES: tuple[tuple[type[Exception], str, str], ...] = (

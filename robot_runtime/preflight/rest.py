@@ -233,7 +233,7 @@ def _bus_time(arm: Arm, rest: _Rest, period: float, policy_rate: float | None) -
         ok=ok,
         found=f"{cycle * 1e3:.2f} ms a cycle, {wire * 1e3:.2f} of it on the wire: {cycle / period:.0%} of the period",
         wanted=f"at most {BUSY:.0%} of {period * 1e3:g} ms",
-        advice="" if ok else f"{latency}ask for at most {most} Hz, or raise the baud ('robot-setup baud')",
+        advice="" if ok else f"{latency}ask for at most {most} Hz (--rate), or raise the baud ('robot-setup baud')",
     )
 
 

@@ -17,6 +17,7 @@ from robot_runtime.flying import Inputs, InputSource, Phase
 from robot_runtime.loop import Loop
 from robot_runtime.policy import Contract
 from robot_runtime.policy.load import Policy, load_policy
+from robot_runtime.preflight.table import Check, passed
 from robot_runtime.session import Orders, fly, layout_of
 from robot_runtime.setup.unboxed import set_up_unboxed
 from robot_runtime.spec import ArmSpec, load_arm
@@ -78,6 +79,7 @@ class Flown:
     excess: float = -np.inf  # rad beyond a joint limit, truly
     speed_share: float = 0.0  # of a joint's velocity limit, truly
     stops: list[tuple[float, int]] = field(default_factory=list)  # when the class of stop changed, to what
+    checks: list[Check] = field(default_factory=list)  # of the preflight
 
 
 def fly_twin(
@@ -118,6 +120,10 @@ def fly_twin(
         if loop.stop and (not flown.stops or flown.stops[-1][1] != loop.stop):
             flown.stops.append((loop.arm.bus.port.now(), int(loop.stop)))
 
+    def look(checks: list[Check]) -> bool:
+        flown.checks = checks
+        return passed(checks)
+
     flown.verdict = fly(
         spec,
         policy,
@@ -126,6 +132,7 @@ def fly_twin(
         inputs or script,
         recorder or NullRecorder(layout_of(spec, policy.contract)),
         calibration=calibration,
+        show_checks=look,
         show_cycle=watch,
     )
     return flown

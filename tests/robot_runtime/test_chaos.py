@@ -216,6 +216,12 @@ def test_chaos(injection: Injection, phase: Phase, tmp_path: Path) -> None:
         return
     if phase is Phase.STOP and loop.stopping.done and not seen:
         return  # the arm lay at rest before there was anything to see
+    if phase is Phase.PREFLIGHT and not seen:  # over before torque came on: the bus had asked again, and said so
+        assert {"opening", "replies"} & {check.name for check in flown.checks if check.ok is None}, (
+            "nothing was noticed"
+        )
+        assert flown.verdict.ending is Ending.COMPLETED, flown.verdict.text
+        return
     assert seen, "nothing was noticed"
     assert seen[0] in injection.kinds, loop.monitor.seen
     first = FAULTS[seen[0]]
