@@ -132,7 +132,7 @@ class Kinematics:
         self.armatures: NDArray[np.float64] = np.array(model.dof_armature[self._dof])
         """kg·m², of each joint's rotor and gears, as the MJCF has them."""
         self._couplings = _couplings(model, joint_ids)
-        self.loose: tuple[str, ...] = _loose(model, joint_ids, self._couplings)
+        self.loose: tuple[str, ...] = _loose(model, root, joint_ids, self._couplings)
         """Joints of the arm that no servo turns, and that follow none."""
         self._pairs = _collision_pairs(model, root)
         self._bias = np.zeros(model.nv)
@@ -503,9 +503,8 @@ def _couplings(model: mujoco.MjModel, joint_ids: list[int]) -> tuple[_Coupling, 
     return tuple(found)
 
 
-def _loose(model: mujoco.MjModel, joint_ids: list[int], couplings: Sequence[_Coupling]) -> tuple[str, ...]:
-    """By name; joints of things beside the arm are not meant."""
-    root = model.body_rootid[model.jnt_bodyid[joint_ids[0]]]
+def _loose(model: mujoco.MjModel, root: int, joint_ids: list[int], couplings: Sequence[_Coupling]) -> tuple[str, ...]:
+    """By name; joints of things beside the arm, which hangs on this root body, are not meant."""
     following = {coupling.qpos for coupling in couplings}
     return tuple(
         _joint_name(model, joint)

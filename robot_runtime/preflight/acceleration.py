@@ -8,6 +8,7 @@ import numpy as np
 
 from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
+from robot_runtime.preflight.drawn import drawn_poses
 from robot_runtime.preflight.table import Check, or_fine
 from robot_runtime.spec import ArmSpec
 
@@ -38,11 +39,10 @@ def check_acceleration(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]
 def _attainable(spec: ArmSpec, kinematics: Kinematics) -> Floats:
     """rad/s² by joint, in the worst of many poses."""
     joints = spec.joints
-    low, high = (np.array(ends) for ends in zip(*((j.limits.lower, j.limits.upper) for j in joints), strict=True))
     stall = np.array([j.servo.motor.stall_torque * j.gear for j in joints])
     still, gravity, inertia = np.zeros(len(joints)), np.zeros(len(joints)), np.zeros((len(joints), len(joints)))
     least = np.full(len(joints), np.inf)
-    for pose in np.random.default_rng(0).uniform(low, high, (_POSES, len(joints))):
+    for pose in drawn_poses(spec, _POSES):
         kinematics.dynamics(pose, still, gravity, inertia)
         left = stall - np.minimum(np.abs(gravity), _GRAVITY_SHARE * stall)
         np.minimum(least, left / np.diag(inertia), out=least)

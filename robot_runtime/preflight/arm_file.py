@@ -9,6 +9,7 @@ import numpy as np
 from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
 from robot_runtime.preflight.acceleration import check_acceleration
+from robot_runtime.preflight.drawn import drawn_poses
 from robot_runtime.preflight.mjcf import check_mjcf
 from robot_runtime.preflight.model import check_model
 from robot_runtime.preflight.poses import check_poses
@@ -80,10 +81,8 @@ def _torque(spec: ArmSpec) -> Iterator[Check]:
 
 def _weight(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
     """Gravity against the torque limits, in poses from everywhere."""
-    low, high = (np.array(ends) for ends in zip(*((j.limits.lower, j.limits.upper) for j in spec.joints), strict=True))
     gravity: Floats = np.zeros(len(spec.joints))
-    poses = np.random.default_rng(0).uniform(low, high, (POSES, len(spec.joints)))
-    asked = np.abs([kinematics.gravity(pose, gravity).copy() for pose in poses])
+    asked = np.abs([kinematics.gravity(pose, gravity).copy() for pose in drawn_poses(spec, POSES)])
     limit = np.array([joint.limits.torque for joint in spec.joints])
     many, worst = (asked > HOLDS * limit).mean(axis=0), asked.max(axis=0)
 

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from robot_runtime.arm import Kinematics
+from robot_runtime.preflight.drawn import limits_of
 from robot_runtime.preflight.table import Check, Odd, notes
 from robot_runtime.spec import ArmSpec
 
@@ -59,8 +60,7 @@ def _world(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
 
 def _joints(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Iterator[Check]:
     """Joints besides those that servos turn: of other things, and followers that cannot follow."""
-    limits = [joint.limits for joint in spec.joints]
-    followers = kinematics.followers([limit.lower for limit in limits], [limit.upper for limit in limits])
+    followers = kinematics.followers(*limits_of(spec))
 
     def odd() -> Iterator[Odd]:
         for body in range(1, model.nbody):
@@ -88,7 +88,7 @@ def _joints(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Ite
                     advice=f"widen its range in {spec.mjcf.name}: the twin's stops there, and holds the leader",
                 )
 
-    fine = f"{len(limits)} with a servo" + (f", {len(followers)} that follow" if followers else "")
+    fine = f"{len(spec.joints)} with a servo" + (f", {len(followers)} that follow" if followers else "")
     yield from notes("joints", fine, odd())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
+from robot_runtime.preflight.drawn import drawn_poses, limits_of
 from robot_runtime.preflight.table import Check
 from robot_runtime.safety.clearance import MARGIN
 from robot_runtime.spec import ArmSpec
@@ -30,8 +31,8 @@ _DAMPING, _STRIDE = 1e-3, 0.3
 
 def check_reach(spec: ArmSpec, kinematics: Kinematics, targets: Sequence[Sequence[float]]) -> Check:
     """Whether the tip can be at each target (m, base frame) with all joints inside their limits, clear of all else."""
-    low, high = (np.array(ends) for ends in zip(*((j.limits.lower, j.limits.upper) for j in spec.joints), strict=True))
-    poses = np.random.default_rng(0).uniform(low, high, (_POSES, len(low)))
+    low, high = limits_of(spec)
+    poses = drawn_poses(spec, _POSES)
     tips = np.array([kinematics.tip_position(pose) for pose in poses])
 
     def why_not(place: Floats) -> str:
