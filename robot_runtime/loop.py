@@ -386,7 +386,7 @@ class Loop:
     def _bind(self) -> None:
         """The recorder copies these every cycle."""
         bind, state = self.recorder.bind, self.arm.state
-        for name in ("q", "dq", "tau", "stamp", "fresh", "alert", "jumped", "restarted", "watchdog_tripped"):
+        for name in ("q", "dq", "tau", "stamp", "fresh", "alert", "jumped", "restarted", "watchdog_tripped", "split"):
             bind(name, getattr(state, name))
         for name in ("voltage", "temperature", "health_stamp", "hardware_error", "torque_on"):
             bind(name, getattr(state, name))

@@ -7,7 +7,7 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -71,6 +71,9 @@ class JointSpec:
     """One joint and the servo that moves it.
 
     Angle: q = sign (ticks - zero_tick) rad_per_tick / gear + offset. Torque: tau = sign gear kt current.
+
+    Where two servos sit on the joint's axle, `servo` is a model of both together (`ServoModel.doubled`), and `second`
+    the same joint as its second servo turns it: with that one's ID, sign and offset.
     """
 
     name: str
@@ -85,6 +88,23 @@ class JointSpec:
     limits: Limits
     gains: Mapping[str, int]  # RAM registers written at start, in ticks
     turn_is_known: bool = False  # somebody sees to it that it is within the turn of its zero when it gets power
+    second: JointSpec | None = None
+    is_second: bool = False
+
+    @property
+    def servo_ids(self) -> tuple[int, ...]:
+        """The one servo that moves it, or both."""
+        return (self.servo_id,) if self.second is None else (self.servo_id, self.second.servo_id)
+
+    @property
+    def moved_by(self) -> str:
+        """In words: "servo 2", or "servos 2 and 3"."""
+        return f"servo{'s' if self.second else ''} {' and '.join(map(str, self.servo_ids))}"
+
+    @property
+    def servo_label(self) -> str:
+        """What this servo is called where every servo needs a name of its own."""
+        return f"{self.name} (second servo)" if self.is_second else self.name
 
     @property
     def rad_per_tick(self) -> float:
@@ -158,9 +178,19 @@ class ArmSpec:
         return tuple(j.name for j in self.joints)
 
     @property
+    def servos(self) -> tuple[JointSpec, ...]:
+        """Every servo, as the joint that it turns: those of the joints in order, then the second ones in order."""
+        return (*self.joints, *(j.second for j in self.joints if j.second is not None))
+
+    @property
+    def turned_by(self) -> tuple[int, ...]:
+        """Which joint each of `servos` turns, by its place in `joints`."""
+        return (*range(len(self.joints)), *(i for i, j in enumerate(self.joints) if j.second is not None))
+
+    @property
     def servo_ids(self) -> tuple[int, ...]:
-        """Servo IDs in order."""
-        return tuple(j.servo_id for j in self.joints)
+        """IDs of `servos`."""
+        return tuple(j.servo_id for j in self.servos)
 
 
 def shipped_arms() -> tuple[str, ...]:
@@ -288,12 +318,16 @@ def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, 
     for table in file.tables("joint"):
         joint = _joint(table, bus)
         if zeroed:
-            _check_range(table, joint)
+            _check_range(table, "limits", joint)
+        if zeroed and joint.second is not None:
+            _check_range(table, "second", joint.second)
         for other in joints:
             if other.name == joint.name:
                 raise table.error("name", f"'{joint.name}' is the name of an earlier joint too")
-            if other.servo_id == joint.servo_id:
-                raise table.error("servo", f"ID {joint.servo_id} already moves joint '{other.name}'")
+            for servo_id in joint.servo_ids:
+                if servo_id in other.servo_ids:
+                    key = "servo" if servo_id == joint.servo_id else "second"
+                    raise table.error(key, f"ID {servo_id} already moves joint '{other.name}'")
         joints.append(joint)
     if not joints:
         raise file.error("joint", "expected at least one [[joint]]")
@@ -302,21 +336,21 @@ def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, 
 
 def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
     name = table.text("name")
-    servo = table.table("servo")
+    servo, second = table.table("servo"), table.table("second", {}) if "second" in table.keys() else None
     servo_id = servo.integer("id", 0, HIGHEST_ID)
     try:
         model = servo_model(servo.text("model"))
     except UnknownServoError as error:
         raise servo.error("model", str(error)) from error
     servo.finish()
+    if second is not None:
+        model = model.doubled()
     if bus.baudrate not in model.baudrates:
         raise servo.error("model", f"{model.name} cannot do {bus.baudrate} bit/s; it does {list(model.baudrates)}")
     mode = table.text("mode")
     if mode not in model.modes:
         raise table.error("mode", f"{model.name} has no mode '{mode}'; it has {', '.join(model.modes)}")
-    sign = table.integer("sign", -1, 1)
-    if sign == 0:
-        raise table.error("sign", "expected 1 or -1, found 0")
+    sign = _sign(table)
     gear = table.positive("gear", "servo turns for one joint turn", 1.0, most=_MOST_GEAR)
     joint = JointSpec(
         name=name,
@@ -333,7 +367,31 @@ def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
         turn_is_known=table.get("turn_is_known", bool, "true or false", False),
     )
     table.finish()
-    return joint
+    return joint if second is None else replace(joint, second=_second(second, joint))
+
+
+def _second(table: TomlTable, joint: JointSpec) -> JointSpec:
+    """The joint as its second servo turns it. Two that face one another turn opposite ways."""
+    table.default("sign", -joint.sign)
+    second = replace(
+        joint,
+        servo_id=table.integer("id", 0, HIGHEST_ID),
+        sign=_sign(table),
+        offset=table.number("offset", "rad", joint.offset, most=_MOST_ANGLE),
+        homing_offset=_homing_offset(table, joint.servo),
+        is_second=True,
+    )
+    if second.servo_id == joint.servo_id:
+        raise table.error("id", f"{joint.servo_id} is the first servo's; a second one needs an ID of its own")
+    table.finish()
+    return second
+
+
+def _sign(table: TomlTable) -> int:
+    sign = table.integer("sign", -1, 1)
+    if sign == 0:
+        raise table.error("sign", "expected 1 or -1, found 0")
+    return sign
 
 
 def _homing_offset(table: TomlTable, model: ServoModel) -> int:
@@ -372,7 +430,7 @@ def _gains(table: TomlTable, model: ServoModel) -> Mapping[str, int]:
     return MappingProxyType(gains)
 
 
-def _check_range(table: TomlTable, joint: JointSpec) -> None:
+def _check_range(table: TomlTable, key: str, joint: JointSpec) -> None:
     """Outside extended position mode, a servo's position wraps after one turn: the joint's range must not.
 
     In that mode it begins within one turn at power-up, wherever the joint is: a range may not hold both places.
@@ -382,18 +440,16 @@ def _check_range(table: TomlTable, joint: JointSpec) -> None:
     wraps = joint.mode != "extended_position"
     if wraps and high - low > _DEGREES * turn:
         width = joint.limits.upper - joint.limits.lower
-        raise table.error(
-            "limits", f"the range is {width:g} rad wide, {(high - low) / turn:.0f} turns: are these degrees?"
-        )
+        raise table.error(key, f"the range is {width:g} rad wide, {(high - low) / turn:.0f} turns: are these degrees?")
     if wraps and not 0 <= low < high < turn:
         raise table.error(
-            "limits",
+            key,
             f"the range is {low} to {high} in servo ticks, and the encoder wraps at 0 and {turn}: run "
             "'robot-setup zero', shift the offset, narrow the range, or use mode 'extended_position'",
         )
     if high - low >= turn and not joint.turn_is_known:
         raise table.error(
-            "limits",
+            key,
             f"the range is {high - low} servo ticks, a turn has {turn}: after power-up nobody can tell which turn the "
             "joint is in. Narrow the range; or see to it that its servo only ever gets power within the turn of its "
             "zero, and write turn_is_known = true",

@@ -77,6 +77,6 @@ class Strain:
 
     def _tell(self, loop: Loop, kind: FaultKind, i: int, what: str) -> None:
         joint, now = self._spec.joints[i], float(loop.arm.state.stamp[i])
-        text = f"joint '{joint.name}' (servo {joint.servo_id}) {what}: {kind.advice}"
+        text = f"joint '{joint.name}' ({joint.moved_by}) {what}: {kind.advice}"
         loop.monitor.add(Fault(kind, (joint.name,), float(self._push[i]), now, text))
         self._told = True

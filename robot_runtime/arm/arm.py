@@ -13,15 +13,21 @@ from numpy.typing import NDArray
 
 from robot_runtime.arm import torque
 from robot_runtime.arm.duty import Duty
-from robot_runtime.arm.errors import CommandError, EncoderWrapError, OutsideLimitsError, TorqueStaysError
+from robot_runtime.arm.errors import (
+    CommandError,
+    EncoderWrapError,
+    OutsideLimitsError,
+    ServosDisagreeError,
+    TorqueStaysError,
+)
 from robot_runtime.arm.hold import Hold
 from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_settings, everywhere, identify
 from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.prepare import prepare
 from robot_runtime.arm.read_plan import ReadPlan, plan_reads
 from robot_runtime.arm.scaling import GoalScale, SenseScale, goal_register
-from robot_runtime.arm.sensing import Sensing
-from robot_runtime.arm.state import JointCommand, JointState
+from robot_runtime.arm.sensing import SPLIT, Sensing
+from robot_runtime.arm.state import JointCommand, JointState, run_of
 from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort, ServoError
 from robot_runtime.bus.timing import wire_time
 from robot_runtime.servos.protocol import RETURN_DELAY_STEP
@@ -77,10 +83,12 @@ class Arm:
         self._duty = Duty(spec)
         self._hold = Hold(spec, self._duty)
         self._goal = GoalScale.of(spec)
-        self._goals = GroupWrite([(j.servo_id, goal_register(j)) for j in spec.joints])
+        self._goals = GroupWrite([(j.servo_id, goal_register(j)) for j in spec.servos])
         self._goal_rows = self._goal.scale.tolist(), self._goal.offset.tolist()
         self._low, self._high = self._goal.low.copy(), self._goal.high.copy()
-        self._by_force = ~self._goal.is_position
+        self._joint = run_of(list(spec.turned_by))  # of each servo
+        self._second = spec.turned_by[count:]
+        self._by_force = ~self._goal.is_position[:count]
         self._last_traffic = bus.port.now()
         self._values = np.zeros(count)
         self._held_before = np.zeros(count, dtype=bool)
@@ -135,6 +143,11 @@ class Arm:
         """
         return self._sensing.torque_expected
 
+    @property
+    def apart(self) -> dict[int, float]:
+        """How much further (rad) the second servo of a joint reads than the first, as last seen; by place."""
+        return dict(zip(self._second, self._sensing.apart, strict=True))
+
     def prepare(self) -> None:
         """Set modes, gains, health mapping, and clear watchdogs.
 
@@ -154,6 +167,7 @@ class Arm:
         Raises:
             TorqueIsOnError: a servo holds torque already; it stays as it is.
             OutsideLimitsError, EncoderWrapError: a joint stands where it must not be.
+            ServosDisagreeError: the two servos of a joint do not read the same.
             ServoSettingError: a limit in a servo is narrower than the arm file's.
             TorqueOnError, MissingServosError, BusError: torque is off again everywhere.
             TorqueStaysError: as these, but torque may still be on somewhere.
@@ -162,6 +176,7 @@ class Arm:
         self._read_all()
         self.clear_flags()  # of before: whoever had restarted is prepared again
         self._require_inside_limits()
+        self._require_together()
         switched = False
         try:
             torque.set_neutral_goals(self.bus, self.servos, self.spec.bus.watchdog_ticks)
@@ -229,7 +244,7 @@ class Arm:
             raise CommandError(f"a command for {command.count} joints, the arm has {len(values)}; nothing was sent")
         np.copyto(values, command.values)
         if not np.array_equal(held, self._held_before):
-            released = self._held_before & ~held
+            released = (self._held_before & ~held)[self._joint]
             np.copyto(self._low, self._goal.low, where=released)
             np.copyto(self._high, self._goal.high, where=released)
             self.capture_hold(held & ~self._held_before)
@@ -249,9 +264,11 @@ class Arm:
         """
         if self._duty.any_pwm:
             self._duty.clip(values, self.state)
-        ticks = []
+        ticks, given = [], values.tolist()
+        for i in self._second:
+            given.append(given[i])
         for value, scale, offset, low, high in zip(
-            values.tolist(), *self._goal_rows, self._low.tolist(), self._high.tolist(), strict=True
+            given, *self._goal_rows, self._low.tolist(), self._high.tolist(), strict=True
         ):
             tick = value * scale + offset
             if not isfinite(tick):
@@ -270,8 +287,8 @@ class Arm:
         to them would pull the joint in at once. The rest of the range stays closed.
         """
         self._hold.capture(self.state.q, joints)
-        stands = np.rint(self._hold.captured * self._goal.scale + self._goal.offset)
-        pinned = joints & self._goal.is_position
+        stands = np.rint(self._hold.captured[self._joint] * self._goal.scale + self._goal_rows[1])
+        pinned = joints[self._joint] & self._goal.is_position
         np.copyto(self._low, np.minimum(self._goal.low, stands), where=pinned)
         np.copyto(self._high, np.maximum(self._goal.high, stands), where=pinned)
 
@@ -284,23 +301,25 @@ class Arm:
         self._hold.fill(values, joints, self.state, self.gravity, self.bus.port.now())
 
     def clear_flags(self) -> None:
-        """Forget `jumped`, `restarted` and `watchdog_tripped`, once somebody has dealt with them."""
+        """Forget `jumped`, `restarted`, `watchdog_tripped` and `split`, once somebody has dealt with them."""
         self.state.jumped[:] = False
+        self.state.split[:] = False
         self.state.restarted[:] = False
         self.state.watchdog_tripped[:] = False
 
-    def _hold_here(self) -> NDArray[np.float64]:
-        """The first command after torque-on: everything held where it stands now."""
+    def _hold_here(self) -> list[float]:
+        """The first command after torque-on: everything held where it stands now. Returns each servo's place (rad)."""
         self.read(self.bus.port.now() + _FIRST_READ + self.bus.expected_time(self.plan.full.group))
         self._held_before[:] = False
         self.write(JointCommand(len(self.spec.joints)))
-        return self._hold.angle
+        angles: list[float] = self._hold.angle.tolist()
+        return [*angles, *(angles[i] + trim for i, trim in zip(self._second, self._sensing.trim, strict=True))]
 
     def _ask_watchdogs(self) -> None:
         """After a silence as long as the servo watchdog, where the health read does not carry its register."""
         if self.bus.port.now() - self._last_traffic <= self.spec.bus.watchdog:
             return
-        for i, servo in enumerate(self.servos):
+        for i, servo in zip(self.spec.turned_by, self.servos, strict=True):
             with contextlib.suppress(ServoError):  # one that does not answer shows in the read that follows
                 if self.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog")) < 0:
                     self.state.watchdog_tripped[i] = True
@@ -318,8 +337,9 @@ class Arm:
             missing = self.read(self.bus.port.now() + _PATIENCE + 2 * self.bus.expected_time(self.plan.full.group))
             if missing == 0:
                 return
-        names = [j.name for i, j in enumerate(self.spec.joints) if missing >> i & 1]
-        ids = [j.servo_id for i, j in enumerate(self.spec.joints) if missing >> i & 1]
+        lacking = [j for i, j in enumerate(self.spec.joints) if missing >> i & 1]
+        names = [f"{j.name} ({j.moved_by})" for j in lacking]
+        ids = [servo_id for j in lacking for servo_id in j.servo_ids]
         raise MissingServosError(
             ids, f"no answer from {', '.join(names)} in {_READ_TRIES} tries; check cable and power"
         )
@@ -337,3 +357,18 @@ class Arm:
                 f"joint '{joint.name}' stands at {angle:.3f} rad, outside {joint.limits.lower} to "
                 f"{joint.limits.upper}; move it inside by hand, torque is off"
             )
+
+    def _require_together(self) -> None:
+        """The two servos of a joint read alike; what is left, horns and play, neither of them will push against."""
+        rows = len(self.spec.joints)
+        for k, (i, apart) in enumerate(self.apart.items()):
+            joint = self.spec.joints[i]
+            if abs(apart) > SPLIT:
+                raise ServosDisagreeError(
+                    f"joint '{joint.name}': {joint.moved_by} read {abs(apart):.3f} rad apart, on one axle, {SPLIT:g} "
+                    "are allowed: look at their horns, and run 'robot-setup zero'"
+                )
+            self._sensing.trim[k] = apart
+            if self._goal.is_position[rows + k]:
+                offset = self._goal.offset[rows + k] + apart * self._goal.scale[rows + k]
+                self._goal_rows[1][rows + k] = float(offset)

@@ -29,8 +29,17 @@ class FollowerError(ArmError):
     """A servo that the arm file does not name obeys what is written to one that it does: its Secondary ID says so.
 
     Example scenarios:
-        - Two servos move one joint, as in the shoulders of WidowX and ViperX: it is twice as strong as its limits.
+        - Two servos move one joint, as in the shoulders of WidowX and ViperX, and the arm file names the first alone.
         - A servo from another arm, or one that was set up for another program, is on the same cable.
+    """
+
+
+class ServosDisagreeError(ArmError):
+    """The two servos of a joint do not read the same angle, though they sit on one axle; torque stays off.
+
+    Example scenarios:
+        - The joint was never zeroed, and one horn sits a few teeth further than the other.
+        - A horn has slipped, or one of the encoders has lost its place.
     """
 
 

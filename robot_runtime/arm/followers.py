@@ -25,8 +25,9 @@ def require_no_followers(bus: Bus, spec: ArmSpec) -> None:
             if joint.servo_id == obeys:
                 raise FollowerError(
                     f"servo {servo_id} obeys what is written to servo {obeys}, joint '{joint.name}' (Secondary ID): "
-                    "its torque would come on unwatched, and the joint would be stronger than its limits. Joints that "
-                    f"two servos move are not supported; where it is there for nothing, {_REMEDY}"
+                    "its torque would come on unwatched, and the joint would be stronger than its limits. Where both "
+                    f"turn the joint, say so in {spec.path.name}: second = {{ id = {servo_id} }}, and run 'robot-setup "
+                    f"arm'; where it is there for nothing, {_REMEDY}"
                 )
 
 

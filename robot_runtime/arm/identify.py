@@ -34,7 +34,7 @@ class ServoOnBus:
 
 
 def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
-    """Find every servo of the arm, in joint order.
+    """Find every servo of the arm, in the order of the spec's.
 
     Raises:
         MissingServosError: some do not answer, at any baud rate.
@@ -48,11 +48,11 @@ def identify(bus: Bus, spec: ArmSpec) -> tuple[ServoOnBus, ...]:
         silent = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1 and not _answers(bus, i, _PROBE_TIMES)]
         if silent:
             raise _explain_missing(bus, spec, silent)
-        answer_everything(bus, spec.joints)
+        answer_everything(bus, spec.servos)
         if missing := bus.read_group_patiently(group, _PATIENCE, _PROBE_TIMES):
             ids = [i for k, i in enumerate(spec.servo_ids) if missing >> k & 1]
             raise MissingServosError(ids, f"servos {ids} answer a ping but lose every group read; check the cable")
-    servos = tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.joints))
+    servos = tuple(_check_model(joint, group.data(i)) for i, joint in enumerate(spec.servos))
     require_no_followers(bus, spec)
     return servos
 
@@ -146,7 +146,7 @@ def _check_model(joint: JointSpec, data: bytes) -> ServoOnBus:
 def _explain_missing(bus: Bus, spec: ArmSpec, missing: list[int]) -> MissingServosError:
     asked = bus.port.baudrate
     found = find_baudrates(bus, missing, skip=asked)
-    names = ", ".join(f"{j.name} (servo {j.servo_id})" for j in spec.joints if j.servo_id in missing)
+    names = ", ".join(f"{j.name} (servo {j.servo_id})" for j in spec.servos if j.servo_id in missing)
     if found:
         places = "; ".join(f"{list(ids)} at {rate} bit/s" for rate, ids in found.items())
         return WrongBaudError(
@@ -155,7 +155,7 @@ def _explain_missing(bus: Bus, spec: ArmSpec, missing: list[int]) -> MissingServ
             f"no answer at {asked} bit/s from {names}, but {places}; run 'robot-setup baud', or set baudrate in "
             f"{spec.path.name}",
         )
-    everyone = len(missing) == len(spec.joints)
+    everyone = len(missing) == len(spec.servos)
     advice = "is the arm powered, is this its port?" if everyone else "check the cable in front of the first of them"
     return MissingServosError(missing, f"no answer from {names} at any baud rate; {advice}")
 

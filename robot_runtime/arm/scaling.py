@@ -33,7 +33,7 @@ def goal_register(joint: JointSpec) -> Register:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SenseScale:
-    """value = ticks * scale (+ offset), one entry a joint."""
+    """value = ticks * scale (+ offset), one entry a servo. Torque: the joint's, if its other servo does as much."""
 
     position: NDArray[np.float64]  # rad/tick
     offset: NDArray[np.float64]  # rad
@@ -43,19 +43,20 @@ class SenseScale:
     @classmethod
     def of(cls, spec: ArmSpec) -> SenseScale:
         """From the arm's spec."""
-        position = np.array([j.rad_per_tick for j in spec.joints])
-        zero = np.array([j.servo.zero_tick for j in spec.joints])
+        servos = spec.servos
+        position = np.array([j.rad_per_tick for j in servos])
+        zero = np.array([j.servo.zero_tick for j in servos])
         return cls(
             position=position,
-            offset=np.array([j.offset for j in spec.joints]) - zero * position,
-            velocity=np.array([j.sign / j.gear * j.servo.units["velocity"].scale for j in spec.joints]),
-            torque=np.array([_torque_per_tick(j) for j in spec.joints]),
+            offset=np.array([j.offset for j in servos]) - zero * position,
+            velocity=np.array([j.sign / j.gear * j.servo.units["velocity"].scale for j in servos]),
+            torque=np.array([_torque_per_tick(j) for j in servos]),
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoalScale:
-    """ticks = clip(round(value * scale + offset), low, high), one entry a joint."""
+    """ticks = clip(round(value * scale + offset), low, high), one entry a servo."""
 
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
@@ -69,13 +70,13 @@ class GoalScale:
 
         In PWM mode they are the full duty: which torque that makes depends on the speed (`Duty.clip`).
         """
-        rows = [_goal_row(j) for j in spec.joints]
+        rows = [_goal_row(j) for j in spec.servos]
         return cls(
             scale=np.array([row[0] for row in rows]),
             offset=np.array([row[1] for row in rows]),
             low=np.array([row[2] for row in rows], dtype=float),
             high=np.array([row[3] for row in rows], dtype=float),
-            is_position=np.array([j.mode in POSITION_MODES for j in spec.joints]),
+            is_position=np.array([j.mode in POSITION_MODES for j in spec.servos]),
         )
 
 

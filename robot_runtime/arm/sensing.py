@@ -30,6 +30,10 @@ _JUMP_SLACK = 0.05
 _JUMP_SPEED = 1.5
 """Times the no-load speed: nothing but an encoder fault or a lost turn count moves a reading faster."""
 
+SPLIT = 0.05
+"""rad: two servos on one axle read alike but for horns, play and the moment between their samples: 0.01 rad. Beyond
+this one of them has lost its place, or its horn slips, and in position modes they push against each other."""
+
 
 class Sensing:
     """Converts what the read groups hold. Motion comes every cycle and joint by joint, in plain numbers: of so few they
@@ -38,26 +42,39 @@ class Sensing:
 
     def __init__(self, spec: ArmSpec, plan: ReadPlan, state: JointState, scale: SenseScale) -> None:
         """Bind views of the groups to the arrays of the state."""
-        count = len(spec.joints)
+        count = self._count = len(spec.joints)
+        self._joint = spec.turned_by  # of each servo
         self._plan, self._state = plan, state
         self._bits = 1 << np.arange(count)
         self._missing = -1  # in the last read
         fastest = [_JUMP_SPEED * j.servo.motor.no_load_speed / j.gear for j in spec.joints]
         scales = (scale.position, scale.offset, scale.velocity, scale.torque)
-        self._scales = list(zip(*(each.tolist() for each in scales), fastest, strict=True))
+        rows = list(zip(*(each.tolist() for each in scales), strict=True))
+        self._scales = [(*row, most) for row, most in zip(rows, fastest, strict=False)]
+        self._second = [(i, *row) for i, row in zip(self._joint[count:], rows[count:], strict=True)]
+        self.apart = [0.0] * len(self._second)
+        """rad, how much further the second servo of a joint reads than the first, as last seen."""
+        self.trim = [0.0] * len(self._second)
+        """The same, as it was when torque came on: from then on both are kept apart by that much."""
         self._pack = struct.Struct(f"{4 * count}d").pack_into
         self._motion = state.motion.data.cast("B")
-        self._ticks: list[tuple[int, float, float] | None] = [None] * count  # and when they were asked for, and came
+        # And when they were asked for, and came.
+        self._ticks: list[tuple[int, float, float] | None] = [None] * len(self._joint)
         self._asked = [-math.inf] * count  # s, when the motion that the state holds was asked for: no sample is older
-        self._limp = [False] * count  # said so between two health reads
+        self._limp = [False] * len(self._joint)  # said so between two health reads
         self._apart = [group.reader(0, "B") for group in plan.apart]
         self._last_alerts = False
         self.watchdog_expected = 0
         self.torque_expected = False
 
     def take(self, missing: int, read: PlannedRead) -> int:
-        """Take over a finished read; returns the missing joints, with those added whose data cannot be trusted."""
+        """Take over a finished read, of which some servos may be missing, one bit each.
+
+        Returns the missing joints: those that lack a servo, or whose data cannot be trusted.
+        """
         group = read.group
+        if self._second and missing:
+            missing = self._joints(missing)
         if read.has_health:
             missing |= self._take_health(missing, group.received_at)
         if missing != self._missing:
@@ -66,7 +83,9 @@ class Sensing:
         self._take_motion(read.motion, missing, group.sent_at, group.received_at)
         alerts = any(group.errors)
         if alerts or self._last_alerts:
-            told = np.array([error & ALERT != 0 for error in group.errors])
+            told = np.zeros(self._count, dtype=bool)
+            for i, error in zip(self._joint, group.errors, strict=True):
+                told[i] |= error & ALERT != 0
             np.copyto(self._state.alert, told, where=self._state.fresh)
             self._last_alerts = alerts or bool(self._state.alert.any())
         return missing
@@ -84,45 +103,66 @@ class Sensing:
             if abs(angle - q[i]) > (now - asked[i]) * fastest + _JUMP_SLACK:
                 self._state.jumped[i] = True
             q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
+        for k, (i, position, offset, _, torque) in enumerate(self._second):
+            current, _, place = next(ticks), next(ticks), next(ticks)
+            if missing >> i & 1:
+                continue
+            tau[i] = (tau[i] + current * torque) / 2  # either says what both do if they do the same
+            self.apart[k] = apart = place * position + offset - q[i]
+            if abs(apart - self.trim[k]) > SPLIT:
+                self._state.split[i] = True
         self._pack(self._motion, 0, *q, *dq, *tau, *stamp)
 
     def _take_health(self, missing: int, now: float) -> int:
-        """Health of the servos that answered; returns those whose reply shows that their memory was wiped."""
+        """Health of the servos that answered; returns joints of which a reply shows that a memory was wiped."""
         state, health = self._state, self._plan.health
         wiped = 0
-        servos = list(health.servos())
+        servos = [(k, i, s) for k, (i, s) in enumerate(zip(self._joint, health.servos(), strict=True))]
+        if missing:
+            servos = [servo for servo in servos if not missing >> servo[1] & 1]
         if self._plan.apart:
-            self._look_at_ticks({i: s[-1] for i, s in enumerate(servos) if not missing >> i & 1 and s[0] != 0})
-        for i, (volts, celsius, error, on, watchdog, tick) in enumerate(servos):
-            if missing >> i & 1:
-                continue
+            self._look_at_ticks({k: s[-1] for k, _, s in servos if s[0] != 0})
+        for k, i, (volts, celsius, error, on, watchdog, tick) in servos:
             if volts == 0:  # a powered servo never reads 0 V: its indirect addresses are reset
                 wiped |= 1 << i
                 state.restarted[i], state.torque_on[i] = True, False
                 continue
-            state.voltage[i], state.temperature[i], state.health_stamp[i] = _VOLTS_PER_TICK * volts, celsius, now
+            holds = on != 0
             if tick is not None:
-                self._limp[i] &= self.torque_expected
-                state.torque_on[i] = self.torque_expected and not (state.restarted[i] or self._limp[i])
+                self._limp[k] &= self.torque_expected
+                holds = self.torque_expected and not (state.restarted[i] or self._limp[k])
+            seen = _VOLTS_PER_TICK * volts, celsius, -1 if error is None else error, holds
+            if k >= self._count:
+                seen = self._worse(i, *seen)
+            state.voltage[i], state.temperature[i], state.hardware_error[i], state.torque_on[i] = seen
+            state.health_stamp[i] = now
+            if tick is not None:
                 continue
-            state.hardware_error[i], state.torque_on[i] = error, on != 0
             if watchdog == _WATCHDOG_TRIPPED:
                 state.watchdog_tripped[i] = True
             elif watchdog != self.watchdog_expected:
                 state.restarted[i] = True
         return wiped
 
+    def _worse(self, i: int, volts: float, celsius: float, error: int, holds: bool) -> tuple[float, float, int, bool]:
+        """Of a joint's servos the worse: of the second one this, of the first one what the state has just taken."""
+        state = self._state
+        errors = error if error < 0 else error | max(int(state.hardware_error[i]), 0)
+        still = holds and bool(state.torque_on[i])
+        return min(volts, float(state.voltage[i])), max(celsius, float(state.temperature[i])), errors, still
+
     def take_apart(self, which: int, missing: int) -> None:
         """Take over what was asked between the health reads: torque (0) or the watchdog (1) of all servos."""
         state = self._state
         if not self.torque_expected:
             return
-        for i, value in enumerate(self._apart[which]()):
-            if missing >> i & 1:
+        for k, (i, value) in enumerate(zip(self._joint, self._apart[which](), strict=True)):
+            if missing >> k & 1:
                 continue
             if which == 0:
-                self._limp[i] = value == 0
-                state.torque_on[i] = not (self._limp[i] or state.restarted[i])
+                self._limp[k] = value == 0
+                holds = k < self._count or bool(state.torque_on[i])
+                state.torque_on[i] = holds and not (self._limp[k] or state.restarted[i])
             elif value == _WATCHDOG_TRIPPED:
                 state.watchdog_tripped[i] = True
             elif value != self.watchdog_expected:
@@ -132,19 +172,26 @@ class Sensing:
         """Whose counter does not fit has restarted. Where none fits, by the same, the computer slept, and with it its
         clock; an arm whose power was off says so when its torque and watchdog are asked.
         """
-        off = {i: surplus for i, tick in ticks.items() if (surplus := self._surplus(i, tick))}
+        off = {k: surplus for k, tick in ticks.items() if (surplus := self._surplus(k, tick))}
         slept = len(off) == len(ticks) > 1 and max(off.values()) - min(off.values()) < _TICK_SLACK
-        for i in () if slept else off:
-            self._state.restarted[i] = True
+        for k in () if slept else off:
+            self._state.restarted[self._joint[k]] = True
 
-    def _surplus(self, i: int, tick: int) -> float:
+    def _joints(self, servos: int) -> int:
+        """Bits of joints that lack one of these servos."""
+        found = servos & (1 << self._count) - 1
+        for k, (i, *_) in enumerate(self._second, self._count):
+            found |= (servos >> k & 1) << i
+        return found
+
+    def _surplus(self, k: int, tick: int) -> float:
         """By how much (ms) a servo's millisecond counter does not fit the time since it was last seen; 0: it fits.
 
         Either sample was taken at some moment between its request and its reply: a host that pauses in between makes
         the moment uncertain, not the servo suspect.
         """
         group = self._plan.full.group
-        before, self._ticks[i] = self._ticks[i], (tick, group.sent_at, group.received_at)
+        before, self._ticks[k] = self._ticks[k], (tick, group.sent_at, group.received_at)
         if before is None:
             return 0.0
         last, sent, received = before

@@ -25,6 +25,9 @@ def run_of(index: list[int]) -> Any:
 class JointState:
     """State of all joints in the order of the arm's spec. A servo that did not answer keeps its last values.
 
+    Where two servos turn a joint, both must have answered; angle and velocity are the first one's, the torque is both
+    servos', and of their health it is the worse.
+
     What is read together lies together in memory, in the order below, so that it is written and recorded in one piece.
     """
 
@@ -38,6 +41,7 @@ class JointState:
     jumped: Flags = field(init=False)  # position moved faster than the servo can turn; stays until cleared
     restarted: Flags = field(init=False)  # the servo lost its power or rebooted; stays until cleared
     watchdog_tripped: Flags = field(init=False)  # the servo stopped by itself: it heard nothing for too long
+    split: Flags = field(init=False)  # the joint's two servos disagree about where it is; stays until cleared
     voltage: Floats = field(init=False)  # V
     temperature: Floats = field(init=False)  # °C
     health_stamp: Floats = field(init=False)  # s, monotonic, when voltage to torque_on were last read
@@ -47,18 +51,18 @@ class JointState:
     motion: Floats = field(init=False)
     """q, dq, tau and stamp as one array."""
     troubles: Flags = field(init=False)
-    """alert, jumped, restarted and watchdog_tripped as one array."""
+    """alert, jumped, restarted, watchdog_tripped and split as one array."""
 
     def __post_init__(self) -> None:
         """Allocate."""
         n = self.count
         numbers = 4 * n * np.dtype(np.float64).itemsize
-        moving = np.zeros(numbers + 5 * n, dtype=np.uint8)
+        moving = np.zeros(numbers + 6 * n, dtype=np.uint8)
         self.motion = moving[:numbers].view(np.float64).reshape(4, n)
         self.q, self.dq, self.tau, self.stamp = self.motion
         self.stamp[:] = -np.inf
-        flags = moving[numbers:].view(np.bool_).reshape(5, n)
-        self.fresh, self.alert, self.jumped, self.restarted, self.watchdog_tripped = flags
+        flags = moving[numbers:].view(np.bool_).reshape(6, n)
+        self.fresh, self.alert, self.jumped, self.restarted, self.watchdog_tripped, self.split = flags
         self.troubles = flags[1:]
         health = np.zeros(numbers + n, dtype=np.uint8)
         self.voltage, self.temperature, self.health_stamp, _ = health[:numbers].view(np.float64).reshape(4, n)

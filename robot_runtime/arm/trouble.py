@@ -17,7 +17,8 @@ def troubles(arm: Arm) -> tuple[str, ...]:
     silent = now - state.stamp > SILENT
     lost = ~state.torque_on if arm.torque_is_expected else silent & False
     if not any(
-        flags.any() for flags in (state.alert, state.restarted, state.watchdog_tripped, state.jumped, silent, lost)
+        flags.any()
+        for flags in (state.alert, state.restarted, state.watchdog_tripped, state.jumped, state.split, silent, lost)
     ):
         return ()
     return tuple(_describe(arm, silent.tolist(), lost.tolist()))
@@ -25,13 +26,13 @@ def troubles(arm: Arm) -> tuple[str, ...]:
 
 def _describe(arm: Arm, silent: list[bool], lost: list[bool]) -> Iterator[str]:
     state = arm.state
-    for i, servo in enumerate(arm.servos):
-        where = f"joint '{servo.joint.name}' (servo {servo.joint.servo_id})"
+    for i, joint in enumerate(arm.spec.joints):
+        where = f"joint '{joint.name}' ({joint.moved_by})"
         if silent[i]:
             yield f"{where} does not answer: check its cable and power"
             continue
         if state.alert[i]:
-            errors = servo.model.error_names(max(int(state.hardware_error[i]), 0))
+            errors = joint.servo.error_names(max(int(state.hardware_error[i]), 0))
             what = ", ".join(errors) or "not read yet"
             yield f"{where} reports a hardware error ({what}): 'robot-setup reboot' clears it"
         if state.restarted[i]:
@@ -42,3 +43,5 @@ def _describe(arm: Arm, silent: list[bool], lost: list[bool]) -> Iterator[str]:
             yield f"{where} has switched its torque off"
         if state.jumped[i]:
             yield f"{where} jumped to {state.q[i]:+.2f} rad faster than it can move: an encoder fault, or a lost turn"
+        if state.split[i]:
+            yield f"{where} disagree about where it is: a horn slips, or one has lost its place"

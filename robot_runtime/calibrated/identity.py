@@ -32,6 +32,7 @@ class JointIdentity:
     offset: float  # rad
     gear: float
     homing_offset: int  # ticks
+    second_servo_id: int | None = None  # where two turn the joint
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Identity:
             BusError: a servo does not answer.
         """
         joints = []
-        for servo in arm.servos:
+        for servo in arm.servos[: len(arm.spec.joints)]:  # what is said of a joint holds for a second servo, too
             gains = gains_of(servo.joint)
             for register in gains:
                 if register not in servo.joint.gains:
@@ -133,6 +134,7 @@ def _joint(joint: JointSpec, firmware: int | None, gains: Mapping[str, int]) -> 
         joint.offset,
         joint.gear,
         joint.homing_offset,
+        joint.second.servo_id if joint.second else None,
     )
 
 

@@ -62,7 +62,7 @@ class LiveHand:
         self.repeats = seconds is None
         self._bus, self._spec, self._hints, self._screen = bus, spec, hints, screen
         self._seconds, self._log = seconds, log
-        self._reader = PositionReader(bus, spec.joints)
+        self._reader = PositionReader(bus, spec.servos)
 
     def samples(self, capture: Capture, zeroing: Zeroing) -> Iterator[Sample]:
         """Readings until the capture is over.
@@ -96,12 +96,11 @@ class LiveHand:
         if capture.joint is not None:
             name = self._spec.joints[capture.joint].name
             return f"Move '{name}' in its positive direction, {end}. From '{zeroing.pose_name}': {self._hints[name]}."
-        names = ", ".join(self._spec.joints[i].name for i in zeroing.chosen)
+        chosen = dict.fromkeys(zeroing.servos[i].name for i in zeroing.chosen)
+        names = ", ".join(chosen)
         if capture.kind == "stops":
             return f"Move {names} to both hard stops, {end}."
-        pose = ", ".join(
-            f"{self._spec.joints[i].name} {zeroing.pose[self._spec.joints[i].name]:g}" for i in zeroing.chosen
-        )
+        pose = ", ".join(f"{name} {zeroing.pose[name]:g}" for name in chosen)
         return f"Hold the arm still in the pose '{zeroing.pose_name}' ({pose} rad), {end}."
 
 
@@ -116,7 +115,7 @@ class CaptureLog:
             OSError: it cannot be written.
         """
         self._path = path
-        head = {"kind": _KIND, "version": _VERSION, "joints": list(spec.joint_names), "homing_offset": dict(homing)}
+        head = {"kind": _KIND, "version": _VERSION, "joints": _labels(spec), "homing_offset": dict(homing)}
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(json.dumps(head) + "\n")
@@ -166,7 +165,7 @@ class LogHand:
         except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else error
             raise UsageError(f"{path} is not a log of robot-setup zero, or is damaged: {what}") from error
-        if not known or joints != list(spec.joint_names):
+        if not known or joints != _labels(spec):
             raise UsageError(f"{path} holds no captures of this arm's joints, {', '.join(spec.joint_names)}")
 
     def samples(self, capture: Capture, _: Zeroing) -> Iterator[Sample]:
@@ -175,6 +174,10 @@ class LogHand:
         if not self._captures.get(label):
             raise UsageError(f"{self._path} holds no capture '{label}'; it holds {', '.join(self._captures)}")
         yield from self._captures[label]
+
+
+def _labels(spec: ArmSpec) -> list[str]:
+    return [joint.servo_label for joint in spec.servos]
 
 
 def _enter_pressed() -> bool:
@@ -200,21 +203,21 @@ def _sample(entry: Mapping[str, Any], joints: int) -> Sample:
 
 
 def live_table(zeroing: Zeroing, capture: Capture) -> Table:
-    """Every joint as it is now; angles by the arm file's zero until the new one is settled."""
+    """Every servo as it is now; angles by the arm file's zero until the new one is settled."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     for head in ("", "joint", "ID", "ticks", "angle, rad", "moved, degrees", "ticks go", "sign"):
         table.add_column(head, justify="left" if head in ("", "joint", "ticks go") else "right")
-    for i, (joint, track) in enumerate(zip(zeroing.spec.joints, zeroing.tracks, strict=True)):
+    for i, (joint, track) in enumerate(zip(zeroing.servos, zeroing.tracks, strict=True)):
         if not track.seen:
-            table.add_row("", joint.name, str(joint.servo_id), "no answer", "", "", "", "")
+            table.add_row("", joint.servo_label, str(joint.servo_id), "no answer", "", "", "", "")
             continue
         turn = joint.servo.ticks_per_turn
         up, down = track.high - track.start, track.start - track.low
         degrees = 360 / turn / joint.gear
-        wanted = i in zeroing.chosen if capture.joint is None else i == capture.joint
+        wanted = i in zeroing.chosen if capture.joint is None else zeroing.spec.turned_by[i] == capture.joint
         table.add_row(
             ">" if wanted else "",
-            joint.name,
+            joint.servo_label,
             str(joint.servo_id),
             str(track.now % turn),
             f"{joint.angle(track.now % turn):.3f}",

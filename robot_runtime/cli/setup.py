@@ -182,7 +182,7 @@ def _baud(args: argparse.Namespace, screen: Screen) -> ExitCode:
     with contextlib.ExitStack() as stack:
         bus = stack.enter_context(open_bus(args.port, spec.bus.baudrate, screen))
         servos = {
-            place: _expected(spec.joints[spec.servo_ids.index(place.servo_id)].servo, place, number)
+            place: _expected(spec.servos[spec.servo_ids.index(place.servo_id)].servo, place, number)
             for place, number in locate(bus, spec.servo_ids, tuple(rates)).items()
         }
         away = {place: model for place, model in servos.items() if place.baudrate != rate}
@@ -259,11 +259,11 @@ def _release(args: argparse.Namespace, screen: Screen) -> ExitCode:
     spec = load_own_arm(args, screen)
     screen.confirm(f"{spec.name} will fall unless something holds it up. Let go?", yes=args.yes)
     with open_bus(args.port, spec.bus.baudrate, screen) as bus:
-        failed = release(bus, spec.joints)
+        failed = release(bus, spec.servos)
     for name, reason in failed.items():
         screen.say(f"joint '{name}': not sure that torque is off: {reason}")
     if not failed:
-        screen.say(f"Torque is off in {_all(len(spec.joints))}.")
+        screen.say(f"Torque is off in {_all(len(spec.servos))}.")
     released = [name for name in spec.joint_names if name not in failed]
     screen.result({"arm": spec.name, "arm_file": str(spec.path), "released": released, "failed": failed})
     return ExitCode.SERVOS if failed else ExitCode.FINE

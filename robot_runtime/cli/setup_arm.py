@@ -25,7 +25,7 @@ def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
     spec = load_own_arm(args, screen)
     if args.only is not None and args.only not in spec.joint_names:
         raise UsageError(f"{spec.name} has no joint '{args.only}'; it has {', '.join(spec.joint_names)}")
-    joints = [j for j in spec.joints if args.only in (None, j.name)]
+    joints = [j for j in spec.servos if args.only in (None, j.name)]
     done = record(args, screen)
     assigned: list[str] = []
     with open_bus(args.port, spec.bus.baudrate, screen) as bus:
@@ -34,10 +34,11 @@ def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
         if args.only is None:
             models = {s.joint.servo_id: s.model for s in identify(bus, spec)}
         else:
+            joints = [j for j in joints if _is_there(bus, j)] or joints  # its second servo may be yet to come
             models = {j.servo_id: as_laid_out(bus, j.servo_id, j.servo) for j in joints}
         found = _differences(bus, spec, joints, models)
         if found:
-            show_changes(found, {j.servo_id: j.name for j in joints}, screen)
+            show_changes(found, {j.servo_id: j.servo_label for j in joints}, screen)
         else:
             screen.say(f"Nothing to change: {_are(len(joints))} set as {spec.path.name} and control want them.")
         if found and not args.dry_run:
@@ -58,27 +59,31 @@ def _differences(bus: Bus, spec: ArmSpec, joints: list[JointSpec], models: dict[
     for joint in joints:
         model = models[joint.servo_id]
         found += differences(bus, joint.servo_id, model, wanted(joint, spec.bus, model))
-    return found
+    # First of all nobody obeys what is written to another any more.
+    return sorted(found, key=lambda change: change.register.name != "secondary_id")
 
 
 def _give_ids(
     bus: Bus, spec: ArmSpec, joints: list[JointSpec], args: argparse.Namespace, screen: Screen, log: UndoLog
 ) -> list[str]:
     """Guide through the joints whose servos are not there yet; return their names."""
-    settled = {Place(j.servo_id, spec.bus.baudrate) for j in spec.joints if _is_there(bus, j)}
+    settled = {Place(j.servo_id, spec.bus.baudrate) for j in spec.servos if _is_there(bus, j)}
     missing = [j for j in joints if Place(j.servo_id, spec.bus.baudrate) not in settled]
     if len(missing) > 0 and args.only is None:
-        screen.say(f"{len(spec.joints) - len(missing)} of {len(spec.joints)} servos have their IDs already.")
+        screen.say(f"{len(spec.servos) - len(missing)} of {len(spec.servos)} servos have their IDs already.")
+    if args.only is not None:  # one servo is connected; where two turn the joint, the same command takes the other
+        missing = missing[:1]
     for joint in missing:
         if args.only is None:
             screen.wait(
-                f"Connect the servo of joint '{joint.name}' ({joint.servo.name}); those that have their IDs may stay",
+                f"Connect the servo of joint '{joint.servo_label}' ({joint.servo.name}); those that have their IDs "
+                "may stay",
                 instead="a script connects one servo and runs with --only JOINT, for each joint",
             )
         while not _give_id(bus, spec, joint, settled, args, screen, log):
             screen.wait("Put it right", instead="")
         settled.add(Place(joint.servo_id, spec.bus.baudrate))
-    return [j.name for j in missing]
+    return [j.servo_label for j in missing]
 
 
 def _give_id(
@@ -97,17 +102,18 @@ def _give_id(
         if servo.model_number != joint.servo.number:
             name = servo.model.name if servo.model else f"an unknown model, number {servo.model_number}"
             raise WhichServoError(
-                f"joint '{joint.name}' wants a {joint.servo.name}; what is connected (ID {servo.servo_id}) is {name}"
+                f"joint '{joint.servo_label}' wants a {joint.servo.name}; what is connected (ID {servo.servo_id}) "
+                f"is {name}"
             )
         screen.say(f"Found: {joint.servo.name}, ID {servo.servo_id} at {servo.baudrate} bit/s.")
-        screen.confirm(f"Make it {target}, joint '{joint.name}'?", yes=args.yes)
+        screen.confirm(f"Make it {target}, joint '{joint.servo_label}'?", yes=args.yes)
         assign(bus, servo, target, log)
     except WhichServoError as error:
         if not screen.interactive or args.only is not None:
             raise
         screen.aside(f"error: {error}")
         return False
-    screen.say(f"Joint '{joint.name}' is {target} now.")
+    screen.say(f"Joint '{joint.servo_label}' is {target} now.")
     return True
 
 

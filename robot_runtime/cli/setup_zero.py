@@ -61,14 +61,14 @@ def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
         bus, servos = None, {}
         if not (args.from_log and args.dry_run):  # else the captures alone are looked at, without an arm
             bus = stack.enter_context(open_bus(args.port, spec.bus.baudrate, screen))
-            servos = {s.joint.name: s for s in identify(bus, spec)}
+            servos = {s.joint.servo_label: s for s in identify(bus, spec)}
             _require_free(bus, spec, servos, args, screen)
         zeros = _settle(bus, spec, servos, args, screen)
         _show(zeros, screen)
         found = [] if bus is None else _differences(bus, spec, servos, zeros)
         if found:
             screen.say("In the servos:")
-            show_changes(found, {z.after.servo_id: z.after.name for z in zeros}, screen)
+            show_changes(found, {z.after.servo_id: z.after.servo_label for z in zeros}, screen)
         edits = _edits(spec, zeros)
         file = spec.path
         if args.dry_run or not (found or edits):
@@ -116,7 +116,7 @@ def _require_free(
         )
     if holding:
         screen.confirm(f"{spec.name} will fall unless something holds it up. Let go?", yes=args.yes)
-        if failed := release(bus, spec.joints):
+        if failed := release(bus, spec.servos):
             raise RefusedError(f"torque could not be switched off: {'; '.join(failed.values())}")
     for name, servo in servos.items():
         if bus.read(servo.joint.servo_id, servo.model.register("drive_mode")) & REVERSED:
@@ -159,7 +159,7 @@ def _differences(bus: Bus, spec: ArmSpec, servos: Mapping[str, ServoOnBus], zero
     """What depends on the zero and lies in the servos."""
     found: list[Change] = []
     for zero in zeros:
-        model = servos[zero.after.name].model
+        model = servos[zero.after.servo_label].model
         want = only(wanted(zero.after, spec.bus, model), POSITION_REGISTERS)
         found += differences(bus, zero.after.servo_id, model, want)
     return found
@@ -167,13 +167,16 @@ def _differences(bus: Bus, spec: ArmSpec, servos: Mapping[str, ServoOnBus], zero
 
 def _edits(spec: ArmSpec, zeros: Sequence[Zero]) -> list[Edit]:
     edits: list[Edit] = []
+    changed: set[str] = set()
     for zero in zeros:
-        values = {
-            name: getattr(zero.after, name)
-            for name in ("sign", "offset", "zero_within", "homing_offset")
-            if getattr(zero.after, name) != getattr(zero.before, name)
-        }
-        edits += joint_edits(spec.joint_names.index(zero.after.name), values)
+        keys = ("sign", "offset", "zero_within", "homing_offset")
+        values = {key: value for key in keys if (value := getattr(zero.after, key)) != getattr(zero.before, key)}
+        changed |= {zero.after.name} if values else set()
+        if not zero.after.is_second:
+            edits += joint_edits(spec.joint_names.index(zero.after.name), values)
+        elif zero.after.name in changed:  # what is not said of a second servo follows from the first: say it all
+            second = {"id": zero.after.servo_id, "sign": zero.after.sign, "offset": zero.after.offset}
+            edits += joint_edits(spec.joint_names.index(zero.after.name), {"second": second})
     return edits
 
 
@@ -185,7 +188,7 @@ def _show(zeros: Sequence[Zero], screen: Screen) -> None:
         old, new = zero.before, zero.after
         low, high = new.position_ticks
         table.add_row(
-            new.name,
+            new.servo_label,
             f"{old.sign:+d} -> {new.sign:+d}" if old.sign != new.sign else f"{new.sign:+d}",
             f"{old.offset:.4f} -> {new.offset:.4f}",
             f"{low} to {high}",
@@ -194,7 +197,7 @@ def _show(zeros: Sequence[Zero], screen: Screen) -> None:
     screen.out.print(table)
     for zero in zeros:
         for note in zero.notes:
-            screen.say(f"note: joint '{zero.after.name}': {note}")
+            screen.say(f"note: joint '{zero.after.servo_label}': {note}")
 
 
 def _as_json(spec: ArmSpec, zeros: Sequence[Zero], file: Path, done: Record) -> dict[str, Any]:
@@ -204,6 +207,7 @@ def _as_json(spec: ArmSpec, zeros: Sequence[Zero], file: Path, done: Record) -> 
         "joints": [
             {
                 "name": z.after.name,
+                "servo": z.after.servo_id,
                 "sign": z.after.sign,
                 "offset": z.after.offset,
                 "homing_offset": z.after.homing_offset,

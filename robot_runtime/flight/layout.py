@@ -58,6 +58,7 @@ TOPICS: Mapping[str, tuple[Quantity, ...]] = {
         ("jumped", "?", ""),
         ("restarted", "?", ""),
         ("watchdog_tripped", "?", ""),
+        ("split", "?", ""),
     ),
     "health": _each(
         Shape.JOINT,

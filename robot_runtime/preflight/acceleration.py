@@ -25,7 +25,7 @@ def check_acceleration(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]
     def too_much() -> Iterator[Check]:
         for joint, most in zip(spec.joints, _attainable(spec, kinematics).tolist(), strict=True):
             if joint.limits.acceleration > most:
-                found = f"{joint.name} (servo {joint.servo_id}): {joint.limits.acceleration:g} rad/s²"
+                found = f"{joint.name} ({joint.moved_by}): {joint.limits.acceleration:g} rad/s²"
                 want = f"at most {most:.0f} rad/s², what its servo can do against gravity"
                 advice = (
                     f"correct that limit in {spec.path}, or masses and lengths in {spec.mjcf.name} (kg, m): the arm "

@@ -143,7 +143,7 @@ def inspect(
 def _opening(arm: Arm) -> Iterator[Check]:
     """What was asked for again until it came: at rest it may not show any more."""
     lost = arm.bus.statistics.lost
-    for joint in arm.spec.joints:
+    for joint in arm.spec.servos:
         if (count := lost.get(joint.servo_id, 0)) > STRAY:
             yield Check(
                 "opening",
@@ -159,7 +159,7 @@ _FAILURES: tuple[tuple[type[Exception], str, str], ...] = (
     (WrongBaudError, "servos", "'robot-setup baud' moves them to the arm file's rate"),
     (MissingServosError, "servos", "check power and cables; 'robot-scan' shows who answers"),
     (WrongServoError, "servos", "'robot-scan' shows which servo has which ID"),
-    (FollowerError, "servos", "take that servo off the cable, or leave this arm to software that knows such joints"),
+    (FollowerError, "servos", "name it in the arm file as the joint's second servo, or take it off the cable"),
     (ServoSettingError, "settings", "'robot-setup arm' shows and sets what the arm file wants"),
     (ArmSpecError, "arm file", "correct the arm file"),
     (BusError, "bus", "check cables and power; 'robot-scan' shows damaged replies"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot_runtime.arm import Arm
+from robot_runtime.arm.sensing import SPLIT
 from robot_runtime.arrays import Flags, Floats
 from robot_runtime.bus.latency_timer import WANTED_MS, LatencyTimer
 from robot_runtime.bus.timing import HOST_MARGIN
@@ -88,6 +89,7 @@ def check_at_rest(
     if rest.took:
         yield from _positions(arm)
         yield from _encoders(arm, rest)
+        yield from _pairs(arm)
         yield _bus_time(arm, rest, period, policy_rate)
     else:
         for name in ("position", "encoders", "bus"):
@@ -157,7 +159,7 @@ def _replies(arm: Arm, rest: _Rest) -> Iterator[Check]:
         Check(
             "replies",
             ok=False if lost > LOST_SHARE * rest.reads else None,
-            found=f"{joint.name} (servo {joint.servo_id}): {lost} of {rest.reads} lost",
+            found=f"{joint.name} ({joint.moved_by}): {lost} of {rest.reads} lost",
             wanted="none lost",
             advice=advice,
         )
@@ -173,7 +175,7 @@ def _positions(arm: Arm) -> Iterator[Check]:
             if joint.may_stand(angle):
                 turn = 2 * math.pi / joint.gear
                 if joint.turn_is_known and joint.limits.upper - joint.limits.lower >= turn:
-                    found = f"{joint.name} (servo {joint.servo_id}): {angle:.3f} rad, if it got power there"
+                    found = f"{joint.name} ({joint.moved_by}): {angle:.3f} rad, if it got power there"
                     advice = f"look at it: had it got power a turn away, it would be off by {turn:.3f} rad"
                     yield Check("position", ok=None, found=found, wanted="the turn of its zero", advice=advice)
                 continue
@@ -183,7 +185,7 @@ def _positions(arm: Arm) -> Iterator[Check]:
                     "it is a whole servo turn off: power-cycle the servo with the joint inside its range, or zero the "
                     "arm again ('robot-setup zero')"
                 )
-            found = f"{joint.name} (servo {joint.servo_id}): {angle:.3f} rad"
+            found = f"{joint.name} ({joint.moved_by}): {angle:.3f} rad"
             want = f"{joint.limits.lower:g} to {joint.limits.upper:g} rad"
             yield Check("position", ok=False, found=found, wanted=want, advice=advice)
 
@@ -193,7 +195,7 @@ def _positions(arm: Arm) -> Iterator[Check]:
 def _encoders(arm: Arm, rest: _Rest) -> Iterator[Check]:
     def insane() -> Iterator[Check]:
         for i, joint in enumerate(arm.spec.joints):
-            where, spread = f"{joint.name} (servo {joint.servo_id})", rest.highest[i] - rest.lowest[i]
+            where, spread = f"{joint.name} ({joint.moved_by})", rest.highest[i] - rest.lowest[i]
             if rest.jumped[i]:
                 yield Check(
                     "encoders",
@@ -213,6 +215,25 @@ def _encoders(arm: Arm, rest: _Rest) -> Iterator[Check]:
 
     fine = Check("encoders", ok=True, found=f"{len(rest.took)} readings agree")
     yield from or_fine(insane(), fine)
+
+
+def _pairs(arm: Arm) -> Iterator[Check]:
+    """Two servos on one axle stand where each other stands."""
+    if not arm.apart:
+        return
+    wrong = (
+        Check(
+            "second servos",
+            ok=False,
+            found=f"{joint.name} ({joint.moved_by}): {abs(apart):.3f} rad apart",
+            wanted=f"at most {SPLIT:g} rad",
+            advice="look at both horns, and run 'robot-setup zero': it settles where the second servo stands, too",
+        )
+        for joint, apart in ((arm.spec.joints[i], apart) for i, apart in arm.apart.items())
+        if abs(apart) > SPLIT
+    )
+    furthest = max(map(abs, arm.apart.values()))
+    yield from or_fine(wrong, Check("second servos", ok=True, found=f"at most {furthest:.3f} rad from the first ones"))
 
 
 def _bus_time(arm: Arm, rest: _Rest, period: float, policy_rate: float | None) -> Check:

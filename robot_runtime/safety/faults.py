@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from robot_runtime.arm.arm import HEALTH_EVERY
+from robot_runtime.arm.sensing import SPLIT
 from robot_runtime.flight.recorder import STUCK
 from robot_runtime.flight.ring import DISK_TOLD
 from robot_runtime.operator_inputs import LOOK_EVERY, PRESSES, SECOND_REQUEST
@@ -241,6 +242,18 @@ ENCODER_JUMP = FaultKind(
     Ending.SERVO,
     "power-cycle the servo and zero the arm again ('robot-setup zero'); if it comes back, replace the servo",
     ("encoder-jump",),
+)
+SERVOS_DISAGREE = FaultKind(
+    "servos-disagree",
+    "where two servos turn a joint: one has lost its place or its horn slips; they push against each other, and nobody "
+    "knows which is right",
+    f"their readings are {SPLIT:g} rad further apart, or nearer, than they were at torque-on",
+    Stop.TORQUE_OFF,
+    _NOW,
+    Ending.SERVO,
+    "look at both horns, power-cycle the servos and zero the joint again ('robot-setup zero')",
+    (),
+    ("test_a_second_servo_that_loses_its_place_ends_the_flight",),
 )
 OUTSIDE_LIMITS = FaultKind(
     "outside-limits",

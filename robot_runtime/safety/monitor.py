@@ -260,6 +260,8 @@ class Monitor:
         for i in _indices(state.jumped):
             text = f"jumped to {state.q[i]:+.2f} rad faster than it can move"
             self._report_joint(faults.ENCODER_JUMP, i, now, text, float(state.q[i]))
+        for i in _indices(state.split):
+            self._report_joint(faults.SERVOS_DISAGREE, i, now, "read further apart than at torque-on, on one axle")
         text = "lost its power or restarted, and holds nothing"
         self._report_joints(faults.SERVO_RESTARTED, _indices(state.restarted), now, text)
         text = f"heard nothing for {self._spec.bus.watchdog:g} s and stopped by itself"
@@ -387,7 +389,7 @@ class Monitor:
 
     def _text(self, kind: FaultKind, i: int, what: str) -> str:
         joint = self._spec.joints[i]
-        return _advised(f"joint '{joint.name}' (servo {joint.servo_id}) {what}", kind)
+        return _advised(f"joint '{joint.name}' ({joint.moved_by}) {what}", kind)
 
 
 def _advised(text: str, kind: FaultKind) -> str:

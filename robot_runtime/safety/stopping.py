@@ -282,7 +282,7 @@ class Stopping:
 
     def _tell(self, kind: FaultKind, i: int, what: str, value: float, now: float) -> None:
         joint = self._arm.spec.joints[i]
-        text = f"joint '{joint.name}' (servo {joint.servo_id}) {what}: {kind.advice}"
+        text = f"joint '{joint.name}' ({joint.moved_by}) {what}: {kind.advice}"
         self._report(Fault(kind, (joint.name,), value, now, text))
 
     def _let_go(self, what: str) -> None:

@@ -110,6 +110,21 @@ class Motor:
     thermal_capacity: float  # J/K
     mass: float  # kg
 
+    def doubled(self) -> Motor:
+        """Two of these on one axle, seen as one: twice the torque, current, rotor, friction, heat path and mass."""
+        return replace(
+            self,
+            stall_torque=2 * self.stall_torque,
+            stall_current=2 * self.stall_current,
+            resistance=self.resistance / 2,
+            armature=2 * self.armature,
+            coulomb_friction=2 * self.coulomb_friction,
+            viscous_friction=2 * self.viscous_friction,
+            thermal_resistance=self.thermal_resistance / 2,
+            thermal_capacity=2 * self.thermal_capacity,
+            mass=2 * self.mass,
+        )
+
     @property
     def tolerated_voltage(self) -> tuple[float, float]:
         """V, as rated and `VOLTAGE_TOLERANCE` beyond."""
@@ -156,6 +171,16 @@ class ServoModel:
     def has_current(self) -> bool:
         """Whether the servo measures its current (XL430 reports an inferred load instead)."""
         return "present_current" in self.registers
+
+    def doubled(self) -> ServoModel:
+        """Two of these on one axle that are told the same, seen as one: a tick of current is one in each of them."""
+        if not self.has_current:
+            return replace(self, motor=self.motor.doubled())
+        one = self.units["current"]
+        both = replace(one, scale=2 * one.scale)
+        registers = {n: replace(r, unit=both) if r.unit is one else r for n, r in self.registers.items()}
+        units = MappingProxyType({**self.units, "current": both})
+        return replace(self, registers=MappingProxyType(registers), units=units, motor=self.motor.doubled())
 
     def has_fast_sync_read(self, firmware: int) -> bool:
         """Whether this firmware answers Fast Sync Read in one packet."""

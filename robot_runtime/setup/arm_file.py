@@ -17,21 +17,22 @@ from robot_runtime.setup.errors import ArmFileError
 from robot_runtime.spec import ArmSpec, ArmSpecError, load_arm
 from robot_runtime.toml_lines import TomlLines
 
-_NUMBER = re.compile(r"^(?P<head>\s*[\w-]+\s*=\s*)(?P<value>[^\s#]+)(?P<gap>\s*)(?P<comment>#.*)?$")
+_VALUE = re.compile(r"^(?P<head>\s*[\w-]+\s*=\s*)(?P<value>\{[^{}#]*\}|[^\s#{}]+)(?P<gap>\s*)(?P<comment>#.*)?$")
 
 Key = tuple[str | int, ...]
 Number = int | float
+Value = Number | Mapping[str, Number]
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A number to put at a key, such as ("joint", 2, "offset")."""
+    """A number, or a table of numbers in one line, to put at a key, such as ("joint", 2, "offset")."""
 
     key: Key
-    value: Number
+    value: Value
 
 
-def joint_edits(index: int, values: Mapping[str, Number]) -> list[Edit]:
+def joint_edits(index: int, values: Mapping[str, Value]) -> list[Edit]:
     """Edits of one `[[joint]]`, by its place in the file."""
     return [Edit(("joint", index, name), value) for name, value in values.items()]
 
@@ -145,7 +146,7 @@ def _edit(text: str, edit: Edit) -> str:
     locate = TomlLines(text)
     if name in table:
         number = locate.line(edit.key)
-        match = _NUMBER.match(lines[number - 1].rstrip("\r\n")) if number else None
+        match = _VALUE.match(lines[number - 1].rstrip("\r\n")) if number else None
         if number is None or match is None:
             raise _by_hand(edit, value)
         ending = lines[number - 1][len(lines[number - 1].rstrip("\r\n")) :]
@@ -174,7 +175,7 @@ _SIBLINGS = ("sign", "offset", "gear", "mode", "servo", "name")
 """Keys of a joint behind which a new one may stand."""
 
 
-def _line(match: re.Match[str], value: Number) -> str:
+def _line(match: re.Match[str], value: Value) -> str:
     """The line with another value, its comment in the column where it was."""
     literal = _literal(value)
     head, comment = match["head"], match["comment"] or ""
@@ -184,7 +185,9 @@ def _line(match: re.Match[str], value: Number) -> str:
     return (head + literal).ljust(column - 1) + " " + comment
 
 
-def _literal(value: Number) -> str:
+def _literal(value: Value) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_literal(number)}' for key, number in value.items())} }}"
     if isinstance(value, int) and abs(value) >= 100_000:
         return f"{value:_}"
     return repr(value)
@@ -196,7 +199,7 @@ def _table(data: dict[str, Any], key: Key) -> dict[str, Any]:
     return data
 
 
-def _by_hand(edit: Edit, value: Number) -> ArmFileError:
+def _by_hand(edit: Edit, value: Value) -> ArmFileError:
     name = ".".join(str(part + 1) if isinstance(part, int) else part for part in edit.key)
     return ArmFileError(
         f"the arm file writes {name} in a way that cannot be changed in place; write {edit.key[-1]} = "

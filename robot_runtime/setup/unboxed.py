@@ -14,7 +14,7 @@ def set_up_unboxed(bus: Bus, spec: ArmSpec) -> None:
     Raises:
         BusError: a servo does not answer or refuses.
     """
-    for joint in spec.joints:
+    for joint in spec.servos:
         model = as_laid_out(bus, joint.servo_id, joint.servo)
         values = read_registers(bus, joint.servo_id, model)
         for change in changes(joint.servo_id, spec.bus.baudrate, model, values, wanted(joint, spec.bus, model)):

@@ -43,7 +43,7 @@ _BEYOND_LIMITS = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Zero:
-    """What was settled for one joint."""
+    """What was settled for one joint, or for its second servo."""
 
     before: JointSpec
     after: JointSpec
@@ -64,7 +64,10 @@ class Capture:
 
 
 class Zeroing:
-    """The captures of one run. Feed it the readings of all joints; it settles the chosen ones."""
+    """The captures of one run. Feed it the readings of all servos; it settles those of the chosen joints.
+
+    A second servo is settled like a joint of its own, which moves with its first and is held in the same pose.
+    """
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class Zeroing:
         stops: bool = False,
         keep_signs: bool = False,
     ) -> None:
-        """`homing`: the Homing Offset in each joint's servo now (ticks), by joint name.
+        """`homing`: the Homing Offset in each servo now (ticks), by its label.
 
         Raises:
             KeyError: no such pose or joint.
@@ -84,15 +87,17 @@ class Zeroing:
         self.spec = spec
         self.pose = dict(zip(spec.joint_names, spec.poses[pose], strict=True))
         self.pose_name = pose
-        self.tracks = [JointTrack(j.servo.ticks_per_turn, homing[j.name]) for j in spec.joints]
-        self.chosen = [spec.joint_names.index(name) for name in (joints or spec.joint_names)]
+        self.servos = spec.servos
+        self.tracks = [JointTrack(j.servo.ticks_per_turn, homing[j.servo_label]) for j in self.servos]
+        chosen = [spec.joint_names.index(name) for name in (joints or spec.joint_names)]
+        self.chosen = [k for i in chosen for k in self._turning(i)]
         self.signs: dict[int, int] = {}
         self.offsets: dict[int, float] = {}
         self._keep_signs = keep_signs
         self._within = BY_STOPS if stops else BY_POSE
         self._widest: dict[int, tuple[int, int]] = {}
         last = Capture("stops" if stops else "pose")
-        self.captures = (*(Capture("sign", i) for i in self.chosen), last)
+        self.captures = (*(Capture("sign", i) for i in chosen), last)
 
     def begin(self) -> None:
         """A capture starts."""
@@ -100,7 +105,7 @@ class Zeroing:
             track.restart()
 
     def feed(self, time: float, ticks: Sequence[int | None]) -> None:
-        """A reading of every joint's Present Position (ticks; None: it did not answer) at a time (s)."""
+        """A reading of every servo's Present Position (ticks; None: it did not answer) at a time (s)."""
         for i, (track, value) in enumerate(zip(self.tracks, ticks, strict=True)):
             if value is not None:
                 track.add(time, value)
@@ -114,12 +119,13 @@ class Zeroing:
             CannotBeRightError: what was shown cannot be; the capture may be repeated.
         """
         for i in self.chosen:
-            _require_seen(self.spec.joints[i], self.tracks[i])
+            _require_seen(self.servos[i], self.tracks[i])
         if capture.joint is not None:
-            self._settle_sign(capture.joint)
+            for i in self._turning(capture.joint):
+                self._settle_sign(i)
             return
         for i in self.chosen:
-            joint, track = self.spec.joints[i], self.tracks[i]
+            joint, track = self.servos[i], self.tracks[i]
             _require_one_turn(joint, track)
             if capture.kind == "stops":
                 self.offsets[i] = offset_by_stops(joint, self.signs[i], track)
@@ -132,16 +138,21 @@ class Zeroing:
         """What was settled, once all captures are finished, in the order of the joints that were chosen."""
         return tuple(self._settled(i) for i in self.chosen)
 
+    def _turning(self, joint: int) -> list[int]:
+        """The servos that turn a joint, by their places among all servos."""
+        return [k for k, i in enumerate(self.spec.turned_by) if i == joint]
+
     def _settle_sign(self, i: int) -> None:
-        joint, track = self.spec.joints[i], self.tracks[i]
+        joint, track = self.servos[i], self.tracks[i]
         moved = [
-            self.spec.joints[k].name
-            for k, t in enumerate(self.tracks)
-            if k != i and _radians(self.spec.joints[k], t.span) >= MOVE
+            other.servo_label
+            for k, (other, t) in enumerate(zip(self.servos, self.tracks, strict=True))
+            if k != i and _radians(other, t.span) >= MOVE
         ]
         if _radians(joint, track.span) < MOVE and moved:
             raise CannotBeRightError(
-                f"joint '{joint.name}' did not move, but {', '.join(moved)} did; do two servos have each other's IDs?"
+                f"joint '{joint.servo_label}' did not move, but {', '.join(moved)} did; do two servos have each "
+                "other's IDs, or does a horn slip?"
             )
         sign = sign_by_movement(joint, track)
         if self._keep_signs and sign != joint.sign:
@@ -153,7 +164,7 @@ class Zeroing:
         self.signs[i] = sign
 
     def _settled(self, i: int) -> Zero:
-        joint = self.spec.joints[i]
+        joint = self.servos[i]
         sign, offset = self.signs[i], self.offsets[i]
         same = sign == joint.sign and abs(offset - joint.offset) < abs(joint.rad_per_tick) / 2
         offset = joint.offset if same else round(offset, _DECIMALS)  # no encoder could tell them apart
@@ -188,7 +199,7 @@ def sign_by_movement(joint: JointSpec, track: JointTrack) -> int:
     far, back = _radians(joint, max(up, down)), _radians(joint, min(up, down))
     if far < MOVE:
         raise CannotBeRightError(
-            f"joint '{joint.name}' did not move: servo {joint.servo_id} saw {math.degrees(far):.0f} degrees, "
+            f"joint '{joint.servo_label}' did not move: servo {joint.servo_id} saw {math.degrees(far):.0f} degrees, "
             f"{math.degrees(MOVE):.0f} are needed"
         )
     if back > _BACK * far:
@@ -273,7 +284,7 @@ def require_clear_of_wrap(joint: JointSpec, pose: str, angle: float) -> tuple[st
 
 def _require_seen(joint: JointSpec, track: JointTrack) -> None:
     if not track.seen:
-        raise CannotBeRightError(f"joint '{joint.name}': servo {joint.servo_id} gave no reading")
+        raise CannotBeRightError(f"joint '{joint.servo_label}': servo {joint.servo_id} gave no reading")
 
 
 def _require_one_turn(joint: JointSpec, track: JointTrack) -> None:

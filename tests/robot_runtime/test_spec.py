@@ -194,7 +194,7 @@ def test_not_utf8_is_said(tmp_path: Path) -> None:
         load_arm(file)
 
 
-def test_the_documented_keys_are_those_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_keys_are_those_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/arms.md has one row a key, under the name of its table."""
     asked: set[tuple[str, str]] = set()
     get = TomlTable.get
@@ -205,7 +205,8 @@ def test_the_documented_keys_are_those_that_are_read(monkeypatch: pytest.MonkeyP
         return get(table, key, *arguments)
 
     monkeypatch.setattr(TomlTable, "get", listen)
-    joints = load_arm("koch-v1.1").joint_names
+    joints = (*load_arm("koch-v1.1").joint_names, "swing")
+    load_arm(write(tmp_path, GOOD.replace('mode = "current"', 'second = { id = 200 }\nmode = "current"', 1)))
     page = (Path(__file__).parents[2] / "docs" / "arms.md").read_text(encoding="utf-8")
     told, table = set(), ""
     for bold, name in re.findall(
@@ -217,3 +218,70 @@ def test_the_documented_keys_are_those_that_are_read(monkeypatch: pytest.MonkeyP
             told.add((table, name))
     files = {(table, key) for table, key in asked if table and key not in joints and table not in ("servo", "gains")}
     assert told == files
+
+
+PAIR = GOOD.replace('mode = "current"', 'second = { id = 9 }\nmode = "current"')
+
+
+def test_a_second_servo_turns_the_joint_the_other_way_and_both_are_one_strong_servo(tmp_path: Path) -> None:
+    (one,) = load_arm(write(tmp_path, GOOD)).joints
+    spec = load_arm(write(tmp_path, PAIR))
+    (joint,) = spec.joints
+    second = joint.second
+    assert second is not None
+    assert (spec.servos, spec.turned_by, spec.servo_ids) == ((joint, second), (0, 0), (7, 9))
+    assert joint.moved_by == "servos 7 and 9"
+    assert (one.moved_by, one.servo_ids) == ("servo 7", (7,))
+    assert (second.sign, second.offset, second.limits) == (-joint.sign, joint.offset, joint.limits)
+    assert joint.angle(2048 + 100) == pytest.approx(second.angle(2048 - 100))
+    both, motor = joint.servo.motor, one.servo.motor
+    assert both.torque_constant == motor.torque_constant  # of the current of both
+    assert both.stall_torque == 2 * motor.stall_torque
+    assert both.armature == 2 * motor.armature
+    # At one voltage both draw twice one's current: the same law of the motor holds.
+    assert both.stall_current * both.resistance == pytest.approx(motor.stall_current * motor.resistance)
+    assert joint.servo.units["current"].scale == 2 * one.servo.units["current"].scale
+    unit = joint.servo.register("goal_current").unit
+    assert unit is not None
+    assert unit.scale == joint.servo.units["current"].scale
+
+
+def test_a_torque_limit_may_be_what_both_servos_do(tmp_path: Path) -> None:
+    strong = "torque = 11"  # one XM430 behind a gear of two: 1.5 x 4.1 x 2 = 12.3, below that
+    assert load_arm(write(tmp_path, PAIR.replace("torque = 2", "torque = 22"))).joints[0].limits.torque == 22
+    with pytest.raises(ArmSpecError, match="torque"):
+        load_arm(write(tmp_path, GOOD.replace("torque = 2", "torque = 22")))
+    assert load_arm(write(tmp_path, GOOD.replace("torque = 2", strong))).joints[0].limits.torque == 11
+
+
+def test_a_second_servo_says_what_differs(tmp_path: Path) -> None:
+    text = GOOD.replace("gear = 2.0", "gear = 2.0\nsecond = { id = 9, sign = -1, offset = -0.1, homing_offset = 12 }")
+    second = load_arm(write(tmp_path, text)).joints[0].second
+    assert second is not None
+    assert (second.sign, second.offset, second.homing_offset) == (-1, -0.1, 12)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("{ id = 7 }", r"second.id: 7 is the first servo's"),
+        ("{ sign = 1 }", r"second.id: missing"),
+        ("{ id = 9, sign = 0 }", r"second.sign: expected 1 or -1, found 0"),
+        ("{ id = 9, gear = 1 }", r"second.gear: unknown key; known here: homing_offset, id, offset, sign"),
+        ("{ id = 9, offset = 3.0 }", r"second: the range is .* the encoder wraps"),
+        ("{ id = 300 }", r"second.id: expected 0 to 252, found 300"),
+    ],
+)
+def test_a_second_servo_that_cannot_be(tmp_path: Path, second: str, message: str) -> None:
+    text = GOOD.replace('mode = "current"', f'second = {second}\nmode = "position"').replace("gear = 2.0", "gear = 1.0")
+    with pytest.raises(ArmSpecError, match=rf"arm.toml:\d+: joint.1.{message}"):
+        load_arm(write(tmp_path, text))
+
+
+def test_an_id_serves_one_joint(tmp_path: Path) -> None:
+    joint = PAIR[PAIR.index("[[joint]]") :].replace('"swing"', '"other"').replace("id = 7", "id = 5")
+    text = PAIR.replace("swing = 0.2 }", "swing = 0.2, other = 0.0 }").replace(
+        "swing = 0.0 }", "swing = 0.0, other = 0 }"
+    )
+    with pytest.raises(ArmSpecError, match=r"joint.2.second: ID 9 already moves joint 'swing'"):
+        load_arm(write(tmp_path, text + "\n" + joint))

@@ -176,7 +176,7 @@ class Bench:
     """An arm whose true signs and offsets differ from its file's."""
 
     def __init__(self, spec: ArmSpec, truth: Mapping[str, JointSpec], homing: int = 0) -> None:
-        self.joints = [truth.get(j.name, j) for j in spec.joints]
+        self.joints = [truth.get(j.servo_label, j) for j in spec.servos]
         self.homing = homing
         self.angles = dict(zip(spec.joint_names, spec.poses["rest"], strict=True))
         self.time = 0.0
@@ -296,3 +296,40 @@ def test_a_wrap_inside_the_range_ends_the_run() -> None:
     truth = {"wrist_roll": replace(ROLL, offset=1.0)}
     with pytest.raises(CannotBeRightError, match=r"'wrist_roll': the encoder wraps at -2\.14 rad, inside its limits"):
         run(Zeroing(KOCH, NO_HOMING), Bench(KOCH, truth))
+
+
+# -- two servos at one joint -------------------------------------------------------------------------------------------
+
+PAIRED = replace(
+    KOCH,
+    joints=tuple(
+        replace(j, second=replace(j, servo_id=12, sign=-j.sign, is_second=True)) if j is LIFT else j
+        for j in KOCH.joints
+    ),
+)
+SECOND = PAIRED.servos[-1]
+NO_HOMING_PAIRED = dict.fromkeys((j.servo_label for j in PAIRED.servos), 0)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_second_servo_is_settled_by_the_same_movements(sign: int) -> None:
+    truth = {"shoulder_lift (second servo)": replace(SECOND, sign=sign, offset=-0.3), **TRUTH}
+    zeroing = Zeroing(PAIRED, NO_HOMING_PAIRED, joints=["shoulder_lift", "gripper"])
+    assert [c.label(PAIRED) for c in zeroing.captures] == ["sign shoulder_lift", "sign gripper", "pose"]
+    run(zeroing, Bench(PAIRED, truth))
+    first, second, gripper = zeroing.results()
+    assert (first.after.sign, first.after.offset) == (-1, pytest.approx(0.2, abs=0.001))
+    assert (second.after.servo_id, second.after.sign, second.after.is_second) == (12, sign, True)
+    assert second.after.offset == pytest.approx(-0.3, abs=0.001)
+    assert gripper.after.offset == pytest.approx(-0.4, abs=0.001)
+
+
+def test_a_second_servo_that_stands_still_while_the_first_one_turns() -> None:
+    zeroing = Zeroing(PAIRED, NO_HOMING_PAIRED, joints=["shoulder_lift"])
+    zeroing.begin()
+    for k in range(60):
+        zeroing.feed(0.04 * k, [2048, 2048 + 10 * k, 2048, 2048, 2048, 2048, 2048])
+    with pytest.raises(
+        CannotBeRightError, match=r"'shoulder_lift \(second servo\)' did not move, but shoulder_lift did.*horn slip"
+    ):
+        zeroing.finish(zeroing.captures[0])
