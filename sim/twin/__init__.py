@@ -19,14 +19,14 @@ What it models
       one ID.
     - The USB adapter: latency timer, portions, frames, delay and jitter.
     - Faults by name (`faults.CATALOGUE`), the reality gap by file (`gap`), motors, gears, sensors and joints
-      (`drives`).
+      (`drives`); joints that two servos turn.
 
 What it does not model
     - Control Table Backup (0x20) and RAM Restore: answered as an unknown instruction; Backup Ready reads 0.
     - The second indirect block of the larger servos (addresses 578 to 661).
     - Protocol 1.0, S.BUS, iBUS and RC-PWM (Protocol Type can be written and does nothing).
-    - Dual joints (master and slave over a sync cable) and the external port of the XM540 (its registers are plain
-      memory).
+    - Dual joints whose servos a sync cable ties, master and slave (two that obey the bus each on their own are
+      modelled), and the external port of the XM540 (its registers are plain memory).
     - Electrical shock and motor encoder errors: nothing raises them. The LED: a register only.
     - Bit errors that some servos hear and others do not: packet faults strike between the bus and the host, or all
       servos at once.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -28,14 +28,23 @@ class ArmFileError(ValueError):
 
     Example scenarios:
         - No arm of that name ships and no file lies at that path.
-        - A joint has no servo, or two joints share a servo ID.
+        - A joint has no servo, or two servos share an ID.
         - A pose leaves out a joint.
     """
 
 
 @dataclass(frozen=True, slots=True)
+class TwinSecond:
+    """What a joint's second servo has of its own; model, mode and gear are the joint's."""
+
+    id: int
+    sign: int  # +1: the angle grows with this servo's ticks
+    offset: float  # rad, the joint's angle at this servo's middle tick
+
+
+@dataclass(frozen=True, slots=True)
 class TwinJoint:
-    """One joint and the servo that turns it."""
+    """One joint and the servo that turns it, or both of them."""
 
     name: str
     servo_id: int
@@ -44,6 +53,18 @@ class TwinJoint:
     sign: int  # +1: the angle grows with the servo's ticks
     offset: float  # rad, the joint's angle at the servo's middle tick
     gear: float  # servo turns for one joint turn
+    second: TwinSecond | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TwinServo:
+    """One servo on the bus."""
+
+    name: str  # its joint's, with `/2` behind it where it is the joint's second
+    joint: int  # place of its joint in the arm
+    id: int
+    sign: int  # +1: the angle grows with its ticks
+    offset: float  # rad, the joint's angle at its middle tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,11 @@ class TwinArm:
         except OSError as error:
             raise ArmFileError(f"{file}: cannot be read: {error.strerror}") from error
         return _build(_Table(file, "", data))
+
+    @property
+    def servos(self) -> tuple[TwinServo, ...]:
+        """All servos: the joints' first ones, which so have the places of their joints; behind them the second ones."""
+        return _servos(self.joints)
 
     def pose(self, name: str) -> tuple[float, ...]:
         """Joint angles of a named pose. Raises ArmFileError that lists the poses."""
@@ -146,9 +172,13 @@ def _build(top: _Table) -> TwinArm:
     if not entries or not all(isinstance(entry, dict) for entry in entries):
         raise top.error(f"joint must be tables, each under a line [[joint]], not {entries!r}")
     joints = tuple(_joint(_Table(file, f"[[joint]] number {n}", entry)) for n, entry in enumerate(entries, 1))
-    for what, values in (("name", [j.name for j in joints]), ("servo id", [str(j.servo_id) for j in joints])):
+    servos = _servos(joints)
+    for what, values in (
+        ("joints have the same name", [s.name for s in servos]),
+        ("servos have the same id", [str(s.id) for s in servos]),
+    ):
         if repeated := {v for v in values if values.count(v) > 1}:
-            raise top.error(f"two joints have the same {what}: {', '.join(sorted(repeated))}")
+            raise top.error(f"two {what}: {', '.join(sorted(repeated))}")
     arm, poses = top.table("arm", "[arm]"), top.table("poses", "[poses]")
     mjcf = file.parent / arm.text("mjcf")
     if not mjcf.is_file():
@@ -165,32 +195,57 @@ def _build(top: _Table) -> TwinArm:
     )
 
 
+def _servos(joints: Sequence[TwinJoint]) -> tuple[TwinServo, ...]:
+    places = list(enumerate(joints))
+    first = [TwinServo(j.name, i, j.servo_id, j.sign, j.offset) for i, j in places]
+    second = [TwinServo(f"{j.name}/2", i, s.id, s.sign, s.offset) for i, j in places if (s := j.second) is not None]
+    return (*first, *second)
+
+
 def _joint(entry: _Table) -> TwinJoint:
     name = entry.text("name")
     entry = replace(entry, name=f"joint '{name}'")
     servo = entry.table("servo", f"joint '{name}': servo")
+    sign, offset = _sign(entry, 1), entry.number("offset", 0.0)
     joint = TwinJoint(
         name=name,
-        servo_id=servo.whole("id"),
+        servo_id=_id(servo),
         servo_model=servo.text("model"),
         mode=entry.text("mode"),
-        sign=entry.whole("sign") if "sign" in entry else 1,
-        offset=entry.number("offset", 0.0),
+        sign=sign,
+        offset=offset,
         gear=entry.number("gear", 1.0),
+        second=_second(entry, sign, offset) if "second" in entry else None,
     )
-    if not 0 <= joint.servo_id <= HIGHEST_ID:
-        raise servo.error(f"id must be from 0 to {HIGHEST_ID}, not {joint.servo_id}")
     try:
         modes = load_servo(joint.servo_model).modes
     except ValueError as error:
         raise servo.error(str(error)) from error
     if joint.mode not in modes:
         raise entry.error(f"mode '{joint.mode}': {joint.servo_model} has {', '.join(modes)}")
-    if joint.sign not in (1, -1):
-        raise entry.error(f"sign must be 1 or -1, not {joint.sign}")
     if joint.gear <= 0:
         raise entry.error(f"gear must be positive, not {joint.gear}")
     return joint
+
+
+def _second(entry: _Table, sign: int, offset: float) -> TwinSecond:
+    servo = entry.table("second", f"{entry.name}: second")
+    # The two face one another: what is forward to the one is backward to the other.
+    return TwinSecond(_id(servo), _sign(servo, -sign), servo.number("offset", offset))
+
+
+def _id(servo: _Table) -> int:
+    number = servo.whole("id")
+    if not 0 <= number <= HIGHEST_ID:
+        raise servo.error(f"id must be from 0 to {HIGHEST_ID}, not {number}")
+    return number
+
+
+def _sign(table: _Table, default: int) -> int:
+    sign = table.whole("sign") if "sign" in table else default
+    if sign not in (1, -1):
+        raise table.error(f"sign must be 1 or -1, not {sign}")
+    return sign
 
 
 def _pose(poses: _Table, name: str, joints: tuple[TwinJoint, ...]) -> tuple[float, ...]:

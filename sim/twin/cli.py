@@ -43,8 +43,8 @@ exit codes:
   2  bad usage, or a file or value that cannot be used
   130  interrupted before it served
 
-faults (each with the keys it takes; servo= is an ID or the name of a joint; at= and for= in s of twin time,
-for=S is how long it lasts by default, else it lasts for good):
+faults (each with the keys it takes; servo= is an ID or the name of a joint, JOINT/2 the joint's second servo; at= and
+for= in s of twin time, for=S is how long it lasts by default, else it lasts for good):
 """
 
 
@@ -90,8 +90,8 @@ def _parser() -> _Parser:
         action="append",
         default=[],
         metavar="JOINT[@S]",
-        help="plug this joint's servo in, S seconds after the start; may be given more than once, and servos of joints "
-        "that are not named stay unplugged (default: all plugged in)",
+        help="plug this joint's servo in, S seconds after the start (JOINT/2: its second one); may be given more than "
+        "once, and servos that are not named stay unplugged (default: all plugged in)",
     )
     add(
         "--no-adapter",
@@ -165,7 +165,7 @@ def _twin(options: argparse.Namespace) -> Twin:
 
 def _version(text: str, arm: TwinArm) -> tuple[int, int]:
     servo, equals, version = text.partition("=")
-    ids = [joint.servo_id for joint in arm.joints]
+    ids = [place.id for place in arm.servos]
     if not (equals and servo.isdecimal() and version.isdecimal() and int(servo) in ids and int(version) < 256):
         raise ValueError(f"--firmware {text}: give ID=VERSION with one of the IDs {', '.join(map(str, ids))}")
     return int(servo), int(version)
@@ -187,8 +187,8 @@ def _announce(options: argparse.Namespace, twin: Twin, port: str) -> None:
     shown = str(options.link.absolute()) if options.link is not None else port
     if options.json:
         servos = [
-            {"joint": joint.name, "id": servo.id, "model": servo.data.name, "firmware": servo.firmware}
-            for joint, servo in zip(twin.arm.joints, twin.servos, strict=True)
+            {"joint": place.name, "id": servo.id, "model": servo.data.name, "firmware": servo.firmware}
+            for place, servo in zip(twin.arm.servos, twin.servos, strict=True)
         ]
         shown = json.dumps({"port": shown, "arm": twin.arm.name, "baudrate": twin.line.baudrate, "servos": servos})
     print(shown, flush=True)

@@ -1,6 +1,6 @@
 """All servos of an arm behind their control tables: control law, motor, gears and links, sensors; 1000 times a second.
 
-The firmware writes the input arrays (register ticks, one entry a servo, in the order of `arm.toml`), says
+The firmware writes the input arrays (register ticks, one entry a servo, in the order of `TwinArm.servos`), says
 `inputs_changed`, and reads the outputs whenever it is asked for them. Nothing here knows of packets, and the firmware
 nothing of volts.
 
@@ -62,15 +62,17 @@ class Drives(Inputs):
             ArmFileError: no such pose, or arm.toml and MJCF do not fit.
             GapError: the gap speaks of a joint that the arm does not have.
         """
-        servos = [load_servo(joint.servo_model) for joint in arm.joints]
-        modes = [joint.mode for joint in arm.joints]
+        self._turned = [servo.joint for servo in arm.servos]
+        joints = [arm.joints[place] for place in self._turned]  # from here on all has one entry a servo
+        servos = [load_servo(joint.servo_model) for joint in joints]
+        modes = [joint.mode for joint in joints]
         super().__init__(servos, modes)
         gap.check_joints(tuple(joint.name for joint in arm.joints))
-        gaps = [gap.joint(joint.name) for joint in arm.joints]
+        gaps = [gap.joint(joint.name) for joint in joints]
         n = len(servos)
         self._control = Control(servos, self.period)
         self._motors = Motors(servos, gaps, gap)
-        self._physics = Physics(arm, servos, gaps, gap, self.period)
+        self._physics = Physics(arm, gap, self.period)
         self._sensing = Sensing(servos, gaps, seed, self.period)
         self._seen = Inputs(servos, modes) if gap.command_delay > 0 else self
         self._delay = round(gap.command_delay / self.period)
@@ -81,8 +83,8 @@ class Drives(Inputs):
         self._names = [""] * n
         self._keys = [b""] * n
         self._was_on = np.zeros(n, dtype=bool)
-        self._gear = np.array([joint.sign * joint.gear for joint in arm.joints])
-        self._offset = np.array([joint.offset + g.offset for joint, g in zip(arm.joints, gaps, strict=True)])
+        self._gear = np.array([servo.sign * joint.gear for servo, joint in zip(arm.servos, joints, strict=True)])
+        self._offset = np.array([servo.offset + g.offset for servo, g in zip(arm.servos, gaps, strict=True)])
         self._tick = np.array([s.units["position"] for s in servos])
         # PWM Slope in duty a step for one tick; the manual's example counts it from the nominal voltage.
         slope = [s.units.get("pwm_slope", 0.0) / s.motor["nominal_voltage"] * self.period for s in servos]
@@ -211,8 +213,8 @@ class Drives(Inputs):
         """Fold gears, signs and units into the products between joints (rad, N·m) and registers (ticks, A)."""
         turn = self._gear * self._direction  # register's sense of the servo shaft for the joint's
         physics = self._physics
-        self._gather_ticks = (turn / self._tick)[:, None] * physics.gather_position
-        self._gather_speed = turn[:, None] * physics.gather_motor_velocity
+        self._gather_ticks = (turn / self._tick)[:, None] * physics.gather_position[self._turned]
+        self._gather_speed = turn[:, None] * physics.gather_motor_velocity[self._turned]
         self._torque_per_amp = turn * self._motors.torque_constant
         self._sensing.set_origin(turn * self._offset / self._tick)
 
@@ -304,8 +306,8 @@ class Drives(Inputs):
         self._physics.push(i, torque_nm)
 
     def hand(self, i: int, radians: float, seconds: float) -> None:
-        """Let a hand turn joint i by this angle (rad, within its stops) in that time, and then let go."""
-        self._physics.hand(i, radians, seconds)
+        """Let a hand turn the joint of servo i by this angle (rad, within its stops) in that time, and then let go."""
+        self._physics.hand(self._turned[i], radians, seconds)
 
     def set_supply(self, volts: float | None) -> None:
         """Set the supply voltage; None: nominal again."""
@@ -335,7 +337,7 @@ class Drives(Inputs):
 
     @property
     def motor_torque(self) -> Floats:
-        """Torque of the motors at the joints before friction, N·m."""
+        """Torque of each motor at its joint before friction, N·m."""
         return self._torque.copy()
 
     @property

@@ -3,7 +3,8 @@
 A fault is written as `name:key=value,key=value`, such as `stuck-shaft:servo=13,at=2.5,for=1.0` or
 `packet-lost:p=0.01`. All keys:
 
-    servo   ID of the servo, or the name of its joint; without it all of them (some faults need one named)
+    servo   ID of the servo, or the name of its joint (`shoulder/2`: the second servo of that joint); without it all of
+            them (some faults need one named)
     at      s of twin time at which it starts; without it at once
     for     s that it lasts; without it for good, or as long as `CATALOGUE` says
     p       probability for one packet (packet faults); without it 1
@@ -327,10 +328,10 @@ class PacketFaults:
 class FaultBox:
     """The faults of one twin: it starts and stops them when their time has come."""
 
-    def __init__(self, bench: Bench, joints: Mapping[str, Servo], line: Line, timeline: Timeline, seed: int) -> None:
-        """`joints` gives the servo of each joint name."""
+    def __init__(self, bench: Bench, named: Mapping[str, Servo], line: Line, timeline: Timeline, seed: int) -> None:
+        """`named` has every servo by the name of its joint; a joint's second one has `/2` behind it."""
         self._bench = bench
-        self._joints = joints
+        self._named = named
         self._line = line
         self._timeline = timeline
         self._packets = PacketFaults(seed)
@@ -369,10 +370,10 @@ class FaultBox:
         servos = self._bench.servos
         if fault.servo is None:
             return servos
-        if fault.servo in self._joints:
-            return [self._joints[fault.servo]]
+        if fault.servo in self._named:
+            return [self._named[fault.servo]]
         found = [s for s in servos if str(s.id) == fault.servo]
         if not found:
-            known = ", ".join(f"{servo.id} ({name})" for name, servo in self._joints.items())
+            known = ", ".join(f"{servo.id} ({name})" for name, servo in self._named.items())
             raise FaultSpecError(f"fault {fault.name}: no servo '{fault.servo}'; there are {known}")
         return found

@@ -46,7 +46,9 @@ class GapError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JointGap:
-    """How one joint differs. Factors multiply the figure of the servo data file or of the arm's MJCF."""
+    """How one joint differs, both its servos alike where it has two. Factors multiply the figure of the servo data file
+    or of the arm's MJCF.
+    """
 
     link_mass: float = 1.0  # factor on mass and inertia of what this joint carries up to the next joint
     offset: float = 0.0  # rad, the joint stands this much further than arm.toml makes of its encoder

@@ -17,7 +17,7 @@ from sim.twin.arm_file import ArmFileError, TwinArm
 from sim.twin.arrays import Floats
 from sim.twin.gap import Gap, JointGap
 from sim.twin.hand import Hand
-from sim.twin.servo_data import ServoData
+from sim.twin.servo_data import load_servo
 
 STUCK = 1000.0
 """N·m of dry friction in a blocked shaft: more than any servo or fall can overcome."""
@@ -32,14 +32,17 @@ PLAY_SOLREF, PLAY_SOLIMP = (0.003, 1.0), (0.998, 0.9998, 0.001, 0.5, 2.0)
 
 
 class Physics:
-    """One arm in MuJoCo. Arrays have one entry an arm joint, in the order of `arm.toml`."""
+    """One arm in MuJoCo. Arrays have one entry an arm joint, in the order of `arm.toml`, but for the motors' torques.
 
-    def __init__(
-        self, arm: TwinArm, servos: Sequence[ServoData], gaps: Sequence[JointGap], gap: Gap, period: float
-    ) -> None:
+    Armature, damping and dry friction of the MJCF are those of the whole joint, whether one servo turns it or two.
+    """
+
+    def __init__(self, arm: TwinArm, gap: Gap, period: float) -> None:
         """Compile the arm with the gap applied. Raises ArmFileError where arm.toml and MJCF do not fit."""
         names = [joint.name for joint in arm.joints]
-        play = [s.motor["backlash"] if g.backlash is None else g.backlash for s, g in zip(servos, gaps, strict=True)]
+        gaps = [gap.joint(name) for name in names]
+        motors = [load_servo(joint.servo_model).motor for joint in arm.joints]
+        play = [m["backlash"] if g.backlash is None else g.backlash for m, g in zip(motors, gaps, strict=True)]
         try:
             spec = mujoco.MjSpec.from_file(str(arm.mjcf))
         except ValueError as error:
@@ -57,24 +60,27 @@ class Physics:
         self._joints = [model.joint(name) for name in names]
         # Selection matrices: one product gathers what lies behind the play, one scatters what acts before it.
         self.gather_position, self._gather_velocity = np.zeros((n, model.nq)), np.zeros((n, model.nv))
-        self._scatter = np.zeros((model.nv, n))
+        self.gather_motor_velocity = np.zeros((n, model.nv))
         for i, name in enumerate(names):
             for part in (name, _play_name(name)):
                 if (index := mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, part)) < 0:
                     continue
                 self.gather_position[i, model.jnt_qposadr[index]] = 1.0
                 self._gather_velocity[i, model.jnt_dofadr[index]] = 1.0
-            self._scatter[model.joint(name).dofadr[0], i] = 1.0
-        self.gather_motor_velocity = self._scatter.T.copy()
-        share = [g.load_share(s.motor["load_friction"]) for s, g in zip(servos, gaps, strict=True)]
-        self._load_friction = self._scatter * share
+            self.gather_motor_velocity[i, model.joint(name).dofadr[0]] = 1.0
+        # What two servos do at one joint adds up there; so does what they rub, also where they fight one another.
+        self._turned = [servo.joint for servo in arm.servos]
+        self._scatter = self.gather_motor_velocity[self._turned].T.copy()
+        share = np.array([g.load_share(m["load_friction"]) for m, g in zip(motors, gaps, strict=True)])
+        self._load_friction = self._scatter * share[self._turned]
         self._dry_friction = np.array(model.dof_frictionloss)
         self._free_dry_friction = self._dry_friction.copy()
         self._push = np.zeros(model.nv)
         self._pushes = np.zeros(n)
         self._pushed = False
         self._hands: dict[int, Hand] = {}
-        self._size, self._friction = np.empty(n), np.empty(model.nv)
+        self._stuck: set[int] = set()  # servos
+        self._size, self._friction = np.empty(len(self._turned)), np.empty(model.nv)
         # The arrays that a step touches, fetched once: each access through the binding costs as much as the arithmetic.
         self.qpos, self.qvel = self.data.qpos, self.data.qvel
         self._applied, self._frictionloss = self.data.qfrc_applied, model.dof_frictionloss
@@ -116,12 +122,15 @@ class Physics:
         self._hands[i] = Hand(self.model, self.data, self._joints[i], radians, max(seconds, self.model.opt.timestep))
 
     def stick(self, i: int, *, stuck: bool) -> None:
-        """Block the gears of joint i, or let them go."""
-        dof = self._joints[i].dofadr[0]
-        self._dry_friction[dof] = STUCK if stuck else self._free_dry_friction[dof]
+        """Block the gears of servo i, or let them go; its joint turns when those of all its servos do."""
+        (self._stuck.add if stuck else self._stuck.discard)(i)
+        joint = self._turned[i]
+        dof = self._joints[joint].dofadr[0]
+        blocked = any(self._turned[servo] == joint for servo in self._stuck)
+        self._dry_friction[dof] = STUCK if blocked else self._free_dry_friction[dof]
 
     def step(self, torque: Floats) -> None:
-        """Advance by one period with these motor torques at the joints (N·m)."""
+        """Advance by one period with these torques of the motors at their joints (N·m), one entry a servo."""
         np.dot(self._scatter, torque, out=self._applied)
         if self._pushed:
             np.add(self._applied, self._push, out=self._applied)

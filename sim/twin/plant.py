@@ -109,7 +109,7 @@ class Plant(Protocol):
         ...
 
     def stick(self, i: int, stuck: bool) -> None:
-        """Block the shaft, or let it go."""
+        """Block the shaft of servo i, or let it go."""
         ...
 
     def set_temperature(self, i: int, celsius: float) -> None:

@@ -51,8 +51,8 @@ class Twin:
         the timing that the gap gives the USB adapter. `wire_time=False`: bytes, return delays and the adapter take no
         time. `factory`: all servos as shipped, ID 1 and 57600 bit/s; otherwise they have the IDs and the baud rate of
         the arm's file and the EEPROM values that set-up recommends. `plugs`: the servo of each of these joints is
-        plugged in at that time (s), the other servos never; without it all of them are from the start. `plant` replaces
-        the physics.
+        plugged in at that time (s) (`shoulder/2`: its second one), the other servos never; without it all of them are
+        from the start. `plant` replaces the physics.
 
         Raises ValueError for an unknown servo model, pose or joint, and FaultSpecError for a fault that cannot be.
         """
@@ -69,27 +69,28 @@ class Twin:
         self.adapter = Adapter(adapter, seed)
         self._sampler = Sampler(self.plant)
         self.servos: list[Servo] = []
-        for index, joint in enumerate(arm.joints):
-            data = load_servo(joint.servo_model)
-            servo = Servo(data, self.plant, self._sampler, index, (firmware or {}).get(joint.servo_id))
+        """In the order of `TwinArm.servos`."""
+        for index, place in enumerate(arm.servos):
+            data = load_servo(arm.joints[place.joint].servo_model)
+            servo = Servo(data, self.plant, self._sampler, index, (firmware or {}).get(place.id))
             if not factory:
                 baud = data.baudrates[arm.baudrate]
                 recommended = {name: v for name, v in data.recommended.items() if name in servo.table.registers}
-                servo.set_eeprom(**{**recommended, "id": joint.servo_id, "baud_rate": baud})
+                servo.set_eeprom(**{**recommended, "id": place.id, "baud_rate": baud})
             self.servos.append(servo)
         self._timeline = Timeline()
         baudrate = FACTORY_BAUDRATE if factory else arm.baudrate
         self.line = Line(
             self.servos, self._sampler, self.adapter, self._timeline, baudrate=baudrate, wire_time=wire_time, seed=seed
         )
-        joints = {joint.name: servo for joint, servo in zip(arm.joints, self.servos, strict=True)}
-        self._faults = FaultBox(self, joints, self.line, self._timeline, seed)
+        named = {place.name: servo for place, servo in zip(arm.servos, self.servos, strict=True)}
+        self._faults = FaultBox(self, named, self.line, self._timeline, seed)
         self._steps = 0
         self._next_step = self.plant.period
         self._next_protection = PROTECTION_PERIOD
         self._next_duty = 0.0
         if plugs:
-            self._plug_later(joints, plugs)
+            self._plug_later(named, plugs)
         for fault in faults:
             self.inject(fault)
 
@@ -228,11 +229,11 @@ class Twin:
         self.silence(servo, silent=False)
         self.restore_power(servo)
 
-    def _plug_later(self, joints: Mapping[str, Servo], plugs: Mapping[str, float]) -> None:
+    def _plug_later(self, named: Mapping[str, Servo], plugs: Mapping[str, float]) -> None:
         for name in plugs:
-            if name not in joints:
-                raise ValueError(f"no joint '{name}' to plug in; there are {', '.join(joints)}")
-        for name, servo in joints.items():
+            if name not in named:
+                raise ValueError(f"no joint '{name}' to plug in; there are {', '.join(named)}")
+        for name, servo in named.items():
             if plugs.get(name) != 0.0:
                 self.cut_power(servo)
                 self.silence(servo, silent=True)

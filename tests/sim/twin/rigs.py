@@ -57,6 +57,7 @@ mode = "{mode}"
 sign = {sign}
 offset = {offset}
 gear = {gear}
+{second}
 """
 
 
@@ -73,23 +74,27 @@ def bench_arm(
     sign: int = 1,
     offset: float = 0.0,
     gear: float = 1.0,
+    second: str = "",
 ) -> TwinArm:
-    """One servo turning a weight about a level axis; 0 hangs. With `length` 0 it turns a flywheel."""
+    """One servo turning a weight about a level axis; 0 hangs. With `length` 0 it turns a flywheel. `second`: what the
+    arm file says of a second servo at the joint, such as `second = { id = 2 }`.
+    """
     folder.mkdir(exist_ok=True)
-    motor = load_servo(model).motor
+    motor, count = load_servo(model).motor, 2 if second else 1
     (folder / "arm.xml").write_text(
         _MJCF.format(
             gravity=gravity,
             below=-length,
             mass=mass,
             inertia=inertia,
-            armature=motor["armature"] * gear**2,
-            viscous_friction=motor["viscous_friction"] * gear**2,
-            coulomb_friction=motor["coulomb_friction"] * gear,
+            armature=count * motor["armature"] * gear**2,
+            viscous_friction=count * motor["viscous_friction"] * gear**2,
+            coulomb_friction=count * motor["coulomb_friction"] * gear,
         )
     )
     (folder / "arm.toml").write_text(
-        _TOML.format(start=start, model=model, mode=mode, sign=sign, offset=offset, gear=gear), encoding="utf-8"
+        _TOML.format(start=start, model=model, mode=mode, sign=sign, offset=offset, gear=gear, second=second),
+        encoding="utf-8",
     )
     return TwinArm.load(folder)
 

@@ -47,6 +47,22 @@ def test_an_arm_is_read_from_a_path(tmp_path: Path, as_folder: bool) -> None:
     assert arm.pose("rest") == (0.5, 1.0)
 
 
+def test_second_servos_come_behind_the_joints_first_ones(tmp_path: Path) -> None:
+    both = GOOD.replace("gear = 2.0", "gear = 2.0\nsecond = { id = 9 }") + "second = { id = 3, sign = 1, offset = 0.5 }"
+    assert [(s.name, s.joint, s.id, s.sign, s.offset) for s in TwinArm.load(write(tmp_path, both)).servos] == [
+        ("a", 0, 7, -1, 0.25),
+        ("b", 1, 8, 1, 0.0),
+        ("a/2", 0, 9, 1, 0.25),
+        ("b/2", 1, 3, 1, 0.5),
+    ]
+
+
+def test_no_joint_may_be_called_like_the_second_servo_of_another(tmp_path: Path) -> None:
+    text = GOOD.replace("gear = 2.0", "second = { id = 9 }").replace('name = "b"', 'name = "a/2"')
+    with pytest.raises(ArmFileError, match="two joints have the same name: a/2"):
+        TwinArm.load(write(tmp_path, text))
+
+
 def test_every_shipped_arm_is_found_by_name() -> None:
     names = sorted(folder.name for folder in SHIPPED.iterdir() if (folder / "arm.toml").is_file())
     assert {"open-manipulator-x", "koch-v1.1", "xl330-pendulum"} <= set(names)
@@ -66,8 +82,8 @@ def test_an_unknown_pose_is_told_which_there_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("id = 8", "id = 7", "the same servo id: 7"),
-        ('name = "b"', 'name = "a"', "the same name: a"),
+        ("id = 8", "id = 7", "two servos have the same id: 7"),
+        ('name = "b"', 'name = "a"', "two joints have the same name: a"),
         (", b = 1", "", "pose 'rest' leaves out b"),
         ("sign = -1", "sign = 2", "joint 'a': sign must be 1 or -1, not 2"),
         ("gear = 2.0", "gear = 0", "joint 'a': gear must be positive"),
@@ -89,6 +105,13 @@ def test_an_unknown_pose_is_told_which_there_are(tmp_path: Path) -> None:
         ("baudrate = 57_600", "baudrate = 57.6", r"\[bus\]: baudrate must be a whole number, not 57.6"),
         ('name = "two"', "name = 2", r"\[arm\]: name must be text in quotes, not 2"),
         ('name = "b"', "", r"\[\[joint\]\] number 2: missing key 'name'"),
+        ("sign = -1", "second = { id = 7 }", "two servos have the same id: 7"),
+        ("sign = -1", "second = { id = 8 }", "two servos have the same id: 8"),
+        ("sign = -1", "second = { id = 9, sign = 0 }", "joint 'a': second: sign must be 1 or -1, not 0"),
+        ("sign = -1", "second = { id = 253 }", "joint 'a': second: id must be from 0 to 252, not 253"),
+        ("sign = -1", "second = { sign = 1 }", "joint 'a': second: missing key 'id'"),
+        ("sign = -1", "second = 9", "joint 'a': second must be a table, not 9"),
+        ("sign = -1", 'second = { id = 9, offset = "x" }', "joint 'a': second: offset must be a number, not 'x'"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, old: str, new: str, complaint: str) -> None:

@@ -16,8 +16,7 @@ PERIOD = 0.001
 
 
 def build(arm: TwinArm, gap: Gap = NO_PLAY, pose: str = "rest") -> Physics:
-    servos = [load_servo(joint.servo_model) for joint in arm.joints]
-    physics = Physics(arm, servos, [gap.joint(joint.name) for joint in arm.joints], gap, PERIOD)
+    physics = Physics(arm, gap, PERIOD)
     physics.place(arm.pose(pose))
     return physics
 
