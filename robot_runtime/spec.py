@@ -336,7 +336,7 @@ def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, 
 
 def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
     name = table.text("name")
-    servo, second = table.table("servo"), table.table("second", {}) if "second" in table.keys() else None
+    servo, second = table.table("servo"), table.table("second", {}) if "second" in table else None
     servo_id = servo.integer("id", 0, HIGHEST_ID)
     try:
         model = servo_model(servo.text("model"))

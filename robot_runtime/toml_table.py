@@ -95,6 +95,10 @@ class TomlTable:
         """The keys that are there."""
         return tuple(self._data)
 
+    def __contains__(self, key: str) -> bool:
+        """Whether the file has this key."""
+        return key in self._data
+
     def finish(self) -> None:
         """Complain about keys that nobody asked for: most often a typing error."""
         for key in self._data:

@@ -266,6 +266,7 @@ def test_a_second_servo_says_what_differs(tmp_path: Path) -> None:
     [
         ("{ id = 7 }", r"second.id: 7 is the first servo's"),
         ("{ sign = 1 }", r"second.id: missing"),
+        ("{}", r"second.id: missing"),
         ("{ id = 9, sign = 0 }", r"second.sign: expected 1 or -1, found 0"),
         ("{ id = 9, gear = 1 }", r"second.gear: unknown key; known here: homing_offset, id, offset, sign"),
         ("{ id = 9, offset = 3.0 }", r"second: the range is .* the encoder wraps"),
