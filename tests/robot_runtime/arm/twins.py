@@ -74,3 +74,23 @@ def variant(tmp_path: Path, name: str, *edits: tuple[str, str]) -> Path:
     (tmp_path / "arm.xml").write_text((source.parent / "arm.xml").read_text())
     (tmp_path / "arm.toml").write_text(text)
     return tmp_path / "arm.toml"
+
+
+PAIRS = {"open-manipulator-x": ("joint2", 12, 22), "koch-v1.1": ("shoulder_lift", 2, 12)}
+"""The joint that gets a second servo, and the IDs of both."""
+
+
+def paired(tmp_path: Path, name: str, *edits: tuple[str, str], second: str = "") -> Path:
+    """A shipped arm in which two servos lift the shoulder; the second one's rotor and gears come beside the first's.
+
+    `second`: what is said of it besides its ID.
+    """
+    joint, first, other = PAIRS[name]
+    servo = rf"(servo = {{ id = {first}, model = .*}}\n)"
+    file = variant(tmp_path, name, (servo, rf"\1second = {{ id = {other}{second} }}\n"), *edits)
+    motor = next(j for j in load_arm(name).joints if j.name == joint).servo.motor
+    both = f'armature="{2 * motor.armature}" damping="{2 * motor.viscous_friction}" '
+    both += f'frictionloss="{2 * motor.coulomb_friction}"'
+    mjcf = file.with_name("arm.xml")
+    mjcf.write_text(mjcf.read_text().replace(f'<joint name="{joint}" ', f'<joint name="{joint}" {both} ', 1))
+    return file

@@ -318,7 +318,8 @@ def test_a_second_servo_is_settled_by_the_same_movements(sign: int) -> None:
     assert [c.label(PAIRED) for c in zeroing.captures] == ["sign shoulder_lift", "sign gripper", "pose"]
     run(zeroing, Bench(PAIRED, truth))
     first, second, gripper = zeroing.results()
-    assert (first.after.sign, first.after.offset) == (-1, pytest.approx(0.2, abs=0.001))
+    assert first.after.sign == -1
+    assert first.after.offset == pytest.approx(0.2, abs=0.001)
     assert (second.after.servo_id, second.after.sign, second.after.is_second) == (12, sign, True)
     assert second.after.offset == pytest.approx(-0.3, abs=0.001)
     assert gripper.after.offset == pytest.approx(-0.4, abs=0.001)

@@ -1,0 +1,221 @@
+"""Joints that two servos turn: both are found, read, told and watched, and seen as one strong servo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot_runtime.arm import JointCommand
+from robot_runtime.arm.errors import FollowerError, ServosDisagreeError, ServoSettingError, TorqueIsOnError
+from robot_runtime.arm.sensing import SPLIT
+from robot_runtime.arm.trouble import troubles
+from robot_runtime.bus import MissingServosError
+from robot_runtime.spec import load_arm
+from tests.robot_runtime.arm.twins import PAIRS, PERIOD, TwinArm, paired, start
+
+OMX, KOCH = "open-manipulator-x", "koch-v1.1"
+JOINT = 1
+"""Place of the joint that has two, in both arms."""
+
+
+def rig(tmp_path: Path, name: str = OMX, **options: object) -> TwinArm:
+    return start(paired(tmp_path, name), pose="home", **options)  # type: ignore[arg-type]
+
+
+def register(found: TwinArm, which: int, name: str) -> int:
+    servo = [s for s in found.arm.servos if s.joint.name == found.arm.spec.joints[JOINT].name][which]
+    return found.arm.bus.read(servo.joint.servo_id, servo.model.register(name))
+
+
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_both_are_found_and_read_and_agree(tmp_path: Path, name: str) -> None:
+    found = rig(tmp_path, name)
+    arm = found.arm
+    assert [s.joint.servo_id for s in arm.servos] == [*load_arm(name).servo_ids, PAIRS[name][2]]
+    assert arm.read() == 0
+    assert arm.state.q == pytest.approx(found.truth, abs=0.01)
+    assert arm.apart == {JOINT: pytest.approx(0.0, abs=0.004)}
+    assert troubles(arm) == ()
+
+
+OUT = {
+    OMX: "out = { joint1 = 0.0, joint2 = 0.5, joint3 = -0.5, joint4 = 0.0, gripper = 0.0 }",
+    KOCH: "out = { shoulder_pan = 0.0, shoulder_lift = 0.9, elbow_flex = -0.7, wrist_flex = 0.0, wrist_roll = 0.0, "
+    "gripper = 0.0 }",
+}
+"""The arm held out before its base: a weight on the shoulder."""
+
+
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_torque_on_moves_nothing_and_both_carry_half(tmp_path: Path, name: str) -> None:
+    found = start(paired(tmp_path, name, ("rest = ", f"{OUT[name]}\nrest = ")), pose="out")
+    found.arm.torque_on()
+    assert found.run(1.0) < 0.08
+    assert troubles(found.arm) == ()
+    first, second = register(found, 0, "torque_enable"), register(found, 1, "torque_enable")
+    assert (first, second) == (1, 1)
+    current = "present_current" if name == OMX else "present_load"
+    one, other = register(found, 0, current), register(found, 1, current)
+    assert abs(one) > 5
+    assert one == pytest.approx(-other, rel=0.5)  # they face one another
+    torque = np.array(found.drives.motor_torque)
+    both = torque[JOINT] + torque[len(found.arm.spec.joints)]
+    assert found.arm.state.tau[JOINT] == pytest.approx(both, rel=0.35, abs=0.1)
+
+
+def test_a_torque_is_what_both_make_together(tmp_path: Path) -> None:
+    found = rig(tmp_path)
+    found.arm.torque_on()
+    command = JointCommand(len(found.arm.spec.joints))
+    command.held[JOINT], command.values[JOINT] = False, -1.2
+    found.run(0.03, command)
+    torque = np.array(found.drives.motor_torque)
+    assert torque[JOINT] + torque[-1] == pytest.approx(-1.2, rel=0.05)
+    assert torque[JOINT] == pytest.approx(torque[-1], rel=0.05)
+    limit = found.arm.spec.joints[JOINT].limits.torque
+    command.values[JOINT] = -100.0
+    found.run(0.03, command)
+    torque = np.array(found.drives.motor_torque)
+    assert abs(torque[JOINT] + torque[-1]) <= limit
+
+
+@pytest.mark.parametrize("name", [OMX, KOCH])
+@pytest.mark.parametrize("mode", ["position", "velocity", "pwm"])
+def test_every_mode_holds_and_neither_pushes_against_the_other(tmp_path: Path, name: str, mode: str) -> None:
+    joint, *_ = PAIRS[name]
+    was = load_arm(name).joints[JOINT].mode
+    edit = (rf'(name = "{joint}"[\s\S]*?)mode = "{was}"', rf'\1mode = "{mode}"')
+    (tmp_path / "believed").mkdir()
+    spec = load_arm(paired(tmp_path / "believed", name, edit, second=", offset = 0.02"))  # 13 ticks that nobody settled
+    found = start(paired(tmp_path, name, edit), spec=spec, pose="home")
+    found.arm.read()
+    assert found.arm.apart[JOINT] == pytest.approx(0.02, abs=0.004)
+    found.arm.torque_on()
+    assert found.run(1.5) < 0.1
+    torque = np.array(found.drives.motor_torque)
+    assert torque[JOINT] * torque[-1] > 0  # both lift
+    assert not found.arm.state.split.any()
+
+
+def test_a_move_in_position_mode_is_followed_by_both(tmp_path: Path) -> None:
+    found = rig(tmp_path, KOCH)
+    found.arm.torque_on()
+    command = JointCommand(len(found.arm.spec.joints))
+    command.held[JOINT] = False
+    begin = found.arm.state.q[JOINT]
+    for k in range(200):
+        command.values[JOINT] = begin + 0.4 * min(1.0, k / 150)
+        found.run(PERIOD, command)
+    assert found.truth[JOINT] == pytest.approx(begin + 0.4, abs=0.08)
+    assert abs(found.arm.apart[JOINT]) < SPLIT / 2
+    assert troubles(found.arm) == ()
+
+
+# -- what can be wrong -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_a_second_servo_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    joint, _, second = PAIRS[name]
+    file = paired(tmp_path, name)
+    with pytest.raises(MissingServosError, match=rf"no answer from {joint} \(servo {second}\)"):
+        start(name, spec=load_arm(file))
+
+
+def test_a_second_servo_that_still_obeys_the_first_or_is_reversed_is_refused(tmp_path: Path) -> None:
+    file = paired(tmp_path, OMX)
+    for register_name, value, told in (("secondary_id", 12, "Secondary ID is 12"), ("drive_mode", 1, "reversed")):
+        found = start(file)
+        found.twin.servos[-1].set_eeprom(**{register_name: value})
+        with pytest.raises(ServoSettingError, match=rf"joint 'joint2' \(servo 22\): .*{told}.*robot-setup arm"):
+            type(found.arm).open(found.arm.spec, found.port)
+
+
+def test_a_follower_that_the_file_does_not_name_is_refused_with_the_line_to_write(tmp_path: Path) -> None:
+    file = paired(tmp_path, KOCH)
+    file.write_text(file.read_text().replace("second = { id = 12 }", "second = { id = 7 }"))
+    found = start(file)
+    found.twin.servos[-1].set_eeprom(secondary_id=2)
+    with pytest.raises(FollowerError, match=r"second = \{ id = 7 \}, and run 'robot-setup arm'"):
+        type(found.arm).open(load_arm(KOCH), found.port)
+
+
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_horns_that_sit_too_far_apart_keep_torque_off(tmp_path: Path, name: str) -> None:
+    (tmp_path / "other").mkdir()
+    spec = load_arm(paired(tmp_path / "other", name, second=", offset = 0.1"))
+    found = start(paired(tmp_path, name), spec=spec, pose="home")
+    with pytest.raises(ServosDisagreeError, match=r"servos \d+ and \d+ read 0\.\d+ rad apart.*robot-setup zero"):
+        found.arm.torque_on()
+    assert not np.array(found.twin.plant.torque_on).any()
+
+
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_when_either_lets_go_the_joint_has_lost_its_torque(tmp_path: Path, name: str, second: bool) -> None:
+    found = rig(tmp_path, name)
+    found.arm.torque_on()
+    servo = found.arm.servos[-1 if second else JOINT]
+    found.arm.bus.write(servo.joint.servo_id, servo.model.register("torque_enable"), 0)
+    found.run(0.1)
+    assert found.arm.state.torque_on.tolist() == [i != JOINT for i in range(len(found.arm.spec.joints))]
+
+
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_when_either_is_silent_the_joint_is_missing(tmp_path: Path, name: str, second: bool) -> None:
+    found = rig(tmp_path, name)
+    found.arm.torque_on()
+    found.twin.inject(f"servo-silent:servo={PAIRS[name][2 if second else 1]},for=0.3")
+    missing = [found.arm.read(found.port.now() + PERIOD) for _ in range(5)]
+    assert missing[1:] == [1 << JOINT] * 4  # at first it keeps those behind it from answering, too
+    assert found.arm.state.fresh.tolist() == [i != JOINT for i in range(len(found.arm.spec.joints))]
+
+
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_when_either_restarts_it_is_noticed(tmp_path: Path, name: str, second: bool) -> None:
+    found = rig(tmp_path, name)
+    found.arm.torque_on()
+    found.run(0.2)
+    found.twin.inject(f"brown-out:servo={PAIRS[name][2 if second else 1]}")
+    found.run(1.0)
+    assert np.flatnonzero(found.arm.state.restarted).tolist() == [JOINT]
+    assert any("lost its power" in told for told in troubles(found.arm))
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_of_their_health_the_worse_counts(tmp_path: Path, second: bool) -> None:
+    found = rig(tmp_path)
+    found.arm.torque_on()
+    found.twin.inject(f"hot:servo={22 if second else 12},celsius=65")
+    found.run(0.2)
+    assert found.arm.state.temperature[JOINT] >= 60
+    assert found.arm.state.temperature[0] < 40
+    found.twin.inject(f"overload:servo={22 if second else 12}")
+    found.run(0.2)
+    assert found.arm.state.alert[JOINT]
+    assert any("servos 12 and 22" in told and "overload" in told for told in troubles(found.arm))
+
+
+def test_a_second_servo_that_loses_its_place_is_seen_at_the_next_reading(tmp_path: Path) -> None:
+    found = rig(tmp_path)
+    found.arm.torque_on()
+    found.run(0.5)
+    assert not found.arm.state.split.any()
+    found.twin.inject("encoder-jump:servo=22,ticks=60")
+    found.run(2 * PERIOD)
+    assert np.flatnonzero(found.arm.state.split).tolist() == [JOINT]
+    assert any("disagree about where it is" in told for told in troubles(found.arm))
+
+
+def test_torque_that_one_of_them_holds_is_found_and_let_go(tmp_path: Path) -> None:
+    found = rig(tmp_path)
+    second = found.arm.servos[-1]
+    found.arm.bus.write(22, second.model.register("torque_enable"), 1)
+    with pytest.raises(TorqueIsOnError, match=r"servos \[22\]"):
+        found.arm.torque_on()
+    found.arm.torque_off()
+    assert not np.array(found.twin.plant.torque_on).any()
