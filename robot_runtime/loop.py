@@ -388,7 +388,7 @@ class Loop:
         bind, state = self.recorder.bind, self.arm.state
         for name in ("q", "dq", "tau", "stamp", "fresh", "alert", "jumped", "restarted", "watchdog_tripped", "split"):
             bind(name, getattr(state, name))
-        for name in ("voltage", "temperature", "health_stamp", "hardware_error", "torque_on"):
+        for name in ("voltage", "temperature", "health_stamp", "hardware_error", "torque_on", "halved"):
             bind(name, getattr(state, name))
         bind("target", self.inputs.target)
         bind("intent", self._intent)

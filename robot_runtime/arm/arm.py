@@ -304,6 +304,7 @@ class Arm:
         """Forget `jumped`, `restarted`, `watchdog_tripped` and `split`, once somebody has dealt with them."""
         self.state.jumped[:] = False
         self.state.split[:] = False
+        self._sensing.forget()
         self.state.restarted[:] = False
         self.state.watchdog_tripped[:] = False
 

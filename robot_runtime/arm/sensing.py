@@ -61,7 +61,8 @@ class Sensing:
         # And when they were asked for, and came.
         self._ticks: list[tuple[int, float, float] | None] = [None] * len(self._joint)
         self._asked = [-math.inf] * count  # s, when the motion that the state holds was asked for: no sample is older
-        self._limp = [False] * len(self._joint)  # said so between two health reads
+        self._limp = [False] * len(self._joint)  # said so in its last health read, or between two
+        self._deaf: set[int] = set()  # servos that restarted or whose watchdog tripped: they act on no command
         self._apart = [group.reader(0, "B") for group in plan.apart]
         self._last_alerts = False
         self.watchdog_expected = 0
@@ -125,10 +126,13 @@ class Sensing:
         for k, i, (volts, celsius, error, on, watchdog, tick) in servos:
             if volts == 0:  # a powered servo never reads 0 V: its indirect addresses are reset
                 wiped |= 1 << i
-                state.restarted[i], state.torque_on[i] = True, False
+                self._has_restarted(k)
+                state.torque_on[i] = False
                 continue
-            holds = on != 0
-            if tick is not None:
+            if tick is None:
+                self._limp[k] = on == 0
+                holds = on != 0
+            else:
                 self._limp[k] &= self.torque_expected
                 holds = self.torque_expected and not (state.restarted[i] or self._limp[k])
             seen = _VOLTS_PER_TICK * volts, celsius, -1 if error is None else error, holds
@@ -136,12 +140,9 @@ class Sensing:
                 seen = self._worse(i, *seen)
             state.voltage[i], state.temperature[i], state.hardware_error[i], state.torque_on[i] = seen
             state.health_stamp[i] = now
-            if tick is not None:
-                continue
-            if watchdog == _WATCHDOG_TRIPPED:
-                state.watchdog_tripped[i] = True
-            elif watchdog != self.watchdog_expected:
-                state.restarted[i] = True
+            if tick is None:
+                self._look_at_watchdog(k, watchdog)
+        self._look_at_halves()
         return wiped
 
     def _worse(self, i: int, volts: float, celsius: float, error: int, holds: bool) -> tuple[float, float, int, bool]:
@@ -163,10 +164,30 @@ class Sensing:
                 self._limp[k] = value == 0
                 holds = k < self._count or bool(state.torque_on[i])
                 state.torque_on[i] = holds and not (self._limp[k] or state.restarted[i])
-            elif value == _WATCHDOG_TRIPPED:
-                state.watchdog_tripped[i] = True
-            elif value != self.watchdog_expected:
-                state.restarted[i] = True
+            else:
+                self._look_at_watchdog(k, value)
+        self._look_at_halves()
+
+    def forget(self) -> None:
+        """Somebody has dealt with the servos that had restarted or stopped by themselves."""
+        self._deaf.clear()
+
+    def _look_at_watchdog(self, k: int, value: int) -> None:
+        if value == _WATCHDOG_TRIPPED:
+            self._state.watchdog_tripped[self._joint[k]] = True
+            self._deaf.add(k)
+        elif value != self.watchdog_expected:
+            self._has_restarted(k)
+
+    def _has_restarted(self, k: int) -> None:
+        self._state.restarted[self._joint[k]] = True
+        self._deaf.add(k)
+
+    def _look_at_halves(self) -> None:
+        """Of which joints one servo is limp or deaf, and the other goes on alone."""
+        for k, (i, *_) in enumerate(self._second, self._count):
+            acts = [not (self._limp[s] or s in self._deaf) for s in (i, k)]
+            self._state.halved[i] = self.torque_expected and acts[0] != acts[1]
 
     def _look_at_ticks(self, ticks: dict[int, int]) -> None:
         """Whose counter does not fit has restarted. Where none fits, by the same, the computer slept, and with it its
@@ -175,7 +196,7 @@ class Sensing:
         off = {k: surplus for k, tick in ticks.items() if (surplus := self._surplus(k, tick))}
         slept = len(off) == len(ticks) > 1 and max(off.values()) - min(off.values()) < _TICK_SLACK
         for k in () if slept else off:
-            self._state.restarted[self._joint[k]] = True
+            self._has_restarted(k)
 
     def _joints(self, servos: int) -> int:
         """Bits of joints that lack one of these servos."""

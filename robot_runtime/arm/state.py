@@ -47,6 +47,7 @@ class JointState:
     health_stamp: Floats = field(init=False)  # s, monotonic, when voltage to torque_on were last read
     hardware_error: NDArray[np.int64] = field(init=False)  # bits of Hardware Error Status; -1 where the read lacks it
     torque_on: Flags = field(init=False)  # as the servo says, or as last commanded where the read lacks it
+    halved: Flags = field(init=False)  # of the joint's two servos one acts on no command; the other one does
 
     motion: Floats = field(init=False)
     """q, dq, tau and stamp as one array."""
@@ -64,12 +65,12 @@ class JointState:
         flags = moving[numbers:].view(np.bool_).reshape(6, n)
         self.fresh, self.alert, self.jumped, self.restarted, self.watchdog_tripped, self.split = flags
         self.troubles = flags[1:]
-        health = np.zeros(numbers + n, dtype=np.uint8)
+        health = np.zeros(numbers + 2 * n, dtype=np.uint8)
         self.voltage, self.temperature, self.health_stamp, _ = health[:numbers].view(np.float64).reshape(4, n)
         self.health_stamp[:] = -np.inf
         self.hardware_error = health[:numbers].view(np.int64).reshape(4, n)[3]
         self.hardware_error[:] = -1
-        self.torque_on = health[numbers:].view(np.bool_)
+        self.torque_on, self.halved = health[numbers:].view(np.bool_).reshape(2, n)
 
     def supply(self, nominal: Floats) -> Floats:
         """V at every servo; the nominal voltage where it is not known yet."""

@@ -67,6 +67,7 @@ TOPICS: Mapping[str, tuple[Quantity, ...]] = {
         ("health_stamp", "f8", "s"),
         ("hardware_error", "i8", "bits of the servo's Hardware Error Status; -1 not read"),
         ("torque_on", "?", ""),
+        ("halved", "?", ""),
     ),
     "target": (
         *_each(Shape.TARGET, ("target", "f8", "as the policy's contract says")),

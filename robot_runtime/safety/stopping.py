@@ -272,9 +272,12 @@ class Stopping:
                 self._enter(_Step.BLOCKED, now, "blocked on the way to rest")
 
     def _deaf(self, state: JointState) -> Flags:
-        """Joints whose servos say that they do not act on commands, or that fell silent too often."""
-        deaf: Flags = state.restarted | state.watchdog_tripped | ~state.torque_on | (self._lapses >= _LAPSES)
-        return deaf
+        """Joints whose servos say that they do not act on commands, or that fell silent too often. What one servo of
+        two can still lower, it lowers.
+        """
+        deaf = (state.restarted | state.watchdog_tripped | ~state.torque_on) & ~state.halved
+        silent: Flags = self._lapses >= _LAPSES
+        return deaf | silent
 
     def _name_left_out(self) -> None:
         joints = self._arm.spec.joints
