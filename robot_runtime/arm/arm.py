@@ -356,7 +356,8 @@ class Arm:
                 )
             raise OutsideLimitsError(
                 f"joint '{joint.name}' stands at {angle:.3f} rad, outside {joint.limits.lower} to "
-                f"{joint.limits.upper}; move it inside by hand, torque is off"
+                f"{joint.limits.upper}; move it inside by hand, torque is off; if that is where it lies, zero it again "
+                "('robot-setup zero')"
             )
 
     def _require_together(self) -> None:

@@ -179,7 +179,7 @@ def _positions(arm: Arm) -> Iterator[Check]:
                     advice = f"look at it: had it got power a turn away, it would be off by {turn:.3f} rad"
                     yield Check("position", ok=None, found=found, wanted="the turn of its zero", advice=advice)
                 continue
-            advice = "move it inside by hand, torque is off"
+            advice = "move it inside by hand, torque is off; if that is where it lies: 'robot-setup zero'"
             if joint.is_turns_off(angle):
                 advice = (
                     "it is a whole servo turn off: power-cycle the servo with the joint inside its range, or zero the "

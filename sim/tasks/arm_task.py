@@ -277,7 +277,7 @@ def moved_joints(spec: ArmSpec) -> tuple[str, ...]:
     meaning = MEANING_OF_MODE.get(spec.joints[0].mode)
     names = []
     for joint in spec.joints:
-        if MEANING_OF_MODE.get(joint.mode) != meaning or joint.name in ("wrist_roll", "gripper"):
+        if MEANING_OF_MODE.get(joint.mode) != meaning or joint.name in ("wrist_roll", "wrist_rotate", "gripper"):
             break
         names.append(joint.name)
     return tuple(names)

@@ -62,6 +62,11 @@ def motor(model: str) -> dict[str, Any]:
     return figures
 
 
+def servos(joint: dict[str, Any]) -> int:
+    """How many turn the joint."""
+    return 2 if "second" in joint else 1
+
+
 @pytest.fixture(params=ARMS)
 def arm(request: pytest.FixtureRequest) -> Shipped:
     folder = ROOT / "models" / "arms" / request.param
@@ -74,6 +79,7 @@ def test_each_arm_has_the_servos_it_is_known_for() -> None:
     expected = {
         "koch-v1.1": ["XL430-W250"] * 2 + ["XL330-M288"] * 4,
         "open-manipulator-x": ["XM430-W350"] * 5,
+        "widowx-250s": ["XM430-W350"] * 5 + ["XL430-W250"] * 2,
         "xl330-pendulum": ["XL330-M288"],
     }
     assert sorted(expected) == ARMS
@@ -81,6 +87,8 @@ def test_each_arm_has_the_servos_it_is_known_for() -> None:
         spec = tomllib.loads((ROOT / "models" / "arms" / name / "arm.toml").read_text(encoding="utf-8"))
         assert [joint["servo"]["model"] for joint in spec["joint"]] == models
         assert spec["arm"]["name"] == name
+        doubled = [joint["name"] for joint in spec["joint"] if "second" in joint]
+        assert doubled == (["shoulder", "elbow"] if name == "widowx-250s" else [])
 
 
 def test_the_mjcf_has_every_joint_with_the_same_range(arm: Shipped) -> None:
@@ -100,20 +108,21 @@ def test_tip_and_table_are_there(arm: Shipped) -> None:
 def test_armature_and_friction_are_the_servo_data_files(arm: Shipped) -> None:
     for joint in arm.joints:
         figures, gear, dof = motor(joint["servo"]["model"]), joint["gear"], arm.dof(joint["name"])
-        assert arm.model.dof_armature[dof] == pytest.approx(figures["armature"] * gear**2, rel=1e-3), joint["name"]
-        assert arm.model.dof_damping[dof] == pytest.approx(figures["viscous_friction"] * gear**2, rel=1e-3)
-        assert arm.model.dof_frictionloss[dof] == pytest.approx(figures["coulomb_friction"] * gear, rel=1e-3)
+        n = servos(joint)
+        assert arm.model.dof_armature[dof] == pytest.approx(n * figures["armature"] * gear**2, rel=1e-3), joint["name"]
+        assert arm.model.dof_damping[dof] == pytest.approx(n * figures["viscous_friction"] * gear**2, rel=1e-3)
+        assert arm.model.dof_frictionloss[dof] == pytest.approx(n * figures["coulomb_friction"] * gear, rel=1e-3)
 
 
 def test_every_moving_body_has_mass_and_a_possible_inertia(arm: Shipped) -> None:
     for k in range(1, arm.model.nbody):
         body = arm.model.body(k)
         inertia = np.sort(body.inertia)
-        assert 0.001 <= body.mass[0] <= 0.5, body.name
+        assert 0.001 <= body.mass[0] <= 0.6, body.name
         assert inertia[0] > 0
         assert inertia[2] <= inertia[0] + inertia[1] + 1e-12, f"{body.name}: no body has this inertia"
         gyration = np.sqrt(inertia / body.mass[0])
-        assert gyration.max() < 0.08, f"{body.name}: the mass would sit outside the link"
+        assert gyration.max() < 0.1, f"{body.name}: the mass would sit outside the link"
 
 
 @pytest.mark.parametrize("pose", ["home", "rest"])
@@ -141,11 +150,16 @@ def test_at_rest_the_arm_stays_with_torque_off(arm: Shipped) -> None:
     assert np.abs(arm.data.qvel).max() < 1e-3
 
 
+STRONGEST = {("widowx-250s", "shoulder"): 0.67}
+"""Share of the stall torque: outstretched, that arm's own weight takes half of it. Any other joint has half at most."""
+
+
 def test_limits_leave_a_margin_to_what_the_servo_can(arm: Shipped) -> None:
     for joint in arm.joints:
         figures, limits, gear = motor(joint["servo"]["model"]), joint["limits"], joint["gear"]
         assert 0.3 < limits["velocity"] * gear / figures["no_load_speed"] <= 0.8, joint["name"]
-        assert 0 < limits["torque"] / gear / figures["stall_torque"] <= 0.5, joint["name"]
+        share = limits["torque"] / gear / figures["stall_torque"] / servos(joint)
+        assert 0 < share <= STRONGEST.get((arm.name, joint["name"]), 0.5), joint["name"]
         assert 0.05 < limits["velocity"] / limits["acceleration"] < 0.5, "s to full speed"
         assert 0.01 <= limits["acceleration"] / limits["jerk"] <= 0.05, "s to full acceleration"
 

@@ -854,6 +854,10 @@ def test_a_tripped_watchdog_is_seen_where_health_does_not_carry_it() -> None:
 def test_every_arm_can_be_switched_on_at_rest_however_it_differs(name: str, gap: str) -> None:
     rig = start(name, gap=gap)
     rig.port.sleep_until(1.0)
+    if (name, gap) == ("widowx-250s", "random:8"):  # its elbow leans on its stop, and its horn sits 2.8 degrees off
+        with pytest.raises(OutsideLimitsError, match="'elbow' stands at.*if that is where it lies, zero it again"):
+            rig.arm.torque_on()
+        return
     rig.arm.torque_on()
     assert rig.arm.state.torque_on.all()
 

@@ -37,7 +37,10 @@ def files(tmp_path: Path) -> Callable[..., list[Check]]:
 @pytest.mark.parametrize("name", shipped_arms())
 def test_nothing_is_found_in_arms_that_ship(files: Callable[..., list[Check]], name: str) -> None:
     checks = files(name)
-    assert [check for check in checks if check.ok is not True] == []
+    # Outstretched, the WidowX's own weight takes half of what its shoulder can do at all: the limit must be above that.
+    odd = ["torque"] if name == "widowx-250s" else []
+    assert [check.name for check in checks if check.ok is not True] == odd
+    assert all(check.ok is not False for check in checks)
     rows = [check.name for check in checks]
     assert len(rows) == len(set(rows))
 
@@ -175,6 +178,6 @@ def test_a_follower_whose_equality_is_off_follows_nobody(files: Callable[..., li
 def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "arms.md").read_text(encoding="utf-8")
     for language, file in (("toml", "arm.toml"), ("xml", "arm.xml")):
-        [block] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+        block, *_ = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
         (tmp_path / file).write_text(block, encoding="utf-8")
     assert [check for check in check_arm_file(load_arm(tmp_path)) if check.ok is not True] == []

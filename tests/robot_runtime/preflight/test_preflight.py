@@ -53,7 +53,7 @@ POLICIES = Path(models.__file__).parent / "policies"
 
 def set_up(twin: Twin, spec: ArmSpec) -> None:
     """What `robot-setup arm` leaves in the servos."""
-    for servo, joint in zip(twin.servos, spec.joints, strict=True):
+    for servo, joint in zip(twin.servos, spec.servos, strict=True):
         model = joint.servo.for_firmware(servo.memory.get("firmware_version"))
         servo.set_eeprom(**{name: want.value for name, want in wanted(joint, spec.bus, model).items()})
 

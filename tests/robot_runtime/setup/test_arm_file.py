@@ -96,12 +96,19 @@ def test_shipped_arms_change_in_three_lines_a_joint(arm: str) -> None:
         for i in range(len(spec.joints))
         for edit in joint_edits(i, {"sign": -1, "offset": 0.01 * (i + 1), "homing_offset": 5})
     ]
+    doubled = [i for i, joint in enumerate(spec.joints) if joint.second]
+    for i in doubled:
+        edits += joint_edits(i, {"second": {"id": 100 + i, "sign": 1, "offset": -0.5}})
     after = edited(text, edits)
-    assert len(changed(text, after)) == 5 * len(spec.joints)
+    as_before = sum(joint.sign == -1 for joint in spec.joints)
+    assert len(changed(text, after)) == 5 * len(spec.joints) + 2 * (len(doubled) - as_before)
     old, new = tomllib.loads(text), tomllib.loads(after)
     for i, joint in enumerate(new["joint"]):
         assert (joint.pop("sign"), joint.pop("offset"), joint.pop("homing_offset")) == (-1, 0.01 * (i + 1), 5)
         del old["joint"][i]["sign"], old["joint"][i]["offset"]
+        if i in doubled:
+            assert joint.pop("second") == {"id": 100 + i, "sign": 1, "offset": -0.5}
+            del old["joint"][i]["second"]
     assert old == new
 
 
