@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from robot_runtime.arm import Arm
+from robot_runtime.arm.errors import ServoSettingError
 from robot_runtime.bus.scan import known_baudrates
 from robot_runtime.cli.setup import main
 from robot_runtime.spec import load_arm
@@ -187,3 +188,53 @@ def test_a_servo_that_is_nowhere_was_looked_for_everywhere(desk: Desk, box: Twin
     assert ended.code == 4
     for rate in known_baudrates():
         assert str(rate) in ended.err
+
+
+# -- two servos at one joint -------------------------------------------------------------------------------------------
+
+WIDOWX = ("arm", "--arm", "widowx-250s")
+SECOND = 7
+"""Place of the shoulder's second servo, ID 3, in the twin."""
+
+
+def test_what_the_makers_software_left_is_taken_back_and_can_be_restored(desk: Desk) -> None:
+    """There the second servo obeys the first, reversed: what is written to the first would be written to both."""
+    spec, twin = load_arm("widowx-250s"), desk.put(Twin.load("widowx-250s"))
+    left = {"secondary_id": 2, "drive_mode": 1, "homing_offset": -7, "min_position_limit": 800}
+    for second, obeyed in ((SECOND, 2), (SECOND + 1, 4)):
+        twin.servos[second].set_eeprom(**{**left, "secondary_id": obeyed})
+    with pytest.raises(ServoSettingError, match=r"joint 'shoulder' \(servo 3\)"):
+        Arm.open(spec, LockstepPort(twin))
+    result = desk.run(main, *WIDOWX, "--yes", "--json").json
+    assert [(c["servo"], c["register"]) for c in result["changes"][:2]] == [(3, "secondary_id"), (5, "secondary_id")]
+    Arm.open(spec, LockstepPort(twin)).prepare()
+    assert desk.run(main, *WIDOWX, "--dry-run").code == 0
+    assert desk.run(main, "undo", result["undo_file"], "--yes").code == 0
+    assert {name: twin.servos[SECOND].get(name) for name in left} == left
+
+
+def test_guided_through_both_servos_of_a_joint(desk: Desk) -> None:
+    twin = desk.put(Twin.load("widowx-250s", factory=True))
+    for servo in twin.servos:
+        twin.cut_power(servo)
+    steps: list[str | Callable[[], str]] = []
+    for i in range(9):
+        steps += [connect(twin, i), "y"]
+    desk.somebody(*steps, "y")
+    ended = desk.run(main, *WIDOWX)
+    assert ended.code == 0, ended.err
+    assert [place[0] for place in places(twin)] == [1, 2, 4, 6, 7, 8, 9, 3, 5]
+    assert "Connect the servo of joint 'shoulder (second servo)' (XM430-W350)" in " ".join(ended.err.split())
+    Arm.open(load_arm("widowx-250s"), LockstepPort(twin)).prepare()
+
+
+def test_a_script_takes_both_servos_of_a_joint_one_after_the_other(desk: Desk) -> None:
+    twin = desk.put(Twin.load("widowx-250s", factory=True))
+    for servo in twin.servos:
+        twin.cut_power(servo)
+    for index, name in ((1, "shoulder"), (SECOND, "shoulder (second servo)")):
+        connect(twin, index)()
+        result = desk.run(main, *WIDOWX, "--only", "shoulder", "--yes", "--json")
+        assert (result.code, result.json["assigned"]) == (0, [name])
+    assert (twin.servos[1].get("id"), twin.servos[SECOND].get("id")) == (2, 3)
+    assert desk.run(main, *WIDOWX, "--only", "shoulder", "--dry-run").code == 0

@@ -329,3 +329,31 @@ def test_a_file_that_was_changed_before_the_servos_failed_is_told(desk: Desk, ow
     ended = desk.run(main, "zero", "--arm", str(own), *SECONDS, "--yes", "--json")
     assert ended.code == 130
     assert ended.json["written"] is True
+
+
+def test_a_second_servo_learns_the_truth_beside_its_first(desk: Desk) -> None:
+    """Both horns of the shoulder sit elsewhere than the file says, and the second servo faces the other way."""
+    truth = load_arm("widowx-250s")
+    folder = desk.folder / "mine"
+    shutil.copytree(truth.path.parent, folder)
+    wrong = (
+        (folder / "arm.toml")
+        .read_text()
+        .replace("second = { id = 3 } ", "second = { id = 3, sign = 1, offset = 0.3 } ")
+    )
+    (folder / "arm.toml").write_text(wrong)
+    twin = Twin.load("widowx-250s", pose="home")
+    at_hand(desk, twin)
+    ended = desk.run(main, "zero", "--arm", str(folder), *SECONDS, "--yes", "--joints", "shoulder", "elbow")
+    assert ended.code == 0, ended.err
+    zeroed = load_arm(folder)
+    for joint, true in zip(zeroed.servos, truth.servos, strict=True):
+        assert (joint.servo_id, joint.sign) == (true.servo_id, true.sign)
+        assert joint.offset == pytest.approx(true.offset, abs=0.01)
+    text = (folder / "arm.toml").read_text()
+    assert "second = { id = 3, sign = -1, offset = " in text
+    assert "# facing the first: turns the other way" in text
+    for joint, servo in zip(zeroed.servos[-2:], twin.servos[-2:], strict=True):
+        want = wanted(joint, zeroed.bus, joint.servo)
+        assert [servo.get(name) for name in POSITION_REGISTERS] == [want[name].value for name in POSITION_REGISTERS]
+    Arm.open(zeroed, LockstepPort(twin)).prepare()
