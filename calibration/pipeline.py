@@ -33,7 +33,7 @@ from calibration.physics.identify import (
     unseen,
     windows_of,
 )
-from calibration.physics.law import MODES
+from calibration.physics.joints import fitted_joints
 from calibration.physics.rollout import Rig
 from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Calibration
@@ -192,15 +192,13 @@ def _without_speed(loaded: Sequence[Loaded], rig: Rig) -> list[str]:
 
 
 def _joints(loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:
-    """That every log has and none left out, in a mode whose law is known.
+    """That can be fitted, that every log has and none left out.
 
     Raises:
         RefusedLogError: there is none.
     """
     logs, out = [one.log.joints for one in loaded], left_out(loaded)
-    found = tuple(
-        j.name for j in spec.joints if j.mode in MODES and j.name not in out and all(j.name in n for n in logs)
-    )
+    found = tuple(name for name in fitted_joints(spec) if name not in out and all(name in n for n in logs))
     if not found:
         raise RefusedLogError("these logs cannot be fitted: no joint in them moved that a law is known for")
     return found

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.errors import CalibrationError
+from calibration.physics.joints import fitted_joints
 from calibration.physics.law import MODES, POSITION_MODES
 from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
@@ -98,17 +99,19 @@ class Stage:
 
 
 def movable(spec: ArmSpec, joints: Sequence[str] | None = None) -> npt.NDArray[np.intp]:
-    """Which joints are to move: these, or all whose servo's law is known.
+    """Which joints are to move: these, or all that can be fitted.
 
     Raises:
-        CalibrationError: no such joint, or its mode has no law here.
+        CalibrationError: no such joint, or it cannot be fitted: its mode has no law here, or others follow it.
     """
-    names = joints if joints is not None else [j.name for j in spec.joints if j.mode in MODES]
+    names = joints if joints is not None else fitted_joints(spec)
     if unknown := [name for name in names if name not in spec.joint_names]:
         raise CalibrationError(f"{spec.path}: no joint {', '.join(unknown)}; it has {', '.join(spec.joint_names)}")
     found = [spec.joint_names.index(name) for name in names]
     if strange := [f"{spec.joints[i].name} ({spec.joints[i].mode})" for i in found if spec.joints[i].mode not in MODES]:
         raise CalibrationError(f"modes without a known law: {', '.join(strange)}; known: {', '.join(MODES)}")
+    if led := [name for name in names if name not in fitted_joints(spec)]:
+        raise CalibrationError(f"{', '.join(led)}: other joints of {spec.mjcf.name} follow it; leave it out")
     if not found:
         raise CalibrationError(f"{spec.path}: no joint to move; modes with a known law: {', '.join(MODES)}")
     return np.array(sorted(found))

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from mujoco.batch import Batch
 
 from calibration.logs.windows import Windows
-from calibration.physics.law import MODES, Laws, Servos
+from calibration.physics.joints import fitted_joints
+from calibration.physics.law import Laws, Servos
 from calibration.physics.numbers import Physics
 from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec
@@ -34,13 +35,12 @@ class Rig:
 
     @classmethod
     def of(cls, spec: ArmSpec, joints: tuple[str, ...] | None = None, step: float = 0.002) -> Rig:
-        """Of these joints (default: all that a law is known for).
+        """Of these joints (default: all that are fitted).
 
         Raises:
             ArmSpecError: the arm's MJCF cannot be used.
         """
-        moved = joints or tuple(j.name for j in spec.joints if j.mode in MODES)
-        world = arm_world(spec, moved, step)
+        world = arm_world(spec, joints or fitted_joints(spec), step)
         world.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         return cls(world, Laws(world.joints))
 

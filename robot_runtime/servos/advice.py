@@ -219,7 +219,7 @@ def _secondary_id(servo: ServoReading) -> Iterator[Finding]:
     second = servo.values.get("secondary_id", 255)
     if second <= HIGHEST_ID:  # anything above switches the second ID off
         why = "it also obeys what is written to that ID, unwatched"
-        fix = "Two servos that move one joint are not supported; else: 'robot-setup arm', if it is one of an arm's."
+        fix = "Clear it: 'robot-setup arm'. Where both turn one joint, the arm file names it: second = { id = ... }."
         yield Finding(Severity.WARNING, f"secondary ID {second}", why, fix)
 
 

@@ -79,6 +79,16 @@ def arm_world(spec: ArmSpec, moved: Sequence[str], timestep: float, payload: flo
     )
 
 
+def leaders(spec: ArmSpec) -> frozenset[str]:
+    """Joints of the MJCF that others follow (`<equality><joint>`).
+
+    Raises:
+        ArmSpecError: the MJCF cannot be read.
+    """
+    coupled = (e for e in _read(spec).equalities if e.type == mujoco.mjtEq.mjEQ_JOINT and e.active)
+    return frozenset(equality.name2 for equality in coupled)
+
+
 def _read(spec: ArmSpec) -> Any:
     try:
         mjcf = mujoco.MjSpec.from_file(str(spec.mjcf))
