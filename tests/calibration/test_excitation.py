@@ -14,8 +14,9 @@ from calibration.excitation import CHECK, Excitation, plan, shapes
 from calibration.excitation.information import Information, Judge
 from calibration.excitation.rehearsal import Rehearsal
 from calibration.excitation.replay import replay
-from calibration.excitation.stage import Stage, find_stage
+from calibration.excitation.stage import Stage, find_stage, movable
 from calibration.excitation.tracking import feedforward, with_gains
+from calibration.physics.joints import fitted_joints
 from robot_runtime.arm import Kinematics
 from robot_runtime.spec import ArmSpec, load_arm
 from tests.robot_runtime.arm.twins import variant
@@ -195,3 +196,11 @@ def test_a_replay_is_what_the_policy_does_between_two_soft_ways(tmp_path: Path) 
     middle = q[len(q) // 3 : 2 * len(q) // 3]
     assert 0.1 < np.ptp(middle) < 0.5
     assert np.abs(np.diff(q, axis=0)).max() / PERIOD < spec.joints[0].limits.velocity
+
+
+def test_a_joint_that_drives_fingers_is_held_and_not_asked_for() -> None:
+    spec = load_arm("widowx-250s")
+    assert [spec.joints[i].name for i in movable(spec)] == list(spec.joint_names[:-1])
+    assert fitted_joints(load_arm("koch-v1.1")) == load_arm("koch-v1.1").joint_names  # one finger, which is the joint's
+    with pytest.raises(CalibrationError, match="gripper: other joints of arm.xml follow it; leave it out"):
+        movable(spec, ["waist", "gripper"])
