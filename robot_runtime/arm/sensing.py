@@ -118,12 +118,14 @@ class Sensing:
         """Health of the servos that answered; returns joints of which a reply shows that a memory was wiped."""
         state, health = self._state, self._plan.health
         wiped = 0
-        servos = [(k, i, s) for k, (i, s) in enumerate(zip(self._joint, health.servos(), strict=True))]
-        if missing:
-            servos = [servo for servo in servos if not missing >> servo[1] & 1]
+        servos = list(health.servos())
         if self._plan.apart:
-            self._look_at_ticks({k: s[-1] for k, _, s in servos if s[0] != 0})
-        for k, i, (volts, celsius, error, on, watchdog, tick) in servos:
+            heard = (k for k, i in enumerate(self._joint) if not missing >> i & 1)
+            self._look_at_ticks({k: servos[k][-1] for k in heard if servos[k][0] != 0})
+        for k, (volts, celsius, error, on, watchdog, tick) in enumerate(servos):
+            i = self._joint[k]
+            if missing >> i & 1:
+                continue
             if volts == 0:  # a powered servo never reads 0 V: its indirect addresses are reset
                 wiped |= 1 << i
                 self._has_restarted(k)
@@ -142,7 +144,8 @@ class Sensing:
             state.health_stamp[i] = now
             if tick is None:
                 self._look_at_watchdog(k, watchdog)
-        self._look_at_halves()
+        if self._second:
+            self._look_at_halves()
         return wiped
 
     def _worse(self, i: int, volts: float, celsius: float, error: int, holds: bool) -> tuple[float, float, int, bool]:
