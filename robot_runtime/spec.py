@@ -23,6 +23,8 @@ _MOST_ANGLE = 256 * 2 * math.pi  # rad, as far as a servo counts its turns
 _MOST_GEAR = 1000.0
 _DEGREES = 4  # turns of a servo that wraps after one: a range as wide is no mistake of an offset
 
+_MARK = "\ufeff"  # which some editors put in front of a file
+
 _LISTED = 8  # files of a folder, in messages
 
 _BEYOND_NOMINAL = 1.5
@@ -211,6 +213,8 @@ def load_arm(name_or_path: str | Path, *, zeroed: bool = True) -> ArmSpec:
     path = _find(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
+        if text.startswith(_MARK):
+            raise ArmSpecError(f"{path}: begins with a byte order mark; save it as UTF-8 without one")
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ArmSpecError(f"{path}: not valid TOML: {error}") from error
@@ -272,11 +276,13 @@ _MJCF_NUMBERS = {
 
 
 def _check_numbers(mjcf: Path, text: bytes) -> None:
-    """MuJoCo takes a mass of NaN for one that was not said, or for a mass."""
+    """MuJoCo takes a mass of NaN for one that was not said, or for a mass; and a URDF for an arm on no table."""
     parser = expat.ParserCreate()
     bodies: list[str] = []
 
     def begin(tag: str, attributes: dict[str, str]) -> None:
+        if tag == "robot":
+            raise ArmSpecError(f"{mjcf}: a URDF, not an MJCF; docs/arms.md says how to make one of it")
         if tag == "body":
             bodies.append(attributes.get("name", "without a name"))
         for key in _MJCF_NUMBERS & attributes.keys():

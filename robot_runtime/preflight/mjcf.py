@@ -20,6 +20,9 @@ LIES = 0.06
 SAGS_FOR, STEP = 5.0, 0.002
 """s for which it is watched; in steps of so many s, or fewer."""
 
+BESIDE = 0.02
+"""rad to either side of rest, all joints at once, from where it is watched, too: nobody puts an arm down exactly."""
+
 FLIES = 10.0
 """rad: no joint falls as far."""
 
@@ -167,23 +170,29 @@ def _rotors(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
 
 
 def _rest(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Iterator[Check]:
-    """Torque goes off at rest: what does not lie or lean there falls. Friction and stops are the MJCF's; motors and
-    what else holds the arm up there are not.
+    """Torque goes off at rest, or a little beside it: what does not lie or lean there falls, and what is balanced falls
+    to one side. Friction and stops are the MJCF's; motors and what else holds the arm up there are not.
     """
     limp = copy.copy(model)
     limp.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION | mujoco.mjtDisableBit.mjDSBL_AUTORESET
     limp.body_gravcomp[:] = 0.0
     limp.opt.timestep = min(model.opt.timestep, STEP)
     data = mujoco.MjData(limp)
-    rest = spec.poses["rest"]
-    data.qpos[:] = kinematics.all_angles(rest)
+    rest = np.array(spec.poses["rest"])
+    lower, upper = limits_of(spec)
     address = [int(model.joint(name).qposadr[0]) for name in spec.joint_names]
+    sags = np.zeros(len(rest))
     with _warned_by_nobody():
-        mujoco.mj_step(limp, data, round(SAGS_FOR / limp.opt.timestep))
+        for beside in (0.0, BESIDE, -BESIDE):
+            mujoco.mj_resetData(limp, data)
+            data.qpos[:] = kinematics.all_angles((rest + beside).clip(lower, upper))
+            mujoco.mj_step(limp, data, round(SAGS_FOR / limp.opt.timestep))
+            sag = data.qpos[address] - rest
+            sags = np.where(np.abs(sag) <= np.abs(sags), sags, sag)  # nan is the furthest
 
     def odd() -> Iterator[Odd]:
-        for joint, k, angle in zip(spec.joints, address, rest, strict=True):
-            if not abs(sag := float(data.qpos[k]) - angle) <= LIES:  # nan, too
+        for joint, sag in zip(spec.joints, sags.tolist(), strict=True):
+            if not abs(sag) <= LIES:  # nan, too
                 yield Odd(
                     found=f"{joint.name} turns by {sag:.2g} rad once torque is off"
                     if abs(sag) < FLIES

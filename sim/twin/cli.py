@@ -115,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(arguments, error, BAD_INPUT)
     except KeyboardInterrupt:
         return INTERRUPTED
+    _tell_of_physics()
     try:
         server = TwinServer(twin, link=options.link, on_port=lambda port: _announce(options, twin, port))
     except OSError as error:
@@ -125,6 +126,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         threading.Thread(target=_stop_at_eof, args=(server,), name="eof", daemon=True).start()
     server.serve()
     return STOPPED
+
+
+def _tell_of_physics() -> None:
+    """MuJoCo writes its warnings into a file in the working directory: say the first of them instead."""
+    import mujoco  # noqa: PLC0415 - the physics have loaded it by now
+
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        if not told:
+            told.append(text)
+            advice = "no arm that can be simulated; 'robot-setup check --arm ...' says what is odd in its files"
+            print(f"robot-twin: {text.strip()}: {advice}", file=sys.stderr, flush=True)
+
+    mujoco.set_mju_user_warning(tell)
 
 
 def _stop_at_eof(server: TwinServer) -> None:

@@ -194,6 +194,20 @@ def test_not_utf8_is_said(tmp_path: Path) -> None:
         load_arm(file)
 
 
+def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    file.write_text(GOOD, encoding="utf-8-sig")
+    with pytest.raises(ArmSpecError, match=r"arm.toml: begins with a byte order mark; save it as UTF-8 without one"):
+        load_arm(file)
+
+
+def test_a_urdf_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    (tmp_path / "arm.xml").write_text("<?xml version='1.0'?><robot name='arm'><link name='base'/></robot>")
+    with pytest.raises(ArmSpecError, match=r"arm.xml: a URDF, not an MJCF; docs/arms.md says how"):
+        load_arm(file)
+
+
 def test_the_documented_keys_are_those_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/arms.md has one row a key, under the name of its table."""
     asked: set[tuple[str, str]] = set()

@@ -153,6 +153,16 @@ def test_what_holds_the_arm_up_in_simulation_does_not_hold_the_real_one(
     assert [check.ok for check in checks if check.name == "rest"] == [None]
 
 
+@pytest.mark.parametrize(("friction", "stays"), [(0.0128, True), (0.001, False)])
+def test_a_weight_that_is_balanced_falls_to_one_side_unless_friction_holds_it(
+    files: Callable[..., list[Check]], friction: float, stays: bool
+) -> None:
+    upright = ("arm.toml", r"rest = \{ pendulum = [^ ]+", "rest = { pendulum = 3.141593")
+    checks = files(PENDULUM, upright, ("arm.xml", 'frictionloss="[^"]*"', f'frictionloss="{friction}"'))
+    [rest] = [check for check in checks if check.name == "rest"]
+    assert (rest.ok is True) == stays
+
+
 def test_an_mjcf_that_cannot_be_simulated_leaves_no_file_behind(
     files: Callable[..., list[Check]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,3 +188,21 @@ def test_a_link_whose_port_is_another_twins_by_now_is_replaced(tmp_path: Path) -
         with serving("--arm", "xl330-pendulum", "--link", str(link)):
             assert link.readlink() != others.readlink()
             assert ping(str(link), 1, 1_000_000) == ping(str(others), 1, 1_000_000) == 1200
+
+
+def test_physics_that_break_are_said_once_and_leave_no_file(tmp_path: Path) -> None:
+    """MuJoCo writes its warnings into a file in the working directory, wherever that is."""
+    arm = tmp_path / "arm"
+    shutil.copytree(SHIPPED / "koch-v1.1", arm)
+    mjcf = (arm / "arm.xml").read_text(encoding="utf-8")
+    (arm / "arm.xml").write_text(mjcf.replace('armature="0.00181" damping="0.00366"', 'armature="1e-9" damping="-5"'))
+    command = [sys.executable, "-m", "sim.twin.cli", "--arm", str(arm), "--stop-at-eof"]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=here, text=True, **pipes) as twin:  # type: ignore[call-overload]
+        first = twin.stderr.readline()
+        _, others = twin.communicate(timeout=30)
+    assert first.startswith("robot-twin: ")
+    assert "no arm that can be simulated; 'robot-setup check --arm ...'" in first
+    assert "robot-twin: " not in others
+    assert not list(tmp_path.glob("MUJOCO_LOG*"))
