@@ -146,9 +146,9 @@ class Bare:
             plan = arm.plan
         turns: list[GroupRead] = [plan.motion[k & 1].group for k in range(HEALTH_EVERY)]
         turns[0] = plan.full.group
-        goals = GroupWrite([(j.servo_id, goal_register(j)) for j in spec.joints])
+        goals = GroupWrite([(j.servo_id, goal_register(j)) for j in spec.servos])
         self.turns = [(group.request, group.size) for group in turns]
-        self.write = bytes(goals.packet([2048] * len(spec.joints)))
+        self.write = bytes(goals.packet([2048] * len(spec.servos)))
         self.wire = statistics.median(wire_time(len(r) + s + len(self.write), spec.bus.baudrate) for r, s in self.turns)
         self._buffer = memoryview(bytearray(4096))
 

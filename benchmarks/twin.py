@@ -32,7 +32,7 @@ def by_bus(name: str) -> float:
     arm.torque_on()
     bus: Bus = arm.bus
     read = GroupRead(spec.servo_ids, 126, 10, fast=True)
-    goals = [(j.servo_id, goal_register(j)) for j in spec.joints]
+    goals = [(j.servo_id, goal_register(j)) for j in spec.servos]
     write = GroupWrite(goals)
     ticks = [bus.read(servo_id, register) for servo_id, register in goals]
     begin, started = port.now(), time.perf_counter()

@@ -37,6 +37,10 @@ LIMIT_SLACK = 0.05
 """rad: how far outside its limits a joint may stand at torque-on, and those in its servo reach: gears give, hands are
 inexact."""
 
+SPLIT = 0.05
+"""rad: two servos on one axle read alike but for horns, play and the moment between their samples: 0.01 rad. Beyond
+this one of them has lost its place, or its horn slips, and in position modes they push against each other."""
+
 _WATCHDOG_STEP = 0.02  # s, unit of the Bus Watchdog register
 _WATCHDOG_MAX = 127 * _WATCHDOG_STEP
 
@@ -105,8 +109,8 @@ class JointSpec:
 
     @property
     def servo_label(self) -> str:
-        """What this servo is called where every servo needs a name of its own."""
-        return f"{self.name} (second servo)" if self.is_second else self.name
+        """What this servo is called where every servo needs a name of its own; the twin calls it so, too."""
+        return f"{self.name}/2" if self.is_second else self.name
 
     @property
     def rad_per_tick(self) -> float:
@@ -188,6 +192,12 @@ class ArmSpec:
     def turned_by(self) -> tuple[int, ...]:
         """Which joint each of `servos` turns, by its place in `joints`."""
         return (*range(len(self.joints)), *(i for i, j in enumerate(self.joints) if j.second is not None))
+
+    def who(self, joint: int, servo: int) -> str:
+        """In words: one of `servos` that turns this joint, or (below 0) what turns it."""
+        if servo < 0 or self.joints[joint].second is None:
+            return self.joints[joint].moved_by
+        return f"servo {self.servos[servo].servo_id}, one of two"
 
     @property
     def servo_ids(self) -> tuple[int, ...]:

@@ -25,13 +25,13 @@ from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_set
 from robot_runtime.arm.kinematics import Kinematics
 from robot_runtime.arm.prepare import prepare
 from robot_runtime.arm.read_plan import ReadPlan, plan_reads
-from robot_runtime.arm.scaling import GoalScale, SenseScale, goal_register
-from robot_runtime.arm.sensing import SPLIT, Sensing
+from robot_runtime.arm.scaling import GoalScale, SenseScale, goal_bounds, goal_reach, goal_register
+from robot_runtime.arm.sensing import Sensing
 from robot_runtime.arm.state import JointCommand, JointState, run_of
 from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort, ServoError
 from robot_runtime.bus.timing import wire_time
 from robot_runtime.servos.protocol import RETURN_DELAY_STEP
-from robot_runtime.spec import ArmSpec, ArmSpecError
+from robot_runtime.spec import SPLIT, ArmSpec, ArmSpecError
 
 HEALTH_EVERY = 8
 """Every so many reads the longer one with voltage, temperature, errors: a restarted servo is noticed within that."""
@@ -338,9 +338,9 @@ class Arm:
             missing = self.read(self.bus.port.now() + _PATIENCE + 2 * self.bus.expected_time(self.plan.full.group))
             if missing == 0:
                 return
-        lacking = [j for i, j in enumerate(self.spec.joints) if missing >> i & 1]
-        names = [f"{j.name} ({j.moved_by})" for j in lacking]
-        ids = [servo_id for j in lacking for servo_id in j.servo_ids]
+        lacking = [j for k, j in enumerate(self.spec.servos) if self._sensing.missing >> k & 1]
+        names = [f"{j.name} (servo {j.servo_id})" for j in lacking]
+        ids = [j.servo_id for j in lacking]
         raise MissingServosError(
             ids, f"no answer from {', '.join(names)} in {_READ_TRIES} tries; check cable and power"
         )
@@ -371,6 +371,10 @@ class Arm:
                     "are allowed: look at their horns, and run 'robot-setup zero'"
                 )
             self._sensing.trim[k] = apart
-            if self._goal.is_position[rows + k]:
-                offset = self._goal.offset[rows + k] + apart * self._goal.scale[rows + k]
-                self._goal_rows[1][rows + k] = float(offset)
+            row = rows + k
+            if self._goal.is_position[row]:
+                ticks = apart * float(self._goal.scale[row])
+                self._goal_rows[1][row] = self._goal.offset.tolist()[row] + ticks
+                (low, high), (least, most) = (f(self.servos[row].joint) for f in (goal_bounds, goal_reach))
+                self._goal.low[row] = self._low[row] = max(low + round(ticks), least)
+                self._goal.high[row] = self._high[row] = min(high + round(ticks), most)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from robot_runtime.arm.errors import ServoSettingError, TorqueIsOnError
 from robot_runtime.arm.identify import ServoOnBus, answer_everything
-from robot_runtime.arm.scaling import goal_bounds, goal_register
+from robot_runtime.arm.scaling import goal_reach, goal_register
 from robot_runtime.bus import Bus
 from robot_runtime.bus.scan import read_registers
 from robot_runtime.servos.protocol import ANSWER_EVERYTHING
@@ -77,7 +77,7 @@ def _grip_current(servo: ServoOnBus) -> int:
 def _require_reach(servo: ServoOnBus, values: Mapping[str, int]) -> None:
     """A sync write beyond a servo's limit is refused without a word, and the last goal stays: rule it out now."""
     joint = servo.joint
-    low, high = goal_bounds(joint)
+    low, high = goal_reach(joint)
     register = goal_register(joint)
     if joint.mode == "position":
         _require(servo, "min_position_limit", values, values["min_position_limit"] <= low, low)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robot_runtime.servos import Register
-from robot_runtime.spec import ArmSpec, JointSpec
+from robot_runtime.spec import SPLIT, ArmSpec, JointSpec
 
 GOAL_REGISTER = {
     "current": "goal_current",
@@ -83,6 +84,19 @@ class GoalScale:
 def goal_bounds(joint: JointSpec) -> tuple[float, float]:
     """The goals (ticks) that the arm file's limits allow."""
     _, _, low, high = _goal_row(joint)
+    return low, high
+
+
+def goal_reach(joint: JointSpec) -> tuple[float, float]:
+    """How far the servo's own limits must reach (ticks): to those goals, and where a second servo differs from its
+    first, as far beyond them.
+    """
+    low, high = goal_bounds(joint)
+    if joint.is_second and joint.mode in POSITION_MODES:
+        beyond = math.ceil(SPLIT / abs(joint.rad_per_tick))
+        low, high = low - beyond, high + beyond
+    if joint.mode == "position":  # which knows no more than a turn
+        low, high = max(low, 0), min(high, joint.servo.ticks_per_turn - 1)
     return low, high
 
 

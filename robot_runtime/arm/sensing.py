@@ -9,9 +9,9 @@ import numpy as np
 
 from robot_runtime.arm.read_plan import MotionFields, PlannedRead, ReadPlan
 from robot_runtime.arm.scaling import SenseScale
-from robot_runtime.arm.state import JointState
+from robot_runtime.arm.state import BOTH, JointState
 from robot_runtime.bus.packets import ALERT
-from robot_runtime.spec import ArmSpec
+from robot_runtime.spec import SPLIT, ArmSpec
 
 _VOLTS_PER_TICK = 0.1
 _WATCHDOG_TRIPPED = 255
@@ -30,10 +30,6 @@ _JUMP_SLACK = 0.05
 _JUMP_SPEED = 1.5
 """Times the no-load speed: nothing but an encoder fault or a lost turn count moves a reading faster."""
 
-SPLIT = 0.05
-"""rad: two servos on one axle read alike but for horns, play and the moment between their samples: 0.01 rad. Beyond
-this one of them has lost its place, or its horn slips, and in position modes they push against each other."""
-
 
 class Sensing:
     """Converts what the read groups hold. Motion comes every cycle and joint by joint, in plain numbers: of so few they
@@ -46,7 +42,9 @@ class Sensing:
         self._joint = spec.turned_by  # of each servo
         self._plan, self._state = plan, state
         self._bits = 1 << np.arange(count)
-        self._missing = -1  # in the last read
+        self._missing = -1  # servos in the last read, one bit each
+        self._lacking = -1  # joints that lacked one
+        self._whole = np.zeros(count, dtype=bool)  # joints that lacked none
         fastest = [_JUMP_SPEED * j.servo.motor.no_load_speed / j.gear for j in spec.joints]
         scales = (scale.position, scale.offset, scale.velocity, scale.torque)
         rows = list(zip(*(each.tolist() for each in scales), strict=True))
@@ -56,6 +54,8 @@ class Sensing:
         """rad, how much further the second servo of a joint reads than the first, as last seen."""
         self.trim = [0.0] * len(self._second)
         """The same, as it was when torque came on: from then on both are kept apart by that much."""
+        if self._second:
+            state.whole_stamp = np.full(count, -math.inf)
         self._pack = struct.Struct(f"{4 * count}d").pack_into
         self._motion = state.motion.data.cast("B")
         # And when they were asked for, and came.
@@ -71,25 +71,30 @@ class Sensing:
     def take(self, missing: int, read: PlannedRead) -> int:
         """Take over a finished read, of which some servos may be missing, one bit each.
 
-        Returns the missing joints: those that lack a servo, or whose data cannot be trusted.
+        Returns the missing joints: those that lack a servo, or one whose data cannot be trusted. Where one of two
+        answers, the joint's state goes on.
         """
         group = read.group
-        if self._second and missing:
-            missing = self._joints(missing)
         if read.has_health:
             missing |= self._take_health(missing, group.received_at)
         if missing != self._missing:
             self._missing = missing
-            np.copyto(self._state.fresh, (self._bits & missing) == 0)
+            self._lacking, silent = self._joints_of(missing) if self._second else (missing, missing)
+            np.copyto(self._state.fresh, (self._bits & silent) == 0)
+            np.copyto(self._whole, (self._bits & self._lacking) == 0)
+        if self._second:
+            np.copyto(self._state.whole_stamp, group.received_at, where=self._whole)
         self._take_motion(read.motion, missing, group.sent_at, group.received_at)
         alerts = any(group.errors)
         if alerts or self._last_alerts:
             told = np.zeros(self._count, dtype=bool)
-            for i, error in zip(self._joint, group.errors, strict=True):
-                told[i] |= error & ALERT != 0
+            for k, error in enumerate(group.errors):
+                if error & ALERT:
+                    told[self._joint[k]] = True
+                    self._blame(k)
             np.copyto(self._state.alert, told, where=self._state.fresh)
             self._last_alerts = alerts or bool(self._state.alert.any())
-        return missing
+        return self._lacking
 
     def _take_motion(self, fields: MotionFields, missing: int, sent: float, now: float) -> None:
         q, dq, tau, stamp = self._state.motion.tolist()
@@ -104,30 +109,37 @@ class Sensing:
             if abs(angle - q[i]) > (now - asked[i]) * fastest + _JUMP_SLACK:
                 self._state.jumped[i] = True
             q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
-        for k, (i, position, offset, _, torque) in enumerate(self._second):
-            current, _, place = next(ticks), next(ticks), next(ticks)
-            if missing >> i & 1:
+        for k, (i, position, offset, velocity, torque) in enumerate(self._second):
+            current, turns, place = next(ticks), next(ticks), next(ticks)
+            if missing >> (self._count + k) & 1:
+                continue
+            angle = place * position + offset
+            if missing >> i & 1:  # it stands in for the first one
+                angle -= self.trim[k]
+                if abs(angle - q[i]) > (now - asked[i]) * self._scales[i][-1] + _JUMP_SLACK:
+                    self._state.jumped[i] = True
+                q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
                 continue
             tau[i] = (tau[i] + current * torque) / 2  # either says what both do if they do the same
-            self.apart[k] = apart = place * position + offset - q[i]
-            if abs(apart - self.trim[k]) > SPLIT:
+            self.apart[k] = apart = angle - q[i]
+            # One of them may have been asked again: sampled later, by as much as the whole read took.
+            if abs(apart - self.trim[k]) > SPLIT + abs(dq[i]) * (now - sent):
                 self._state.split[i] = True
         self._pack(self._motion, 0, *q, *dq, *tau, *stamp)
 
     def _take_health(self, missing: int, now: float) -> int:
-        """Health of the servos that answered; returns joints of which a reply shows that a memory was wiped."""
+        """Health of the servos that answered; returns those of which the reply shows that their memory was wiped."""
         state, health = self._state, self._plan.health
         wiped = 0
         servos = list(health.servos())
         if self._plan.apart:
-            heard = (k for k, i in enumerate(self._joint) if not missing >> i & 1)
-            self._look_at_ticks({k: servos[k][-1] for k in heard if servos[k][0] != 0})
+            self._look_at_ticks({k: s[-1] for k, s in enumerate(servos) if not missing >> k & 1 and s[0] != 0})
         for k, (volts, celsius, error, on, watchdog, tick) in enumerate(servos):
-            i = self._joint[k]
-            if missing >> i & 1:
+            if missing >> k & 1:
                 continue
+            i = self._joint[k]
             if volts == 0:  # a powered servo never reads 0 V: its indirect addresses are reset
-                wiped |= 1 << i
+                wiped |= 1 << k
                 self._has_restarted(k)
                 state.torque_on[i] = False
                 continue
@@ -139,7 +151,9 @@ class Sensing:
                 holds = self.torque_expected and not (state.restarted[i] or self._limp[k])
             seen = _VOLTS_PER_TICK * volts, celsius, -1 if error is None else error, holds
             if k >= self._count:
-                seen = self._worse(i, *seen)
+                seen = self._worse(k, *seen)
+            if not holds:
+                self._blame(k)
             state.voltage[i], state.temperature[i], state.hardware_error[i], state.torque_on[i] = seen
             state.health_stamp[i] = now
             if tick is None:
@@ -148,9 +162,11 @@ class Sensing:
             self._look_at_halves()
         return wiped
 
-    def _worse(self, i: int, volts: float, celsius: float, error: int, holds: bool) -> tuple[float, float, int, bool]:
+    def _worse(self, k: int, volts: float, celsius: float, error: int, holds: bool) -> tuple[float, float, int, bool]:
         """Of a joint's servos the worse: of the second one this, of the first one what the state has just taken."""
-        state = self._state
+        state, i = self._state, self._joint[k]
+        if holds and state.torque_on[i]:
+            self._blame(k if celsius > state.temperature[i] else i)
         errors = error if error < 0 else error | max(int(state.hardware_error[i]), 0)
         still = holds and bool(state.torque_on[i])
         return min(volts, float(state.voltage[i])), max(celsius, float(state.temperature[i])), errors, still
@@ -165,11 +181,18 @@ class Sensing:
                 continue
             if which == 0:
                 self._limp[k] = value == 0
+                if self._limp[k]:
+                    self._blame(k)
                 holds = k < self._count or bool(state.torque_on[i])
                 state.torque_on[i] = holds and not (self._limp[k] or state.restarted[i])
             else:
                 self._look_at_watchdog(k, value)
         self._look_at_halves()
+
+    @property
+    def missing(self) -> int:
+        """Servos that were missing in the last read, one bit each in the order of the spec's."""
+        return self._missing
 
     def forget(self) -> None:
         """Somebody has dealt with the servos that had restarted or stopped by themselves."""
@@ -179,12 +202,14 @@ class Sensing:
         if value == _WATCHDOG_TRIPPED:
             self._state.watchdog_tripped[self._joint[k]] = True
             self._deaf.add(k)
+            self._blame(k)
         elif value != self.watchdog_expected:
             self._has_restarted(k)
 
     def _has_restarted(self, k: int) -> None:
         self._state.restarted[self._joint[k]] = True
         self._deaf.add(k)
+        self._blame(k)
 
     def _look_at_halves(self) -> None:
         """Of which joints one servo is limp or deaf, and the other goes on alone."""
@@ -201,12 +226,21 @@ class Sensing:
         for k in () if slept else off:
             self._has_restarted(k)
 
-    def _joints(self, servos: int) -> int:
-        """Bits of joints that lack one of these servos."""
-        found = servos & (1 << self._count) - 1
+    def _blame(self, k: int) -> None:
+        """The last news of its joint was about this servo."""
+        self._state.blamed[self._joint[k]] = k
+
+    def _joints_of(self, missing: int) -> tuple[int, int]:
+        """Bits of the joints that lack one of their servos, and of those that lack all."""
+        first = missing & (1 << self._count) - 1
+        lacking, silent = first, first
         for k, (i, *_) in enumerate(self._second, self._count):
-            found |= (servos >> k & 1) << i
-        return found
+            one, other = first >> i & 1, missing >> k & 1
+            lacking |= other << i
+            silent &= ~((1 - other) << i)
+            if one or other:
+                self._state.blamed[i] = BOTH if one and other else k if other else i
+        return lacking, silent
 
     def _surplus(self, k: int, tick: int) -> float:
         """By how much (ms) a servo's millisecond counter does not fit the time since it was last seen; 0: it fits.

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from robot_runtime.arrays import Flags, Floats
 
+BOTH = -1
+"""In `JointState.blamed`: the joint's two servos, or nobody in particular."""
+
 POWERED = 1.0
 """V: below this the servo's voltage is not known yet, and the nominal one stands in."""
 
@@ -25,8 +28,8 @@ def run_of(index: list[int]) -> Any:
 class JointState:
     """State of all joints in the order of the arm's spec. A servo that did not answer keeps its last values.
 
-    Where two servos turn a joint, both must have answered; angle and velocity are the first one's, the torque is both
-    servos', and of their health it is the worse.
+    Where two servos turn a joint, angle and velocity are the first one's, or the second's while that is silent; the
+    torque is both servos', and of their health it is the worse.
 
     What is read together lies together in memory, in the order below, so that it is written and recorded in one piece.
     """
@@ -49,6 +52,9 @@ class JointState:
     torque_on: Flags = field(init=False)  # as the servo says, or as last commanded where the read lacks it
     halved: Flags = field(init=False)  # of the joint's two servos one acts on no command; the other one does
 
+    whole_stamp: Floats = field(init=False)  # s, when all servos of the joint had answered; `stamp` where it has one
+    blamed: NDArray[np.int64] = field(init=False)  # whom bad news was about last: its place in `spec.servos`, or BOTH
+
     motion: Floats = field(init=False)
     """q, dq, tau and stamp as one array."""
     troubles: Flags = field(init=False)
@@ -57,11 +63,13 @@ class JointState:
     def __post_init__(self) -> None:
         """Allocate."""
         n = self.count
+        self.blamed = np.arange(n)
         numbers = 4 * n * np.dtype(np.float64).itemsize
         moving = np.zeros(numbers + 6 * n, dtype=np.uint8)
         self.motion = moving[:numbers].view(np.float64).reshape(4, n)
         self.q, self.dq, self.tau, self.stamp = self.motion
         self.stamp[:] = -np.inf
+        self.whole_stamp = self.stamp
         flags = moving[numbers:].view(np.bool_).reshape(6, n)
         self.fresh, self.alert, self.jumped, self.restarted, self.watchdog_tripped, self.split = flags
         self.troubles = flags[1:]

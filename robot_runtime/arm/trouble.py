@@ -14,7 +14,7 @@ def troubles(arm: Arm) -> tuple[str, ...]:
     """Everything that is wrong with the arm as it was last read; empty when all is well. Costs a few µs when it is."""
     state = arm.state
     now = arm.bus.port.now()
-    silent = now - state.stamp > SILENT
+    silent = now - state.whole_stamp > SILENT
     lost = ~state.torque_on if arm.torque_is_expected else silent & False
     if not any(
         flags.any()
@@ -27,7 +27,7 @@ def troubles(arm: Arm) -> tuple[str, ...]:
 def _describe(arm: Arm, silent: list[bool], lost: list[bool]) -> Iterator[str]:
     state = arm.state
     for i, joint in enumerate(arm.spec.joints):
-        where = f"joint '{joint.name}' ({joint.moved_by})"
+        where = f"joint '{joint.name}' ({arm.spec.who(i, int(state.blamed[i]))})"
         if silent[i]:
             yield f"{where} does not answer: check its cable and power"
             continue
@@ -44,4 +44,5 @@ def _describe(arm: Arm, silent: list[bool], lost: list[bool]) -> Iterator[str]:
         if state.jumped[i]:
             yield f"{where} jumped to {state.q[i]:+.2f} rad faster than it can move: an encoder fault, or a lost turn"
         if state.split[i]:
-            yield f"{where} disagree about where it is: a horn slips, or one has lost its place"
+            what = "disagree about where it is: a horn slips, or one has lost its place"
+            yield f"joint '{joint.name}': {joint.moved_by} {what}"

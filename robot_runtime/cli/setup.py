@@ -83,7 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "arm", "Give all servos of an arm their IDs, one by one, and the settings that control needs.", setup_arm.body
     )
     _add_arm(sub)
-    sub.add_argument("--only", metavar="JOINT", help="this joint alone; its servo is the only new one connected")
+    sub.add_argument(
+        "--only",
+        metavar="JOINT",
+        help="this joint alone (JOINT/2: its second servo); that servo is the only new one",
+    )
     sub.add_argument("--settings-only", action="store_true", help="all servos have their IDs; no guided part")
     sub.add_argument(
         "--dry-run", action="store_true", help="show what would be written; exit code 1 if there is anything"
@@ -264,7 +268,7 @@ def _release(args: argparse.Namespace, screen: Screen) -> ExitCode:
         screen.say(f"joint '{name}': not sure that torque is off: {reason}")
     if not failed:
         screen.say(f"Torque is off in {_all(len(spec.servos))}.")
-    released = [name for name in spec.joint_names if name not in failed]
+    released = [joint.servo_label for joint in spec.servos if joint.servo_label not in failed]
     screen.result({"arm": spec.name, "arm_file": str(spec.path), "released": released, "failed": failed})
     return ExitCode.SERVOS if failed else ExitCode.FINE
 

@@ -23,9 +23,10 @@ _FACTORY_BAUDRATE = 57_600
 def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
     """Do what `robot-setup arm` was asked to."""
     spec = load_own_arm(args, screen)
-    if args.only is not None and args.only not in spec.joint_names:
-        raise UsageError(f"{spec.name} has no joint '{args.only}'; it has {', '.join(spec.joint_names)}")
-    joints = [j for j in spec.servos if args.only in (None, j.name)]
+    labels = [j.servo_label for j in spec.servos]
+    if args.only is not None and args.only not in labels:
+        raise UsageError(f"{spec.name} has no joint '{args.only}'; it has {', '.join(labels)}")
+    joints = [j for j in spec.servos if args.only in (None, j.servo_label)]
     done = record(args, screen)
     assigned: list[str] = []
     with open_bus(args.port, spec.bus.baudrate, screen) as bus:
@@ -34,7 +35,6 @@ def body(args: argparse.Namespace, screen: Screen) -> ExitCode:
         if args.only is None:
             models = {s.joint.servo_id: s.model for s in identify(bus, spec)}
         else:
-            joints = [j for j in joints if _is_there(bus, j)] or joints  # its second servo may be yet to come
             models = {j.servo_id: as_laid_out(bus, j.servo_id, j.servo) for j in joints}
         found = _differences(bus, spec, joints, models)
         if found:
@@ -71,8 +71,6 @@ def _give_ids(
     missing = [j for j in joints if Place(j.servo_id, spec.bus.baudrate) not in settled]
     if len(missing) > 0 and args.only is None:
         screen.say(f"{len(spec.servos) - len(missing)} of {len(spec.servos)} servos have their IDs already.")
-    if args.only is not None:  # one servo is connected; where two turn the joint, the same command takes the other
-        missing = missing[:1]
     for joint in missing:
         if args.only is None:
             screen.wait(

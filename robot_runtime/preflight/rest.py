@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot_runtime.arm import Arm
-from robot_runtime.arm.sensing import SPLIT
 from robot_runtime.arrays import Flags, Floats
 from robot_runtime.bus.latency_timer import WANTED_MS, LatencyTimer
 from robot_runtime.bus.timing import HOST_MARGIN
 from robot_runtime.preflight.table import Check, or_fine
 from robot_runtime.safety.settings import Settings
+from robot_runtime.spec import SPLIT
 
 READS, FEWEST_READS = 50, 20
 LONGEST = 0.15

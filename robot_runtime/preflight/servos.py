@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from robot_runtime.arm import Arm
 from robot_runtime.arm.identify import ServoOnBus
-from robot_runtime.arm.scaling import goal_bounds, goal_register
+from robot_runtime.arm.scaling import goal_reach, goal_register
 from robot_runtime.bus import Bus, GroupRead, MissingServosError
 from robot_runtime.preflight.table import Check, or_fine
 from robot_runtime.servos import Register, ServoModel
@@ -164,7 +164,7 @@ def _limit(servo: _Servo, found: list[str], want: str) -> Check:
 
 def _least_reach(servo: ServoOnBus) -> dict[str, int]:
     """How far a servo's limits must reach, in ticks, for goals inside the arm file's limits to be obeyed."""
-    low, high = goal_bounds(servo.joint)
+    low, high = goal_reach(servo.joint)
     register = goal_register(servo.joint)
     if servo.joint.mode == "position":
         return {"min_position_limit": int(low), "max_position_limit": int(high)}

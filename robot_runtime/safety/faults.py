@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 from robot_runtime.arm.arm import HEALTH_EVERY
-from robot_runtime.arm.sensing import SPLIT
 from robot_runtime.flight.recorder import STUCK
 from robot_runtime.flight.ring import DISK_TOLD
 from robot_runtime.operator_inputs import LOOK_EVERY, PRESSES, SECOND_REQUEST
@@ -24,6 +23,7 @@ from robot_runtime.safety.settings import (
     START_ERROR,
     Settings,
 )
+from robot_runtime.spec import SPLIT
 
 __all__ = ["FAULTS", "Bound", "Ending", "Fault", "FaultKind", "Stop", "markdown_table", "worst"]
 

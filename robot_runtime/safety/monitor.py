@@ -13,6 +13,7 @@ import numpy as np
 
 from robot_runtime.arm import JointState
 from robot_runtime.arm.scaling import POSITION_MODES
+from robot_runtime.arm.state import BOTH
 from robot_runtime.arrays import Flags, Floats
 from robot_runtime.flying import Inputs, Request, SourceFlag
 from robot_runtime.safety import faults
@@ -249,29 +250,30 @@ class Monitor:
             for row, i in health.due(new, now):
                 value, limit = abs(float(health.values[row, i])), abs(float(health.limits[row, i]))
                 kind, unit = _HEALTH_KINDS[row]
-                self._report_joint(kind, i, now, f"has {value:.4g} {unit}, the limit is {limit:.4g} {unit}", value)
+                what = f"has {value:.4g} {unit}, the limit is {limit:.4g} {unit}"
+                self._report_joint(kind, i, now, what, value, int(state.blamed[i]))
         if self._unnamed and np.count_nonzero(state.alert):
             self._name_errors(state)
 
     def _look_at_flags(self, state: JointState, now: float) -> None:
         """What a servo says of itself, and what its readings betray."""
         for i in _indices(state.alert):
-            self._report_joint(faults.HARDWARE_ERROR, i, now, self._error(state, i))
+            self._report_joint(faults.HARDWARE_ERROR, i, now, self._error(state, i), who=int(state.blamed[i]))
         for i in _indices(state.jumped):
             text = f"jumped to {state.q[i]:+.2f} rad faster than it can move"
             self._report_joint(faults.ENCODER_JUMP, i, now, text, float(state.q[i]))
         for i in _indices(state.split):
             self._report_joint(faults.SERVOS_DISAGREE, i, now, "read further apart than at torque-on, on one axle")
         text = "lost its power or restarted, and holds nothing"
-        self._report_joints(faults.SERVO_RESTARTED, _indices(state.restarted), now, text)
+        self._report_joints(faults.SERVO_RESTARTED, _indices(state.restarted), now, text, state)
         text = f"heard nothing for {self._spec.bus.watchdog:g} s and stopped by itself"
         tripped = _indices(state.watchdog_tripped & ~state.restarted)
-        self._report_joints(faults.WATCHDOG_TRIPPED, tripped, now, text)
+        self._report_joints(faults.WATCHDOG_TRIPPED, tripped, now, text, state)
         self._leave_out(state.restarted | state.watchdog_tripped)
 
     def _look_at_torque(self, state: JointState, now: float) -> None:
         limp = _indices(~state.torque_on & ~state.restarted)
-        self._report_joints(faults.TORQUE_LOST, limp, now, "has switched its torque off")
+        self._report_joints(faults.TORQUE_LOST, limp, now, "has switched its torque off", state)
         self._leave_out(~state.torque_on)
 
     def _error(self, state: JointState, i: int) -> str:
@@ -285,7 +287,9 @@ class Monitor:
         for k, fault in enumerate(self.seen):
             if fault.kind is faults.HARDWARE_ERROR:
                 i = self._spec.joint_names.index(fault.joints[0])
-                self.seen[k] = replace(fault, text=self._text(faults.HARDWARE_ERROR, i, self._error(state, i)))
+                self.seen[k] = replace(
+                    fault, text=self._text(faults.HARDWARE_ERROR, i, self._error(state, i), int(state.blamed[i]))
+                )
 
     # -- bus and time --------------------------------------------------------------------------------------------------
 
@@ -296,15 +300,16 @@ class Monitor:
         self._missed[~lost] = 0
         self._loss += (lost - self._loss) * min(elapsed / settings.loss_time, 1.0)
         self._loss[self._loss < _FORGOTTEN] = 0.0
-        silent = (self._missed >= settings.silent_reads) & (now - state.stamp > settings.silent_time)
+        silent = (self._missed >= settings.silent_reads) & (now - state.whole_stamp > settings.silent_time)
         if silent.any():
             if silent.all():
-                age = now - float(state.stamp.max())
+                age = now - float(state.whole_stamp.max())
                 self._report(faults.BUS_SILENT, now, f"no servo has answered for {age * 1e3:.0f} ms", age)
             else:
                 for i in _indices(silent):
-                    age = now - float(state.stamp[i])
-                    self._report_joint(faults.LOST_REPLIES, i, now, f"has not answered for {age * 1e3:.0f} ms", age)
+                    age = now - float(state.whole_stamp[i])
+                    what = f"has not answered for {age * 1e3:.0f} ms"
+                    self._report_joint(faults.LOST_REPLIES, i, now, what, age, int(state.blamed[i]))
             self._leave_out(silent)
         for i in _indices((self._loss > settings.loss_share) & ~self._unheard):
             share = float(self._loss[i])
@@ -368,28 +373,29 @@ class Monitor:
         self._told[kind.name] = -1
         return self.add(Fault(kind, (), value, now, _advised(text, kind)))
 
-    def _report_joint(self, kind: FaultKind, i: int, now: float, what: str, value: float = math.nan) -> None:
-        """Remember a fault of a joint, once."""
+    def _report_joint(
+        self, kind: FaultKind, i: int, now: float, what: str, value: float = math.nan, who: int = BOTH
+    ) -> None:
+        """Remember a fault of a joint, once. `who`: which of its servos, by its place among all."""
         told = self._told.get(kind.name, 0)
         if told >> i & 1:
             return
         self._told[kind.name] = told | 1 << i
-        self.add(Fault(kind, (self._spec.joints[i].name,), value, now, self._text(kind, i, what)))
+        self.add(Fault(kind, (self._spec.joints[i].name,), value, now, self._text(kind, i, what, who)))
 
-    def _report_joints(self, kind: FaultKind, joints: list[int], now: float, what: str) -> None:
+    def _report_joints(self, kind: FaultKind, joints: list[int], now: float, what: str, state: JointState) -> None:
         """Remember a fault of several joints, each once; what befalls all of them at once is one fault."""
         told = self._told.get(kind.name, 0)
         if told == 0 and len(joints) == len(self._spec.joints) > 1:
             self._told[kind.name] = (1 << len(joints)) - 1
-            text = f"each of the {len(joints)} servos {what}"
+            text = f"each of the {len(self._spec.servos)} servos {what}"
             self.add(Fault(kind, self._spec.joint_names, math.nan, now, _advised(text, kind)))
             return
         for i in joints:
-            self._report_joint(kind, i, now, what)
+            self._report_joint(kind, i, now, what, who=int(state.blamed[i]))
 
-    def _text(self, kind: FaultKind, i: int, what: str) -> str:
-        joint = self._spec.joints[i]
-        return _advised(f"joint '{joint.name}' ({joint.moved_by}) {what}", kind)
+    def _text(self, kind: FaultKind, i: int, what: str, who: int) -> str:
+        return _advised(f"joint '{self._spec.joints[i].name}' ({self._spec.who(i, who)}) {what}", kind)
 
 
 def _advised(text: str, kind: FaultKind) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from robot_runtime.servos import Register, ServoModel
-from robot_runtime.spec import LIMIT_SLACK, BusSpec, JointSpec
+from robot_runtime.spec import LIMIT_SLACK, SPLIT, BusSpec, JointSpec
 
 POSITION_REGISTERS = ("homing_offset", "min_position_limit", "max_position_limit")
 """What depends on where the joint's zero is."""
@@ -85,8 +85,9 @@ def _limits(joint: JointSpec, model: ServoModel) -> dict[str, Wanted]:
     low, high = joint.position_ticks
     if 0 <= low < high < model.ticks_per_turn:  # else the joint turns further than these registers can say
         # Beside its limits a joint is held, not pulled in. Goals are kept inside the arm file's by the runtime itself.
-        slack = math.floor(LIMIT_SLACK / abs(joint.rad_per_tick))
-        text = f"{limits.lower:g} to {limits.upper:g} rad, {LIMIT_SLACK:g} to spare"
+        spare = LIMIT_SLACK + SPLIT * joint.is_second  # by which that may differ from its first one
+        slack = math.floor(spare / abs(joint.rad_per_tick))
+        text = f"{limits.lower:g} to {limits.upper:g} rad, {spare:g} to spare"
         values["min_position_limit"] = Wanted(max(low - slack, 0), text)
         values["max_position_limit"] = Wanted(min(high + slack, model.ticks_per_turn - 1), text)
     return values

@@ -12,7 +12,7 @@ _TIMES = 3
 
 
 def release(bus: Bus, joints: Sequence[JointSpec]) -> dict[str, str]:
-    """Torque off in every servo that can be reached; what went wrong, by joint name (empty: all are off).
+    """Torque off in every servo that can be reached; what went wrong, by the servo's label (empty: all are off).
 
     One servo that is missing or broken keeps none of the others from letting go.
 
@@ -29,5 +29,5 @@ def release(bus: Bus, joints: Sequence[JointSpec]) -> dict[str, str]:
             if bus.read(joint.servo_id, register):
                 bus.write_verified(joint.servo_id, register, 0)
         except ServoError as error:
-            failed[joint.name] = str(error)
+            failed[joint.servo_label] = str(error)
     return failed

@@ -76,7 +76,9 @@ def test_what_befalls_one_of_the_two_ends_the_flight_in_time(
     first = next(f for f in flown.loop.monitor.seen if f.kind.name == kind)
     assert first.joints == (spec.joint_names[JOINT],)
     ids = PAIRS[name]
-    assert f"(servos {ids[1]} and {ids[2]})" in first.text
+    assert (
+        f"(servos {ids[1]} and {ids[2]})" if kind == "servos-disagree" else f"(servo {servo}, one of two)"
+    ) in first.text
     if what != "servo-dead":
         assert not any(flown.twin.drives.torque_on)
 
@@ -91,9 +93,10 @@ def test_a_second_servo_that_loses_its_place_ends_the_flight(name: str, tmp_path
 
 @pytest.mark.parametrize("name", [OMX, KOCH])
 @pytest.mark.parametrize("second", [False, True])
-def test_what_one_servo_of_two_can_still_lower_it_lowers(name: str, second: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["overload", "servo-dead"])
+def test_what_one_servo_of_two_can_still_lower_it_lowers(name: str, second: bool, fault: str, tmp_path: Path) -> None:
     spec = load_arm(paired(tmp_path, name))
-    flown = fly_with(tmp_path, spec, f"overload:servo={PAIRS[name][2 if second else 1]}")
+    flown = fly_with(tmp_path, spec, f"{fault}:servo={PAIRS[name][2 if second else 1]}")
     assert flown.loop is not None
     assert flown.loop.stopping.left_out == ()
     assert "lowered to rest" in flown.loop.stopping.outcome

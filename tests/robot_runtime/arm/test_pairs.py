@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot_runtime.arm import JointCommand
+from robot_runtime.arm import Arm, JointCommand
 from robot_runtime.arm.errors import FollowerError, ServosDisagreeError, ServoSettingError, TorqueIsOnError
-from robot_runtime.arm.sensing import SPLIT
 from robot_runtime.arm.trouble import troubles
-from robot_runtime.bus import MissingServosError
-from robot_runtime.spec import load_arm
-from tests.robot_runtime.arm.twins import PAIRS, PERIOD, TwinArm, paired, start
+from robot_runtime.bus import Bus, MissingServosError
+from robot_runtime.setup.unboxed import set_up_unboxed
+from robot_runtime.spec import SPLIT, load_arm
+from sim.twin import LockstepPort, Twin
+from tests.robot_runtime.arm.twins import PAIRS, PERIOD, TwinArm, paired, start, variant
 
 OMX, KOCH = "open-manipulator-x", "koch-v1.1"
 JOINT = 1
@@ -130,7 +131,7 @@ def test_a_second_servo_that_still_obeys_the_first_or_is_reversed_is_refused(tmp
         found = start(file)
         found.twin.servos[-1].set_eeprom(**{register_name: value})
         with pytest.raises(ServoSettingError, match=rf"joint 'joint2' \(servo 22\): .*{told}.*robot-setup arm"):
-            type(found.arm).open(found.arm.spec, found.port)
+            Arm.open(found.arm.spec, found.port)
 
 
 def test_a_follower_that_the_file_does_not_name_is_refused_with_the_line_to_write(tmp_path: Path) -> None:
@@ -139,7 +140,49 @@ def test_a_follower_that_the_file_does_not_name_is_refused_with_the_line_to_writ
     found = start(file)
     found.twin.servos[-1].set_eeprom(secondary_id=2)
     with pytest.raises(FollowerError, match=r"second = \{ id = 7 \}, and run 'robot-setup arm'"):
-        type(found.arm).open(load_arm(KOCH), found.port)
+        Arm.open(load_arm(KOCH), found.port)
+
+
+@pytest.mark.parametrize("horn", [-0.045, 0.0, 0.045])
+def test_at_its_limits_neither_pushes_against_the_other(tmp_path: Path, horn: float) -> None:
+    (tmp_path / "believed").mkdir()
+    spec = load_arm(paired(tmp_path / "believed", KOCH, second=f", offset = {horn}"))
+    found = start(paired(tmp_path, KOCH), spec=spec, pose="home")
+    found.arm.torque_on()
+    command = JointCommand(len(spec.joints))
+    command.held[JOINT], command.values[JOINT] = False, -9.0
+    found.run(2.0, command)
+    assert found.truth[JOINT] == pytest.approx(spec.joints[JOINT].limits.lower, abs=0.05)
+    torque = np.array(found.drives.motor_torque)
+    assert torque[JOINT] == pytest.approx(torque[-1], abs=0.1)
+    found.arm.torque_off()
+    found.arm.torque_on()  # and once more: nothing adds up
+    found.run(0.5, command)
+    torque = np.array(found.drives.motor_torque)
+    assert torque[JOINT] == pytest.approx(torque[-1], abs=0.1)
+
+
+@pytest.mark.parametrize("horn", [-0.04, 0.04])
+def test_where_a_joint_may_stand_outside_its_limits_its_second_servo_may_be_told_to_stay(
+    tmp_path: Path, horn: float
+) -> None:
+    narrow = (r"position = \[-0.6, 1.57\]", "position = [-0.6, 1.54]")
+    places = [tmp_path / name for name in ("true", "believed")]
+    for place in places:
+        place.mkdir()
+    twin = Twin.load(str(paired(places[0], KOCH)), pose="rest")  # lying on its stop, at 1.57
+    spec = load_arm(
+        paired(
+            places[1], KOCH, narrow, ("shoulder_lift = 1.5[0-9]*", "shoulder_lift = 1.53"), second=f", offset = {horn}"
+        )
+    )
+    port = LockstepPort(twin)
+    set_up_unboxed(Bus(port), spec)
+    arm = Arm.open(spec, port)
+    port.sleep_until(1.0)
+    arm.torque_on()
+    assert arm.state.q[JOINT] > 1.56
+    assert arm.state.torque_on.all()
 
 
 @pytest.mark.parametrize("name", [OMX, KOCH])
@@ -165,13 +208,59 @@ def test_when_either_lets_go_the_joint_has_lost_its_torque(tmp_path: Path, name:
 
 @pytest.mark.parametrize("second", [False, True])
 @pytest.mark.parametrize("name", [OMX, KOCH])
-def test_when_either_is_silent_the_joint_is_missing(tmp_path: Path, name: str, second: bool) -> None:
+def test_when_either_is_silent_the_joint_is_missing_and_its_state_goes_on(
+    tmp_path: Path, name: str, second: bool
+) -> None:
     found = rig(tmp_path, name)
     found.arm.torque_on()
     found.twin.inject(f"servo-silent:servo={PAIRS[name][2 if second else 1]},for=0.3")
     missing = [found.arm.read(found.port.now() + PERIOD) for _ in range(5)]
     assert missing[1:] == [1 << JOINT] * 4  # at first it keeps those behind it from answering, too
+    assert found.arm.state.fresh.all()
+    assert found.arm.state.q[JOINT] == pytest.approx(found.truth[JOINT], abs=0.01)
+    found.run(0.12)
+    silent = PAIRS[name][2 if second else 1]
+    assert troubles(found.arm) == (
+        f"joint '{PAIRS[name][0]}' (servo {silent}, one of two) does not answer: check its cable and power",
+    )
+    found.run(0.3)
+    assert troubles(found.arm) == (
+        f"joint '{PAIRS[name][0]}' (servo {silent}, one of two) heard nothing for 0.1 s and stopped by itself",
+    )
+
+
+@pytest.mark.parametrize("name", [OMX, KOCH])
+def test_when_both_are_silent_the_joint_keeps_its_last_values(tmp_path: Path, name: str) -> None:
+    found = rig(tmp_path, name)
+    found.arm.torque_on()
+    for servo in PAIRS[name][1:]:
+        found.twin.inject(f"servo-silent:servo={servo},for=0.3")
+    found.run(0.15)
     assert found.arm.state.fresh.tolist() == [i != JOINT for i in range(len(found.arm.spec.joints))]
+    assert [text.partition(")")[0] for text in troubles(found.arm)] == [
+        f"joint '{PAIRS[name][0]}' (servos {PAIRS[name][1]} and {PAIRS[name][2]}"
+    ]
+
+
+@pytest.mark.parametrize("period", [0.01, 0.02])
+def test_a_second_servo_that_was_asked_again_has_lost_nothing(tmp_path: Path, period: float) -> None:
+    """Its position comes a few milliseconds after its first's, while the joint turns fast."""
+    servo = r'(servo = { id = 5, model = "XL330-M288" }\n)'
+    file = variant(
+        tmp_path, KOCH, (servo, r"\1second = { id = 15 }\n"), ("acceleration = 60.0", "acceleration = 200.0")
+    )
+    found = start(file, pose="home", faults=["packet-lost:servo=15,p=0.2", "packet-lost:servo=5,p=0.1"])
+    found.arm.torque_on()
+    command, joint = JointCommand(len(found.arm.spec.joints)), 4
+    command.held[joint] = False
+    for k in range(round(3.0 / period)):
+        due = found.port.now() + period
+        command.values[joint] = 1.8 * np.sin(3.4 * k * period)
+        found.arm.read(due)
+        found.arm.write(command)
+        found.port.sleep_until(due)
+    assert not found.arm.state.split.any()
+    assert found.arm.bus.statistics.retries > 10
 
 
 @pytest.mark.parametrize("second", [False, True])
@@ -197,7 +286,8 @@ def test_of_their_health_the_worse_counts(tmp_path: Path, second: bool) -> None:
     found.twin.inject(f"overload:servo={22 if second else 12}")
     found.run(0.2)
     assert found.arm.state.alert[JOINT]
-    assert any("servos 12 and 22" in told and "overload" in told for told in troubles(found.arm))
+    named = f"(servo {22 if second else 12}, one of two)"
+    assert any(named in told and "overload" in told for told in troubles(found.arm))
 
 
 def test_a_second_servo_that_loses_its_place_is_seen_at_the_next_reading(tmp_path: Path) -> None:

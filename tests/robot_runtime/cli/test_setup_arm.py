@@ -224,7 +224,7 @@ def test_guided_through_both_servos_of_a_joint(desk: Desk) -> None:
     ended = desk.run(main, *WIDOWX)
     assert ended.code == 0, ended.err
     assert [place[0] for place in places(twin)] == [1, 2, 4, 6, 7, 8, 9, 3, 5]
-    assert "Connect the servo of joint 'shoulder (second servo)' (XM430-W350)" in " ".join(ended.err.split())
+    assert "Connect the servo of joint 'shoulder/2' (XM430-W350)" in " ".join(ended.err.split())
     Arm.open(load_arm("widowx-250s"), LockstepPort(twin)).prepare()
 
 
@@ -232,9 +232,11 @@ def test_a_script_takes_both_servos_of_a_joint_one_after_the_other(desk: Desk) -
     twin = desk.put(Twin.load("widowx-250s", factory=True))
     for servo in twin.servos:
         twin.cut_power(servo)
-    for index, name in ((1, "shoulder"), (SECOND, "shoulder (second servo)")):
+    for index, name in ((1, "shoulder"), (SECOND, "shoulder/2")):
         connect(twin, index)()
-        result = desk.run(main, *WIDOWX, "--only", "shoulder", "--yes", "--json")
+        result = desk.run(main, *WIDOWX, "--only", name, "--yes", "--json")
         assert (result.code, result.json["assigned"]) == (0, [name])
+        twin.cut_power(twin.servos[index])
     assert (twin.servos[1].get("id"), twin.servos[SECOND].get("id")) == (2, 3)
-    assert desk.run(main, *WIDOWX, "--only", "shoulder", "--dry-run").code == 0
+    connect(twin, SECOND)()
+    assert desk.run(main, *WIDOWX, "--only", "shoulder/2", "--dry-run").code == 0

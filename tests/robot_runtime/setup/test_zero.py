@@ -313,7 +313,7 @@ NO_HOMING_PAIRED = dict.fromkeys((j.servo_label for j in PAIRED.servos), 0)
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_second_servo_is_settled_by_the_same_movements(sign: int) -> None:
-    truth = {"shoulder_lift (second servo)": replace(SECOND, sign=sign, offset=-0.3), **TRUTH}
+    truth = {"shoulder_lift/2": replace(SECOND, sign=sign, offset=-0.3), **TRUTH}
     zeroing = Zeroing(PAIRED, NO_HOMING_PAIRED, joints=["shoulder_lift", "gripper"])
     assert [c.label(PAIRED) for c in zeroing.captures] == ["sign shoulder_lift", "sign gripper", "pose"]
     run(zeroing, Bench(PAIRED, truth))
@@ -330,7 +330,5 @@ def test_a_second_servo_that_stands_still_while_the_first_one_turns() -> None:
     zeroing.begin()
     for k in range(60):
         zeroing.feed(0.04 * k, [2048, 2048 + 10 * k, 2048, 2048, 2048, 2048, 2048])
-    with pytest.raises(
-        CannotBeRightError, match=r"'shoulder_lift \(second servo\)' did not move, but shoulder_lift did.*horn slip"
-    ):
+    with pytest.raises(CannotBeRightError, match=r"'shoulder_lift/2' did not move, but shoulder_lift did.*horn slip"):
         zeroing.finish(zeroing.captures[0])
