@@ -71,7 +71,7 @@ def _torque(spec: ArmSpec) -> Iterator[Check]:
             share = joint.limits.torque / joint.gear / joint.servo.motor.stall_torque
             if share > BEARS:
                 yield Odd(
-                    found=f"{joint.name}: {joint.limits.torque:g} N·m is {share:.0%} of its servo's stall torque",
+                    found=f"{joint.name}: {joint.limits.torque:g} N·m is {share:.0%} of the stall torque",
                     wanted=f"at most {BEARS:.0%}",
                     advice=f"lower limits.torque in {spec.path.name}: held for seconds, more makes a servo let go",
                 )
