@@ -33,9 +33,9 @@ def started(mode: int, **options: object) -> Twin:
 @pytest.mark.parametrize("name", sorted(p.parent.name for p in SHIPPED.glob("*/arm.toml")))
 def test_every_shipped_arm_answers(name: str) -> None:
     twin = Twin.load(name)
-    for joint, servo in zip(twin.arm.joints, twin.servos, strict=True):
-        assert servo.data.name == joint.servo_model
-        reply = ask(twin, instruction_packet(joint.servo_id, 0x01))
+    for place, servo in zip(twin.arm.servos, twin.servos, strict=True):
+        assert servo.data.name == twin.arm.joints[place.joint].servo_model
+        reply = ask(twin, instruction_packet(place.id, 0x01))
         assert reply[8:12] == b"\x00" + struct.pack("<HB", servo.data.number, servo.firmware)
         assert servo.get("return_delay_time") == 0, "as set-up recommends"
     twin.advance(1.0)
