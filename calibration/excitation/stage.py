@@ -104,13 +104,14 @@ def movable(spec: ArmSpec, joints: Sequence[str] | None = None) -> npt.NDArray[n
     Raises:
         CalibrationError: no such joint, or it cannot be fitted: its mode has no law here, or others follow it.
     """
-    names = joints if joints is not None else fitted_joints(spec)
+    fitted = fitted_joints(spec)
+    names = joints if joints is not None else fitted
     if unknown := [name for name in names if name not in spec.joint_names]:
         raise CalibrationError(f"{spec.path}: no joint {', '.join(unknown)}; it has {', '.join(spec.joint_names)}")
     found = [spec.joint_names.index(name) for name in names]
     if strange := [f"{spec.joints[i].name} ({spec.joints[i].mode})" for i in found if spec.joints[i].mode not in MODES]:
         raise CalibrationError(f"modes without a known law: {', '.join(strange)}; known: {', '.join(MODES)}")
-    if led := [name for name in names if name not in fitted_joints(spec)]:
+    if led := [name for name in names if name not in fitted]:
         raise CalibrationError(f"{', '.join(led)}: other joints of {spec.mjcf.name} follow it; leave it out")
     if not found:
         raise CalibrationError(f"{spec.path}: no joint to move; modes with a known law: {', '.join(MODES)}")

@@ -374,7 +374,7 @@ class Arm:
             row = rows + k
             if self._goal.is_position[row]:
                 ticks = apart * float(self._goal.scale[row])
-                self._goal_rows[1][row] = self._goal.offset.tolist()[row] + ticks
+                self._goal_rows[1][row] = float(self._goal.offset[row]) + ticks
                 (low, high), (least, most) = (f(self.servos[row].joint) for f in (goal_bounds, goal_reach))
                 self._goal.low[row] = self._low[row] = max(low + round(ticks), least)
                 self._goal.high[row] = self._high[row] = min(high + round(ticks), most)

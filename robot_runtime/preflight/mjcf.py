@@ -181,14 +181,14 @@ def _rest(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Itera
     rest = np.array(spec.poses["rest"])
     lower, upper = limits_of(spec)
     address = [int(model.joint(name).qposadr[0]) for name in spec.joint_names]
-    sags = np.zeros(len(rest))
+    seen = []
     with _warned_by_nobody():
         for beside in (0.0, BESIDE, -BESIDE):
             mujoco.mj_resetData(limp, data)
             data.qpos[:] = kinematics.all_angles((rest + beside).clip(lower, upper))
             mujoco.mj_step(limp, data, round(SAGS_FOR / limp.opt.timestep))
-            sag = data.qpos[address] - rest
-            sags = np.where(np.abs(sag) <= np.abs(sags), sags, sag)  # nan is the furthest
+            seen.append(data.qpos[address] - rest)
+    sags = np.array(seen)[np.abs(seen).argmax(axis=0), range(len(rest))]  # nan is the furthest
 
     def odd() -> Iterator[Odd]:
         for joint, sag in zip(spec.joints, sags.tolist(), strict=True):
