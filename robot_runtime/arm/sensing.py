@@ -111,21 +111,33 @@ class Sensing:
             q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
         for k, (i, position, offset, velocity, torque) in enumerate(self._second):
             current, turns, place = next(ticks), next(ticks), next(ticks)
-            if missing >> (self._count + k) & 1:
+            first, second = not missing >> i & 1, not missing >> (self._count + k) & 1
+            if not second:
+                if first:
+                    q[i] += self._lean(k)
                 continue
             angle = place * position + offset
-            if missing >> i & 1:  # it stands in for the first one
-                angle -= self.trim[k]
+            if not first:  # it stands in for the first one
+                angle += self._lean(k) - self.apart[k]
                 if abs(angle - q[i]) > (now - asked[i]) * self._scales[i][-1] + _JUMP_SLACK:
                     self._state.jumped[i] = True
                 q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
                 continue
-            tau[i] = (tau[i] + current * torque) / 2  # either says what both do if they do the same
             self.apart[k] = apart = angle - q[i]
+            q[i] += self._lean(k)
+            dq[i] = (dq[i] + turns * velocity) / 2
+            tau[i] = (tau[i] + current * torque) / 2
             # One of them may have been asked again: sampled later, by as much as the whole read took.
             if abs(apart - self.trim[k]) > SPLIT + abs(dq[i]) * (now - sent):
                 self._state.split[i] = True
         self._pack(self._motion, 0, *q, *dq, *tau, *stamp)
+
+    def _lean(self, k: int) -> float:
+        """From the angle of the first servo to the joint's (rad). Under torque that is the mean of both, seen from how
+        far they were apart when it came on: to that they pull it together. By the first one's alone it stood off its
+        goals by half a tick and more, as if its zero were off by tens of milliradians.
+        """
+        return (self.apart[k] - self.trim[k]) / 2 if self.torque_expected else 0.0
 
     def _take_health(self, missing: int, now: float) -> int:
         """Health of the servos that answered; returns those of which the reply shows that their memory was wiped."""

@@ -28,8 +28,8 @@ def run_of(index: list[int]) -> Any:
 class JointState:
     """State of all joints in the order of the arm's spec. A servo that did not answer keeps its last values.
 
-    Where two servos turn a joint, angle and velocity are the first one's, or the second's while that is silent; the
-    torque is both servos', and of their health it is the worse.
+    Where two servos turn a joint, angle and velocity are the mean of both's (with torque off the first one's; while one
+    is silent, what the other knows); the torque is both servos', and of their health it is the worse.
 
     What is read together lies together in memory, in the order below, so that it is written and recorded in one piece.
     """

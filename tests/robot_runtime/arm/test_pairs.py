@@ -19,6 +19,7 @@ from tests.robot_runtime.arm.twins import PAIRS, PERIOD, TwinArm, paired, start,
 OMX, KOCH = "open-manipulator-x", "koch-v1.1"
 JOINT = 1
 """Place of the joint that has two, in both arms."""
+TICK = 2 * np.pi / 4096  # rad
 
 
 def rig(tmp_path: Path, name: str = OMX, **options: object) -> TwinArm:
@@ -112,6 +113,26 @@ def test_a_move_in_position_mode_is_followed_by_both(tmp_path: Path) -> None:
     assert found.truth[JOINT] == pytest.approx(begin + 0.4, abs=0.08)
     assert abs(found.arm.apart[JOINT]) < SPLIT / 2
     assert troubles(found.arm) == ()
+
+
+def test_under_torque_the_joints_angle_is_the_mean_of_both(tmp_path: Path) -> None:
+    """Both pull it to where the mean of their angles is the goal: by the first one's alone it would stand off its goal
+    by half of what the second reads wrong, as if something weighed on it.
+    """
+    found = start(paired(tmp_path, KOCH), pose="home")
+    found.arm.torque_on()
+    found.run(0.5)
+    assert found.arm.state.q[JOINT] == pytest.approx(found.truth[JOINT], abs=1.1 * TICK)
+    found.twin.inject(f"encoder-jump:servo={PAIRS[KOCH][2]},ticks=-16")  # it turns the other way
+    found.run(0.5)
+    mean = pytest.approx(8 * TICK, abs=1.1 * TICK)
+    assert found.arm.state.q[JOINT] - found.truth[JOINT] == mean
+    assert not found.arm.state.split.any()
+    for second in (True, False):  # where one of them is silent, the other knows the joint's angle
+        found.twin.inject(f"servo-silent:servo={PAIRS[KOCH][2 if second else 1]},for=0.05")
+        found.run(0.03)
+        assert found.arm.state.q[JOINT] - found.truth[JOINT] == mean
+        found.run(0.2)
 
 
 # -- what can be wrong -------------------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ class Watch:
             for key in ("velocity", "acceleration", "jerk", "torque")
         }
         # The gap's offset is what no encoder shows: what is measured is the truth without it.
-        self._offset = np.array(rig.drives._offset) - np.array([j.offset for j in spec.joints])
+        self._offset = np.array(rig.drives._offset)[: len(spec.joints)] - np.array([j.offset for j in spec.joints])
         self._is_position = np.array([j.mode in POSITION_MODES for j in spec.joints])
         self._is_velocity = np.array([j.mode == "velocity" for j in spec.joints])
         self._is_current = np.array([j.mode == "current" for j in spec.joints])

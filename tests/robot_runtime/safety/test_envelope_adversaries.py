@@ -20,6 +20,7 @@ MODES = ("", "current", "pwm", "velocity", "position")
 """Of all joints; "": as the arm ships."""
 
 TORQUE_LIKE = ("current", "pwm")
+PAIRED = "widowx-250s"
 GAPS = ("none", "mild", "random:3", "random:7")
 
 
@@ -47,6 +48,11 @@ def test_nothing_is_exceeded(tmp_path: Path, name: str, mode: str, gap: str, adv
 @pytest.mark.parametrize("adversary", sorted(ADVERSARIES))
 def test_nothing_is_exceeded_on_the_smallest_rig(adversary: str) -> None:
     check(fly("xl330-pendulum", adversary, gap="mild", cycles=400))
+
+
+@pytest.mark.parametrize(("mode", "adversary"), [("", "outwards"), ("velocity", "bang"), ("pwm", "useless")])
+def test_nothing_is_exceeded_where_two_servos_turn_a_joint(tmp_path: Path, mode: str, adversary: str) -> None:
+    check(fly(rig(tmp_path, PAIRED, mode), adversary, gap="mild", cycles=280))
 
 
 def test_a_weak_arm_that_hangs_from_its_commands_touches_nothing() -> None:
@@ -82,6 +88,18 @@ def quick_adapter(folder: Path) -> str:
 @pytest.mark.parametrize("name", ARMS)
 def test_nothing_is_exceeded_for_long(tmp_path: Path, name: str, mode: str, gap: str, adversary: str) -> None:
     worst = fly(rig(tmp_path, name, mode), adversary, gap=gap, cycles=1200, seed=5)
+    check(worst)
+    assert worst.clearance > 0.0, worst
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adversary", sorted(ADVERSARIES))
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("mode", ["", "velocity", "pwm"])
+def test_nothing_is_exceeded_for_long_where_two_servos_turn_a_joint(
+    tmp_path: Path, mode: str, gap: str, adversary: str
+) -> None:
+    worst = fly(rig(tmp_path, PAIRED, mode), adversary, gap=gap, cycles=1200, seed=5)
     check(worst)
     assert worst.clearance > 0.0, worst
 
