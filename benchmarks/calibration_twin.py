@@ -44,7 +44,7 @@ from sim.twin.gap import Gap, load_gap
 
 ARMS = ("open-manipulator-x", "koch-v1.1", "xl330-pendulum")
 GAPS = ("none", "mild", "harsh", *(f"random:{seed}" for seed in range(1, 6)))
-WIRE = {"open-manipulator-x": 0.0032, "koch-v1.1": 0.0018, "xl330-pendulum": 0.0021}
+WIRE = {"open-manipulator-x": 0.0032, "koch-v1.1": 0.0018, "xl330-pendulum": 0.0021, "widowx-250s": 0.003}
 """s from sending a command to its arrival, and from a sample to its stamp, on the twin: counts as delay, is no gap."""
 RATES = (200.0, 100.0)
 """Hz of the bus; the second where preflight says that the bus does not keep the first."""

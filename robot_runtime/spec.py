@@ -73,13 +73,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Facing:
+    """What the second servo at a joint has of its own; all else is the joint's, as that is now."""
+
+    servo_id: int
+    sign: int
+    offset: float  # rad
+    homing_offset: int  # ticks
+
+
+@dataclass(frozen=True, slots=True)
 class JointSpec:
     """One joint and the servo that moves it.
 
     Angle: q = sign (ticks - zero_tick) rad_per_tick / gear + offset. Torque: tau = sign gear kt current.
 
-    Where two servos sit on the joint's axle, `servo` is a model of both together (`ServoModel.doubled`), and `second`
-    the same joint as its second servo turns it: with that one's ID, sign and offset.
+    Where two servos sit on the joint's axle, `servo` is a model of both together (`ServoModel.doubled`).
     """
 
     name: str
@@ -94,18 +103,34 @@ class JointSpec:
     limits: Limits
     gains: Mapping[str, int]  # RAM registers written at start, in ticks
     turn_is_known: bool = False  # somebody sees to it that it is within the turn of its zero when it gets power
-    second: JointSpec | None = None
+    facing: Facing | None = None  # a second servo on the joint's axle
     is_second: bool = False
+
+    @property
+    def second(self) -> JointSpec | None:
+        """The same joint as its second servo turns it: with that one's ID, sign and offset."""
+        if self.facing is None:
+            return None
+        own = self.facing
+        return replace(
+            self,
+            servo_id=own.servo_id,
+            sign=own.sign,
+            offset=own.offset,
+            homing_offset=own.homing_offset,
+            facing=None,
+            is_second=True,
+        )
 
     @property
     def servo_ids(self) -> tuple[int, ...]:
         """The one servo that moves it, or both."""
-        return (self.servo_id,) if self.second is None else (self.servo_id, self.second.servo_id)
+        return (self.servo_id,) if self.facing is None else (self.servo_id, self.facing.servo_id)
 
     @property
     def moved_by(self) -> str:
         """In words: "servo 2", or "servos 2 and 3"."""
-        return f"servo{'s' if self.second else ''} {' and '.join(map(str, self.servo_ids))}"
+        return f"servo{'s' if self.facing else ''} {' and '.join(map(str, self.servo_ids))}"
 
     @property
     def servo_label(self) -> str:
@@ -186,16 +211,16 @@ class ArmSpec:
     @property
     def servos(self) -> tuple[JointSpec, ...]:
         """Every servo, as the joint that it turns: those of the joints in order, then the second ones in order."""
-        return (*self.joints, *(j.second for j in self.joints if j.second is not None))
+        return (*self.joints, *(second for j in self.joints if (second := j.second) is not None))
 
     @property
     def turned_by(self) -> tuple[int, ...]:
         """Which joint each of `servos` turns, by its place in `joints`."""
-        return (*range(len(self.joints)), *(i for i, j in enumerate(self.joints) if j.second is not None))
+        return (*range(len(self.joints)), *(i for i, j in enumerate(self.joints) if j.facing is not None))
 
     def who(self, joint: int, servo: int) -> str:
         """In words: one of `servos` that turns this joint, or (below 0) what turns it."""
-        if servo < 0 or self.joints[joint].second is None:
+        if servo < 0 or self.joints[joint].facing is None:
             return self.joints[joint].moved_by
         return f"servo {self.servos[servo].servo_id}, one of two"
 
@@ -335,8 +360,8 @@ def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, 
         joint = _joint(table, bus)
         if zeroed:
             _check_range(table, "limits", joint)
-        if zeroed and joint.second is not None:
-            _check_range(table, "second", joint.second)
+        if zeroed and (second := joint.second) is not None:
+            _check_range(table, "second", second)
         for other in joints:
             if other.name == joint.name:
                 raise table.error("name", f"'{joint.name}' is the name of an earlier joint too")
@@ -383,19 +408,17 @@ def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
         turn_is_known=table.get("turn_is_known", bool, "true or false", False),
     )
     table.finish()
-    return joint if second is None else replace(joint, second=_second(second, joint))
+    return joint if second is None else replace(joint, facing=_facing(second, joint))
 
 
-def _second(table: TomlTable, joint: JointSpec) -> JointSpec:
-    """The joint as its second servo turns it. Two that face one another turn opposite ways."""
+def _facing(table: TomlTable, joint: JointSpec) -> Facing:
+    """The second servo. Two that face one another turn opposite ways."""
     table.default("sign", -joint.sign)
-    second = replace(
-        joint,
+    second = Facing(
         servo_id=table.integer("id", 0, HIGHEST_ID),
         sign=_sign(table),
         offset=table.number("offset", "rad", joint.offset, most=_MOST_ANGLE),
         homing_offset=_homing_offset(table, joint.servo),
-        is_second=True,
     )
     if second.servo_id == joint.servo_id:
         raise table.error("id", f"{joint.servo_id} is the first servo's; a second one needs an ID of its own")

@@ -134,7 +134,7 @@ def _joint(joint: JointSpec, firmware: int | None, gains: Mapping[str, int]) -> 
         joint.offset,
         joint.gear,
         joint.homing_offset,
-        joint.second.servo_id if joint.second else None,
+        joint.facing.servo_id if joint.facing else None,
     )
 
 

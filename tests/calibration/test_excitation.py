@@ -186,6 +186,12 @@ def test_gains_of_a_part_are_the_arms_with_some_changed() -> None:
     assert changed.joints[1] == spec.joints[1]
 
 
+def test_gains_of_a_part_are_those_of_both_servos_of_a_joint() -> None:
+    """The second one kept the arm file's: what was fitted to such a recording was 37 mrad off."""
+    changed = with_gains(load_arm("widowx-250s"), {"shoulder": {"position_p_gain": 500}})
+    assert [j.gains["position_p_gain"] for j in changed.servos if j.name == "shoulder"] == [500, 500]
+
+
 def test_a_replay_is_what_the_policy_does_between_two_soft_ways(tmp_path: Path) -> None:
     spec = load_arm(RIG)
     swing(tmp_path, spec)  # 0.15 rad about home, every 1.5 s

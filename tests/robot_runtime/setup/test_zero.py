@@ -20,7 +20,7 @@ from robot_runtime.setup.zero import (
     require_clear_of_wrap,
     sign_by_movement,
 )
-from robot_runtime.spec import ASSEMBLED_WITHIN, ArmSpec, JointSpec, load_arm
+from robot_runtime.spec import ASSEMBLED_WITHIN, ArmSpec, Facing, JointSpec, load_arm
 
 KOCH = load_arm("koch-v1.1")
 LIFT = KOCH.joints[1]
@@ -303,8 +303,7 @@ def test_a_wrap_inside_the_range_ends_the_run() -> None:
 PAIRED = replace(
     KOCH,
     joints=tuple(
-        replace(j, second=replace(j, servo_id=12, sign=-j.sign, is_second=True)) if j is LIFT else j
-        for j in KOCH.joints
+        replace(j, facing=Facing(12, -j.sign, j.offset, j.homing_offset)) if j is LIFT else j for j in KOCH.joints
     ),
 )
 SECOND = PAIRED.servos[-1]
