@@ -19,6 +19,8 @@ LIES = 0.06
 
 SAGS_FOR, STEP = 5.0, 0.002
 """s for which it is watched; in steps of so many s, or fewer."""
+LOOKS = 100
+"""Times that it is looked at meanwhile: what has flown apart is simulated no further, MuJoCo would take seconds."""
 
 BESIDE = 0.02
 """rad to either side of rest, all joints at once, from where it is watched, too: nobody puts an arm down exactly."""
@@ -186,7 +188,10 @@ def _rest(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Itera
         for beside in (0.0, BESIDE, -BESIDE):
             mujoco.mj_resetData(limp, data)
             data.qpos[:] = kinematics.all_angles((rest + beside).clip(lower, upper))
-            mujoco.mj_step(limp, data, round(SAGS_FOR / limp.opt.timestep))
+            for _ in range(LOOKS):
+                mujoco.mj_step(limp, data, round(SAGS_FOR / LOOKS / limp.opt.timestep))
+                if not np.abs(data.qpos[address] - rest).max() < FLIES:
+                    break
             seen.append(data.qpos[address] - rest)
     sags = np.array(seen)[np.abs(seen).argmax(axis=0), range(len(rest))]  # nan is the furthest
 
