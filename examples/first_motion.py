@@ -21,6 +21,7 @@ from robot_runtime.arm import Arm, ArmError, JointCommand, Move, troubles
 from robot_runtime.bus import BusError
 from robot_runtime.spec import ArmSpecError, load_arm
 from robot_runtime.twin_process import TwinProcess, TwinStartError
+from robot_runtime.undisturbed import undisturbed
 
 PERIOD = 0.01  # s, 100 cycles a second
 SHOW_EVERY = 10  # cycles
@@ -66,7 +67,9 @@ def _run(arm: Arm, console: Console) -> int:
             f"\n[red]stopped: {error or 'Ctrl-C'}[/red]\nget a hand under the arm: torque goes off in {WARNING:g} s"
         )
         _hold(arm, WARNING)
-    arm.torque_off()
+    finally:  # a second Ctrl-C too, and what nobody foresaw
+        with undisturbed():
+            arm.torque_off()
     bus = arm.bus.statistics
     console.print(f"torque off; {bus.reads} reads, {bus.retries} asked again, {bus.incomplete} incomplete")
     return ending

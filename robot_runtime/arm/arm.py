@@ -18,14 +18,22 @@ from robot_runtime.arm.errors import (
     EncoderWrapError,
     OutsideLimitsError,
     ServosDisagreeError,
+    TorqueOnError,
     TorqueStaysError,
 )
 from robot_runtime.arm.hold import Hold
 from robot_runtime.arm.identify import ServoOnBus, answers_fast_reads, check_settings, everywhere, identify
 from robot_runtime.arm.kinematics import Kinematics
-from robot_runtime.arm.prepare import prepare
+from robot_runtime.arm.prepare import prepare, require_prepared
 from robot_runtime.arm.read_plan import ReadPlan, plan_reads
-from robot_runtime.arm.scaling import GoalScale, SenseScale, goal_bounds, goal_reach, goal_register
+from robot_runtime.arm.scaling import (
+    POSITION_MODES,
+    GoalScale,
+    SenseScale,
+    goal_bounds,
+    goal_reach,
+    goal_register,
+)
 from robot_runtime.arm.sensing import Sensing
 from robot_runtime.arm.state import JointCommand, JointState, run_of
 from robot_runtime.bus import Bus, BusError, GroupWrite, MissingServosError, Port, SerialPort, ServoError
@@ -38,11 +46,20 @@ HEALTH_EVERY = 8
 
 _READ_TRIES = 5
 
-_FIRST_READ = 0.02
-"""s, beyond its time on the wire, for the read between torque-on and the first command."""
+_FIRST_READ = 0.05
+"""s, beyond its time on the wire, for the read between torque-on and the first command: an adapter that nobody has set
+holds replies for 16 ms, and the servos' watchdog waits for at least 0.1 s.
+"""
 
 _PATIENCE = 0.1
 """s, beyond its time on the wire, for a read that everyone should answer."""
+
+_STILL = 0.1
+"""rad that a joint whose servo positions itself may move while torque-on is prepared: one that sinks, or that a hand
+holds, does."""
+
+_APART = 0.003
+"""rad, two ticks: by how much motion may falsify what the two servos of a joint read apart as torque comes on."""
 
 
 class Arm:
@@ -169,21 +186,26 @@ class Arm:
             OutsideLimitsError, EncoderWrapError: a joint stands where it must not be.
             ServosDisagreeError: the two servos of a joint do not read the same.
             ServoSettingError: a limit in a servo is narrower than the arm file's.
-            TorqueOnError, MissingServosError, BusError: torque is off again everywhere.
+            TorqueOnError: a joint moves, a servo restarts or does not come on; torque is off again everywhere.
+            MissingServosError, BusError: a servo does not answer; torque is off again everywhere.
             TorqueStaysError: as these, but torque may still be on somewhere.
         """
         self.prepare()  # again, if it was called before: a servo may have restarted since
         self._read_all()
-        self.clear_flags()  # of before: whoever had restarted is prepared again
+        self.clear_flags()  # of before: who restarts from here on is found by `require_prepared`
         self._require_inside_limits()
         self._require_together()
-        switched = False
+        stood, switched = self.state.q.copy(), False
         try:
             torque.set_neutral_goals(self.bus, self.servos, self.spec.bus.watchdog_ticks)
+            self._sensing.watchdog_expected = self.spec.bus.watchdog_ticks
+            require_prepared(self.bus, self.servos)
             last_look()
+            self._read_all()
+            self._require_none_restarted()
+            self._require_still(stood)
             switched = True
             torque.torque_on(self.bus, self.servos, self._hold_here)
-            self._sensing.watchdog_expected = self.spec.bus.watchdog_ticks
             self._sensing.torque_expected = True
             self._read_all()
         except BaseException as error:  # Ctrl-C too
@@ -309,8 +331,13 @@ class Arm:
         self.state.watchdog_tripped[:] = False
 
     def _hold_here(self) -> list[float]:
-        """The first command after torque-on: everything held where it stands now. Returns each servo's place (rad)."""
-        self.read(self.bus.port.now() + _FIRST_READ + self.bus.expected_time(self.plan.full.group))
+        """The first command after torque-on: everything held where it stands now. Returns each servo's place (rad).
+
+        Raises:
+            MissingServosError: where a joint stands now, its servo does not say.
+        """
+        if self.read(self.bus.port.now() + _FIRST_READ + self.bus.expected_time(self.plan.full.group)):
+            raise self._nobody_answers("as torque came on")
         self._held_before[:] = False
         self.write(JointCommand(len(self.spec.joints)))
         angles: list[float] = self._hold.angle.tolist()
@@ -320,10 +347,10 @@ class Arm:
         """After a silence as long as the servo watchdog, where the health read does not carry its register."""
         if self.bus.port.now() - self._last_traffic <= self.spec.bus.watchdog:
             return
-        for i, servo in zip(self.spec.turned_by, self.servos, strict=True):
+        for k, servo in enumerate(self.servos):
             with contextlib.suppress(ServoError):  # one that does not answer shows in the read that follows
                 if self.bus.read(servo.joint.servo_id, servo.model.register("bus_watchdog")) < 0:
-                    self.state.watchdog_tripped[i] = True
+                    self._sensing.has_stopped(k)
 
     def _slowest_return_delay(self) -> float:
         """The longest Return Delay Time set in any servo (s): replies are awaited no longer than that explains."""
@@ -332,18 +359,36 @@ class Arm:
 
     def _read_all(self) -> None:
         """A read in which everyone answered, health included."""
-        missing = -1
         for _ in range(_READ_TRIES):
             self._reads = 0
-            missing = self.read(self.bus.port.now() + _PATIENCE + 2 * self.bus.expected_time(self.plan.full.group))
-            if missing == 0:
+            if not self.read(self.bus.port.now() + _PATIENCE + 2 * self.bus.expected_time(self.plan.full.group)):
                 return
+            self.bus.settle()  # a late reply to this read would pass for one to the next
+        raise self._nobody_answers(f"in {_READ_TRIES} tries")
+
+    def _nobody_answers(self, when: str) -> MissingServosError:
         lacking = [j for k, j in enumerate(self.spec.servos) if self._sensing.missing >> k & 1]
-        names = [f"{j.name} (servo {j.servo_id})" for j in lacking]
-        ids = [j.servo_id for j in lacking]
-        raise MissingServosError(
-            ids, f"no answer from {', '.join(names)} in {_READ_TRIES} tries; check cable and power"
+        names = ", ".join(f"{j.name} (servo {j.servo_id})" for j in lacking)
+        return MissingServosError(
+            [j.servo_id for j in lacking], f"no answer from {names} {when}; check cable and power"
         )
+
+    def _require_none_restarted(self) -> None:
+        if self.state.restarted.any():
+            lost = [j.name for j, restarted in zip(self.spec.joints, self.state.restarted, strict=True) if restarted]
+            raise TorqueOnError(
+                f"the servo of {', '.join(lost)} restarted while torque was being prepared; look at its supply and its "
+                "plugs"
+            )
+
+    def _require_still(self, stood: NDArray[np.float64]) -> None:
+        """A servo that positions itself goes to where its goal was set, if only until the first command."""
+        for joint, before, now in zip(self.spec.joints, stood, self.state.q, strict=True):
+            if joint.mode in POSITION_MODES and abs(now - before) > _STILL:
+                raise TorqueOnError(
+                    f"joint '{joint.name}' moved from {before:.3f} to {now:.3f} rad while torque was being prepared; "
+                    "let the arm lie, or hold it still"
+                )
 
     def _require_inside_limits(self) -> None:
         for joint, angle in zip(self.spec.joints, self.state.q, strict=True):
@@ -362,7 +407,7 @@ class Arm:
 
     def _require_together(self) -> None:
         """The two servos of a joint read alike; what is left, horns and play, neither of them will push against."""
-        rows = len(self.spec.joints)
+        rows, group = len(self.spec.joints), self.plan.full.group
         for k, (i, apart) in enumerate(self.apart.items()):
             joint = self.spec.joints[i]
             if abs(apart) > SPLIT:
@@ -370,7 +415,12 @@ class Arm:
                     f"joint '{joint.name}': {joint.moved_by} read {abs(apart):.3f} rad apart, on one axle, {SPLIT:g} "
                     "are allowed: look at their horns, and run 'robot-setup zero'"
                 )
-            self._sensing.trim[k] = apart
+            if abs(self.state.dq[i]) * (group.received_at - group.sent_at) > _APART:
+                raise TorqueOnError(
+                    f"joint '{joint.name}' turns at {self.state.dq[i]:.2f} rad/s: how far {joint.moved_by} stand apart "
+                    "shows at rest only; let the arm lie, or hold it still"
+                )
+            self._sensing.keep_apart(k)
             row = rows + k
             if self._goal.is_position[row]:
                 ticks = apart * float(self._goal.scale[row])

@@ -38,7 +38,9 @@ def _obeys(bus: Bus, servo_id: int) -> int | None:
     for _ in range(_TIMES):
         if not bus.try_group(group):
             return int.from_bytes(group.data(0), "little")
-        unclear += group.heard > 0
+        if group.heard:
+            unclear += 1
+            bus.settle()  # what came late from another servo does not come again
     if unclear == _TIMES:
         raise FollowerError(
             f"something answers at ID {servo_id}, beside the arm's, and cannot be understood: nobody can say whether "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from robot_runtime.arm.errors import ServoSettingError, TorqueIsOnError
+from robot_runtime.arm.errors import ServoSettingError, TorqueIsOnError, TorqueOnError
 from robot_runtime.arm.identify import ServoOnBus, answer_everything
 from robot_runtime.arm.scaling import goal_reach, goal_register
 from robot_runtime.bus import Bus
@@ -34,6 +34,24 @@ def prepare(bus: Bus, servos: tuple[ServoOnBus, ...], mapping: tuple[int, bytes]
                 bus.write_verified(servo.joint.servo_id, servo.model.register(name), value)
         if mapping is not None:
             bus.write_bytes_verified(servo.joint.servo_id, *mapping)
+
+
+def require_prepared(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:
+    """Whether what `prepare` set is still there. A servo that restarts loses it, and answers as before: once its
+    watchdog is armed that shows, between `prepare` and then nothing else would.
+
+    Raises:
+        TorqueOnError: a servo has lost its settings.
+        BusError: a servo does not answer.
+    """
+    for servo in servos:
+        values = read_registers(bus, servo.joint.servo_id, servo.model)
+        lost = [n for n, v in _settings(servo, values).items() if values.get(n) != v and n != "bus_watchdog"]
+        if lost:
+            raise TorqueOnError(
+                f"joint '{servo.joint.name}' (servo {servo.joint.servo_id}) has lost {', '.join(lost)} since it was "
+                "set: it has restarted; look at its supply and its plugs"
+            )
 
 
 def _require_torque_off(bus: Bus, servos: tuple[ServoOnBus, ...]) -> None:

@@ -27,6 +27,9 @@ _CLOCK_DRIFT = 0.02
 _JUMP_SLACK = 0.05
 """rad: encoder noise, gear play and a hand's push that no speed explains."""
 
+_HARDLY = 0.002
+"""rad, about a tick, that a joint may turn from request to reply for its two servos to count as seen at once."""
+
 _JUMP_SPEED = 1.5
 """Times the no-load speed: nothing but an encoder fault or a lost turn count moves a reading faster."""
 
@@ -54,6 +57,8 @@ class Sensing:
         """rad, how much further the second servo of a joint reads than the first, as last seen."""
         self.trim = [0.0] * len(self._second)
         """The same, as it was when torque came on: from then on both are kept apart by that much."""
+        self._lean = [0.0] * len(self._second)
+        """rad, from the first servo's angle to the joint's, as last seen of both while the joint hardly moved."""
         if self._second:
             state.whole_stamp = np.full(count, -math.inf)
         self._pack = struct.Struct(f"{4 * count}d").pack_into
@@ -113,31 +118,36 @@ class Sensing:
             current, turns, place = next(ticks), next(ticks), next(ticks)
             first, second = not missing >> i & 1, not missing >> (self._count + k) & 1
             if not second:
-                if first:
-                    q[i] += self._lean(k)
+                if first and self.torque_expected:
+                    q[i] += self._lean[k]
                 continue
             angle = place * position + offset
             if not first:  # it stands in for the first one
-                angle += self._lean(k) - self.apart[k]
+                angle -= self.trim[k] + self._lean[k] if self.torque_expected else self.apart[k]
                 if abs(angle - q[i]) > (now - asked[i]) * self._scales[i][-1] + _JUMP_SLACK:
                     self._state.jumped[i] = True
                 q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
                 continue
-            self.apart[k] = apart = angle - q[i]
-            q[i] += self._lean(k)
+            self.apart[k] = angle - q[i]
             dq[i] = (dq[i] + turns * velocity) / 2
             tau[i] = (tau[i] + current * torque) / 2
             # One of them may have been asked again: sampled later, by as much as the whole read took.
-            if abs(apart - self.trim[k]) > SPLIT + abs(dq[i]) * (now - sent):
+            moved = abs(dq[i]) * (now - sent)
+            further = self.apart[k] - self.trim[k]
+            if abs(further) > SPLIT + moved:
                 self._state.split[i] = True
+            if self.torque_expected:
+                # The joint's angle is the mean of both, seen from how far they were apart when torque came on: to that
+                # they pull it together. By the first one's alone it stood off its goals by half a tick and more, as if
+                # its zero were off by tens of milliradians.
+                q[i] += further / 2
+                if moved < _HARDLY:
+                    self._lean[k] = further / 2
         self._pack(self._motion, 0, *q, *dq, *tau, *stamp)
 
-    def _lean(self, k: int) -> float:
-        """From the angle of the first servo to the joint's (rad). Under torque that is the mean of both, seen from how
-        far they were apart when it came on: to that they pull it together. By the first one's alone it stood off its
-        goals by half a tick and more, as if its zero were off by tens of milliradians.
-        """
-        return (self.apart[k] - self.trim[k]) / 2 if self.torque_expected else 0.0
+    def keep_apart(self, k: int) -> None:
+        """Torque comes on: from now on the two servos of a joint are kept as far apart as they are now."""
+        self.trim[k], self._lean[k] = self.apart[k], 0.0
 
     def _take_health(self, missing: int, now: float) -> int:
         """Health of the servos that answered; returns those of which the reply shows that their memory was wiped."""
@@ -212,11 +222,15 @@ class Sensing:
 
     def _look_at_watchdog(self, k: int, value: int) -> None:
         if value == _WATCHDOG_TRIPPED:
-            self._state.watchdog_tripped[self._joint[k]] = True
-            self._deaf.add(k)
-            self._blame(k)
+            self.has_stopped(k)
         elif value != self.watchdog_expected:
             self._has_restarted(k)
+
+    def has_stopped(self, k: int) -> None:
+        """The watchdog of this servo has tripped."""
+        self._state.watchdog_tripped[self._joint[k]] = True
+        self._deaf.add(k)
+        self._blame(k)
 
     def _has_restarted(self, k: int) -> None:
         self._state.restarted[self._joint[k]] = True

@@ -31,6 +31,9 @@ _T = TypeVar("_T")
 _SLOW_TRIES = 3
 """Attempts of a slow transaction before its error is raised; one lost packet in a thousand is normal."""
 
+_PLAIN_GROUPS = 256
+"""Orders in which servos are asked again that are kept ready (1 MB); a bus that loses packets finds ever new ones."""
+
 _FAST_RETRIES = 2
 """Further attempts of a group read inside its deadline."""
 
@@ -123,10 +126,19 @@ class Bus:
         """Read a group up to so many times, `patience` s each; return the servos that never answered, one bit each."""
         missing = (1 << len(group.ids)) - 1
         for _ in range(tries):
+            suspect_until = self._suspect_until
             missing &= self.read_group(group, self.port.now() + patience)
+            if self._suspect_until != suspect_until:  # it lacked somebody, if only for a moment
+                self.settle()
             if not missing:
                 break
         return missing
+
+    def settle(self) -> None:
+        """Wait for late replies, and forget them: to the next question of the same length they would be an answer."""
+        with self._transaction():
+            self.port.sleep_until(self.port.now() + _SETTLE)
+            self.statistics.strays += self.port.discard_input()
 
     def try_group(self, group: GroupRead) -> int:
         """Read a group in just the way it was prepared, once: for finding out what servos can do."""
@@ -228,6 +240,8 @@ class Bus:
         """The same registers of these servos, in this order, in plain packets."""
         key = (group.address, group.length, ids)
         if key not in self._plain_groups:
+            if len(self._plain_groups) >= _PLAIN_GROUPS:
+                self._plain_groups.clear()
             self._plain_groups[key] = GroupRead(ids, group.address, group.length, fast=False)
         return self._plain_groups[key]
 
@@ -372,7 +386,5 @@ class Bus:
             except (NoReplyError, CorruptReplyError):
                 if attempt == tries:
                     raise
-                with self._transaction():  # the first answer must not be taken for the second
-                    self.port.sleep_until(self.port.now() + _SETTLE)
-                    self.statistics.strays += self.port.discard_input()
+                self.settle()  # the first answer must not be taken for the second
         raise AssertionError("tries must be at least 1")

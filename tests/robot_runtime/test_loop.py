@@ -154,7 +154,7 @@ def test_torque_that_stays_on_though_it_never_came_on_everywhere(back: float, tm
     assert [f.kind.name for f in flown.verdict.faults] == ["torque-stays"]
     assert flown.verdict.ending is Ending.BUS
     assert "CUT THE POWER" in flown.verdict.text
-    assert "servo 13 does not answer" in flown.verdict.outcome
+    assert "no answer from joint3 (servo 13) as torque came on" in flown.verdict.outcome
     assert "TORQUE MAY STILL BE ON" in flown.verdict.outcome
     assert isinstance(flown.verdict.error, BusError)
 

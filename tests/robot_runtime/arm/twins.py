@@ -57,9 +57,10 @@ def start(
     faults: Sequence[str] = (),
     firmware: Mapping[int, int] | None = None,
     pose: str = "rest",
+    twin: Twin | None = None,
 ) -> TwinArm:
     """A twin of the arm, and the arm found on it. `spec`: what the runtime believes, when that differs."""
-    twin = Twin.load(str(name), gap=gap, faults=faults, firmware=firmware, pose=pose)
+    twin = twin or Twin.load(str(name), gap=gap, faults=faults, firmware=firmware, pose=pose)
     port = LockstepPort(twin)
     return TwinArm(Arm.open(spec or load_arm(name), port), twin, port)
 
