@@ -48,6 +48,10 @@ joint creeps into place against its friction."""
 _SILENT = 0.05
 """s without an answer after which a joint counts as silent."""
 
+_HELD_BACK, _HELD_BACK_FOR = 0.2, 5.0
+"""rad that the envelope may hold a joint back on the way to rest before the way waits for it, and s that it waits in
+all. Where rest lies on the table the envelope stops a little above it, by half of that."""
+
 _BLIND_TIME = 0.5
 """s without an answer for which a silent joint is waited for before the others are lowered without it: a plug or a hub
 that hiccups is back by then."""
@@ -100,6 +104,7 @@ class Stopping:
         self._since = 0.0
         self._still = 0
         self._sent_before = np.full(count, np.nan)
+        self._waited = 0.0
         self._moves: list[Move] = []
         self._pose = np.zeros(count)
         self._windows = Windows(
@@ -140,13 +145,13 @@ class Stopping:
 
         `sent`: the values that the envelope let through last; nan before the first.
         """
-        self._watch(state, now)
+        self._watch(state, now, sent)
         if self._step is _Step.BRAKE:
             self._brake(state, now, values, sent)
         elif self._step is _Step.HOLD:
             self._hold(state, now)
         elif self._step is _Step.LOWER:
-            self._lower(now)
+            self._lower(now, sent)
         elif self._step is _Step.SETTLE:
             self._settle(state, now)
         elif self._step is _Step.BLOCKED and now - self._since >= self._hold_for:
@@ -208,8 +213,20 @@ class Stopping:
         held = "" if self.stop is Stop.LOWER else f"held for {self._hold_for:g} s"
         self._enter(_Step.LOWER, now, held)
 
-    def _lower(self, now: float) -> None:
-        """Let the place where the arm is held wander to the rest pose."""
+    def _lower(self, now: float, sent: Floats) -> None:
+        """Let the place where the arm is held wander to the rest pose, no faster than the envelope lets joints follow:
+        what it slows down beside the table or the arm itself is not in anybody's way.
+        """
+        follows = self._is_position & ~(self._dead | self._grips)
+        back = np.where(follows, np.abs(self._arm.hold_angle - sent), 0.0)
+        i = int(np.argmax(back))
+        if back[i] > _HELD_BACK and self._waited < _HELD_BACK_FOR:  # where nothing was sent yet it is nan, and is not
+            self._since += self._period
+            self._waited += self._period
+            return
+        if back[i] > BLOCKED_ERROR:
+            self._block(i, f"is held {back[i]:.2f} rad behind by the limits on the way to rest", back[i], now)
+            return
         while len(self._moves) > 1 and now - self._since > self._moves[0].duration:
             self._since += self._moves.pop(0).duration
         self._moves[0].at(now - self._since, self._pose)
@@ -228,7 +245,7 @@ class Stopping:
 
     # -- what may go wrong meanwhile -----------------------------------------------------------------------------------
 
-    def _watch(self, state: JointState, now: float) -> None:
+    def _watch(self, state: JointState, now: float, sent: Floats) -> None:
         """Leave out the joints that listen no more; give up pushing, or driving, where the stop itself does harm."""
         if self._step in {_Step.IDLE, _Step.OFF}:
             return
@@ -245,7 +262,9 @@ class Stopping:
         self._dead = out
         behind, speed = self._windows.rows
         np.abs(state.dq, out=speed)
-        np.subtract(self._arm.hold_angle, state.q, out=behind)
+        np.copyto(behind, self._arm.hold_angle)
+        np.copyto(behind, sent, where=self._is_position & np.isfinite(sent))
+        behind -= state.q
         np.abs(behind, out=behind)
         behind -= BLOCKED_LAG * speed
         if not self._windows.look():
@@ -266,10 +285,12 @@ class Stopping:
                 self._stays[i] = True
                 self._arm.capture_hold(np.arange(len(self._stays)) == i)
             elif self._step in {_Step.LOWER, _Step.SETTLE}:
-                what = f"is {behind[i]:.2f} rad behind on the way to rest"
-                self._tell(faults.LOWERING_BLOCKED, i, what, float(behind[i]), now)
-                self._arm.capture_hold(self._everyone)
-                self._enter(_Step.BLOCKED, now, "blocked on the way to rest")
+                self._block(i, f"is {behind[i]:.2f} rad behind on the way to rest", behind[i], now)
+
+    def _block(self, i: int, what: str, behind: float, now: float) -> None:
+        self._tell(faults.LOWERING_BLOCKED, i, what, float(behind), now)
+        self._arm.capture_hold(self._everyone)
+        self._enter(_Step.BLOCKED, now, "blocked on the way to rest")
 
     def _deaf(self, state: JointState) -> Flags:
         """Joints whose servos say that they do not act on commands, or that fell silent too often. What one servo of

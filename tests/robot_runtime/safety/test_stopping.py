@@ -27,6 +27,7 @@ class Flown:
     told: list[Fault] = field(default_factory=list)
     fastest: float = 0.0  # rad/s, of any joint, true
     strongest: float = 0.0  # N·m, of any joint, true
+    held_back: int | None = None  # a joint that the envelope lets no further
 
     def __post_init__(self) -> None:
         arm = self.rig.arm
@@ -46,7 +47,10 @@ class Flown:
         else:
             arm.hold_into(self.values, self.everyone)
         if not self.stopping.done:
+            stays = self.sent[self.held_back] if self.held_back is not None else 0.0
             np.copyto(self.sent, self.values)
+            if self.held_back is not None:
+                self.sent[self.held_back] = self.values[self.held_back] = stays
             arm.send(self.values.copy())
         port.sleep_until(due)
         self.fastest = max(self.fastest, float(np.abs(self.rig.drives.joint_velocity).max()))
@@ -268,6 +272,32 @@ def test_a_blocked_joint_stops_the_lowering_without_pushing(name: str, joint: st
     assert flown.strongest < 0.6 * flown.rig.arm.spec.joints[i].limits.torque
     flown.wait(10.0)
     assert flown.stopping.outcome.endswith("let go in place after 3 s")
+
+
+def test_what_the_envelope_slows_down_on_the_way_to_rest_is_waited_for() -> None:
+    """It is not blocked: nothing pushes. Left behind by its way it would end in a fall."""
+    flown = at_home("koch-v1.1")
+    flown.stop(Stop.LOWER)
+    flown.wait(1.0)
+    flown.held_back = 1
+    assert flown.wait(3.0) == pytest.approx(3.0, abs=0.02)
+    flown.held_back = None
+    flown.wait(30.0)
+    assert flown.stopping.done
+    assert flown.stopping.outcome == "braked, lowered to rest, torque off"
+    assert flown.told == []
+
+
+def test_where_the_envelope_lets_no_joint_pass_the_lowering_ends_and_says_so() -> None:
+    flown = at_home("koch-v1.1")
+    flown.stop(Stop.LOWER)
+    flown.wait(1.0)
+    flown.held_back = 1
+    assert flown.wait(60.0) < 25.0
+    assert "blocked on the way to rest, let go in place after 10 s" in flown.stopping.outcome
+    assert [f.kind.name for f in flown.told] == ["lowering-blocked"]
+    assert "is held 0.3" in flown.told[0].text
+    assert "behind by the limits on the way to rest" in flown.told[0].text
 
 
 @pytest.mark.parametrize("name", ["open-manipulator-x", "koch-v1.1"])
