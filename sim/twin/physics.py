@@ -13,6 +13,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from sim.mjcf import without_motors
 from sim.twin.arm_file import ArmFileError, TwinArm
 from sim.twin.arrays import Floats
 from sim.twin.gap import Gap, JointGap
@@ -44,7 +45,7 @@ class Physics:
         motors = [load_servo(joint.servo_model).motor for joint in arm.joints]
         play = [m["backlash"] if g.backlash is None else g.backlash for m, g in zip(motors, gaps, strict=True)]
         try:
-            spec = mujoco.MjSpec.from_file(str(arm.mjcf))
+            spec = without_motors(mujoco.MjSpec.from_file(str(arm.mjcf)))
         except ValueError as error:
             raise ArmFileError(f"{arm.mjcf}: not a model that MuJoCo can read: {error}") from error
         _check(spec, arm)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from robot_runtime.arrays import Floats
 from robot_runtime.spec import ArmSpec, ArmSpecError, JointSpec
+from sim.mjcf import without_motors
 
 PAYLOAD = "payload"
 PAYLOAD_RADIUS = 0.02
@@ -91,7 +92,7 @@ def leaders(spec: ArmSpec) -> frozenset[str]:
 
 def _read(spec: ArmSpec) -> Any:
     try:
-        mjcf = mujoco.MjSpec.from_file(str(spec.mjcf))
+        mjcf = without_motors(mujoco.MjSpec.from_file(str(spec.mjcf)))
     except ValueError as error:
         raise ArmSpecError(f"{spec.mjcf}: not a model that MuJoCo can read: {error}") from error
     for name in spec.joint_names:
