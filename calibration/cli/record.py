@@ -178,6 +178,10 @@ def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recordin
     excitation = recording.missing
     notes = excitation.notes
     screen.out.print(table(excitation, spec))
+    moved = {name for segment in excitation.segments for name in segment.joints}
+    held = [name for name in spec.joint_names if name not in moved]
+    if held:
+        screen.say(f"held where they are: {', '.join(held)}")
     if notes:
         screen.say(
             f"nothing nearer than {notes['nearest_m'] * 1e3:.0f} mm; the fit will see {notes['directions_seen']} of "

@@ -196,8 +196,12 @@ def _bounds_row(fitted: Fitted) -> Row:
 
 
 def _map_row(split: str, joints: Sequence[str], errors: Floats, name: str, bounds: Floats) -> Row:
-    worst = int(np.argmax(errors / bounds))
+    worst = int(np.argmax(errors / bounds))  # nan before all others
     value, bound = float(errors[worst]), float(bounds[worst])
+    if np.isnan(value):
+        return Row(
+            name, split, value, bound, passed=False, note=f"{joints[worst]} hardly moves there: nothing to judge by"
+        )
     return Row(name, split, value, bound, value <= bound, f"worst {joints[worst]}, mean {np.mean(errors):.4f}")
 
 

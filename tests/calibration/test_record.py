@@ -60,11 +60,27 @@ def test_a_recording_holds_what_a_fit_needs(tmp_path: Path, name: str) -> None:
     for quantity in ("q", "dq", "command", "current", "volts", "temperature"):
         assert np.isfinite(getattr(log, quantity)[rows]).all(), quantity
     assert np.all(np.diff(log.time) > 0)
-    assert np.all(log.sent[rows] >= log.time[rows])
+    assert np.all(log.sent[rows] >= flight["begin"][rows])
     about = flight.metadata["recording"]
     assert json.loads(about["gains"])[JOINTS[name][0]] == dict(spec.joints[moved[0]].gains)
     assert about["gap"] == "mild"
     assert "identity" in flight.metadata
+
+
+def test_samples_are_as_regular_as_the_requests_and_not_as_the_replies(tmp_path: Path) -> None:
+    """Replies are up to 2 ms late, each by another time: in the log angles are where the joint was at that moment, but
+    for what is the same for all.
+    """
+    spec = load_arm(RIG)
+    gap = tmp_path / "late.toml"
+    gap.write_text('name = "late"\n[bus]\nreply_jitter = 0.002\n')
+    recording = record_on_twin(spec, str(gap), small(spec, ("pendulum",)), tmp_path / "recording")
+    flight, log = read_flight(recording.flights[0]), flight_log(recording.flights[0], spec)
+    run = flight["phase"] == Phase.RUN
+    heard = flight["stamp"].max(axis=1)
+    assert np.ptp((heard - flight["begin"])[run]) > 1.5e-3
+    assert np.ptp((log.time - flight["begin"])[run]) < 1e-6
+    assert np.median((log.time - heard)[run]) == pytest.approx(0.0, abs=2e-4)
 
 
 def test_commands_of_torque_joints_are_logged_as_sent(tmp_path: Path) -> None:
