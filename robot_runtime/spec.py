@@ -133,6 +133,11 @@ class JointSpec:
         return f"servo{'s' if self.facing else ''} {' and '.join(map(str, self.servo_ids))}"
 
     @property
+    def servos_named(self) -> str:
+        """What moves it, in words: "an XM540-W270", or "two XM540-W270 each"."""
+        return f"two {self.servo.name} each" if self.facing else f"one {self.servo.name}"
+
+    @property
     def servo_label(self) -> str:
         """What this servo is called where every servo needs a name of its own; the twin calls it so, too."""
         return f"{self.name}/2" if self.is_second else self.name
@@ -377,14 +382,15 @@ def _joints(file: TomlTable, bus: BusSpec, *, zeroed: bool) -> tuple[JointSpec, 
 
 def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
     name = table.text("name")
-    servo, second = table.table("servo"), table.table("second", {}) if "second" in table else None
+    has_second = "second" in table
+    servo, second = table.table("servo"), table.table("second", {})
     servo_id = servo.integer("id", 0, HIGHEST_ID)
     try:
         model = servo_model(servo.text("model"))
     except UnknownServoError as error:
         raise servo.error("model", str(error)) from error
     servo.finish()
-    if second is not None:
+    if has_second:
         model = model.doubled()
     if bus.baudrate not in model.baudrates:
         raise servo.error("model", f"{model.name} cannot do {bus.baudrate} bit/s; it does {list(model.baudrates)}")
@@ -408,7 +414,7 @@ def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
         turn_is_known=table.get("turn_is_known", bool, "true or false", False),
     )
     table.finish()
-    return joint if second is None else replace(joint, facing=_facing(second, joint))
+    return replace(joint, facing=_facing(second, joint)) if has_second else joint
 
 
 def _facing(table: TomlTable, joint: JointSpec) -> Facing:

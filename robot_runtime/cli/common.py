@@ -37,6 +37,9 @@ from robot_runtime.setup.errors import ArmFileError, RefusedError, SetupError, U
 from robot_runtime.spec import ArmSpecError
 from robot_runtime.twin_process import TwinStartError
 
+_LAST_STANDARD = 2
+"""Number of standard error, the last of three."""
+
 
 class ExitCode(IntEnum):
     """How a command ended."""
@@ -264,6 +267,7 @@ def run(parser: Parser, argv: Sequence[str] | None, codes: Sequence[tuple[type[E
 
     `codes`: exit codes of errors that are this command's alone; the first class that fits decides.
     """
+    _keep_standard_descriptors()
     arguments = _joined(sys.argv[1:] if argv is None else argv)
     screen = Screen(as_json="--json" in arguments)
     try:
@@ -284,6 +288,15 @@ def run(parser: Parser, argv: Sequence[str] | None, codes: Sequence[tuple[type[E
             raise
         screen.failure(error, code)
         return int(code)
+
+
+def _keep_standard_descriptors() -> None:
+    """Where one of the first three is closed (`2>&-`), the next file opened would get its number: the serial port, and
+    what a library prints would go to the servos.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        pass
+    os.close(descriptor)
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -192,7 +192,7 @@ def _body(args: argparse.Namespace, screen: Screen) -> ExitCode | Ending:
         require_runnable(calibration, orders.period)
     with ExitStack() as until, ExitStack() as stack:
         if args.port is None:
-            screen.aside(f"no --port: flying the twin of {spec.name}")
+            screen.aside(f"no --port: flying the twin of {spec.name} ({spec.path})")
         port = stack.enter_context(port_or_twin(args.port, spec, gap=args.gap, faults=args.fault))
         recorder = stack.enter_context(_recorder(args, spec, policy, orders))
         if calibration is not None:

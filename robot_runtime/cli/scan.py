@@ -63,6 +63,8 @@ def _show(port: str, result: Scan, findings: Sequence[BusFinding], screen: Scree
     if not result.servos:
         screen.say(f"No servo answers on {port} at {', '.join(map(str, result.baudrates))} bit/s.")
         screen.say("Is the arm powered, is the cable in, and does the servo speak Protocol 2.0?")
+        if len(result.baudrates) + len(result.skipped) < len(known_baudrates()):
+            screen.say("No other rate was looked at: leave out --baud for that.")
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
     for head in ("ID", "model", "fw", "bit/s", "mode", "torque", "V", "°C", "errors"):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from robot_runtime.aim import in_a_word
 from robot_runtime.cli.common import Screen
 from robot_runtime.preflight.table import Check, as_data, table
 from robot_runtime.verdict import Verdict
+
+_ENDS = ("position", "workspace")
+"""Limits to where a joint may be; those to how it gets there interfere in many good flights."""
+MOSTLY = 0.5
+"""Of a flight."""
 
 
 def show_checks(checks: Sequence[Check], screen: Screen, *, briefly: bool) -> None:
@@ -19,9 +25,10 @@ def show_checks(checks: Sequence[Check], screen: Screen, *, briefly: bool) -> No
         screen.out.print(table(checks))
         return
     doubts = [check for check in checks if check.ok is None]
-    screen.say(f"preflight: {len(checks) - len(doubts)} checks passed")
+    also = f", {len(doubts)} to note" if doubts else ""
+    screen.say(f"preflight: {len(checks) - len(doubts)} checks passed{also}")
     for check in doubts:
-        screen.say(f"  {check.name}: {check.found}. {check.advice}")
+        screen.say(f"  note: {check.name}: {check.found}. {check.advice}")
 
 
 def tell_verdict(verdict: Verdict, screen: Screen) -> None:
@@ -29,8 +36,21 @@ def tell_verdict(verdict: Verdict, screen: Screen) -> None:
     screen.say(verdict.headline)
     if verdict.outcome:
         screen.say(f"the arm: {verdict.outcome}")
+    if held := _held_back(verdict.figures):
+        screen.say(f"the limits held back {held}")
     if targets := in_a_word(verdict.figures.get("targets", ())):
         screen.say(targets)
     for fault in verdict.faults:
         if fault.text != verdict.text:
             screen.say(f"also: {fault.text}")
+
+
+def _held_back(figures: Mapping[str, Any]) -> str:
+    """Joints that stood at the end of their room for most of the flight: the policy wants what it cannot have."""
+    cycles = max(int(figures.get("cycles", 0)), 1)
+    shares = {
+        joint: max((n / cycles for why, n in reasons.items() if why in _ENDS), default=0.0)
+        for joint, reasons in figures.get("interventions", {}).items()
+    }
+    told = [f"{joint} in {share:.0%} of the cycles" for joint, share in shares.items() if share > MOSTLY]
+    return f"{', '.join(told)}: what the policy asks for lies beyond them" if told else ""

@@ -74,8 +74,19 @@ class Flight:
         return len(self.columns["cycle"])
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """A quantity: an array of cycles, or of cycles x joints (entries)."""
-        return self.columns[name]
+        """A quantity: an array of cycles, or of cycles x joints (entries).
+
+        Raises:
+            KeyError: no such quantity; says which there are.
+        """
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise KeyError(f"{self.path} has no '{name}'; it has {', '.join(self.columns)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        """Whether this quantity is in it."""
+        return name in self.columns
 
     @property
     def truncated(self) -> bool:

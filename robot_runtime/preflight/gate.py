@@ -19,6 +19,7 @@ from robot_runtime.flight.recorder import RESERVE, START_WITHIN, FlightRecorder,
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.load import start_pose
 from robot_runtime.preflight.acceleration import check_acceleration
+from robot_runtime.preflight.goals import goals_beyond
 from robot_runtime.preflight.model import check_model
 from robot_runtime.preflight.poses import check_poses
 from robot_runtime.preflight.reach import check_reach
@@ -102,7 +103,7 @@ def preflight(
         try:
             checks += also(arm)
         except (BusError, ArmError) as error:
-            checks.append(_failure(error))
+            checks.append(_failure(error, arm.spec))
     if recording:
         checks.append(room(recording))
     if isinstance(recorder, Recorder):
@@ -110,7 +111,7 @@ def preflight(
     return arm, [_addressed(check, spec, port) for check in checks]
 
 
-_SETUP = re.compile(r"'robot-setup (arm|zero|baud|release)'")
+_SETUP = re.compile(r"'robot-setup (arm|zero|baud(?: \d+)?|release)'")
 
 
 def _addressed(check: Check, spec: ArmSpec, port: Port) -> Check:
@@ -136,27 +137,31 @@ def inspect(
         for check in (check_servos(arm), check_at_rest(arm, period, timer, policy_rate)):
             checks += check
     except (BusError, ArmError, ArmSpecError) as error:
-        checks.append(_failure(error))
+        checks.append(_failure(error, spec))
     return arm, checks
 
 
 def _opening(arm: Arm) -> Iterator[Check]:
     """What was asked for again until it came: at rest it may not show any more."""
     lost = arm.bus.statistics.lost
-    for joint in arm.spec.servos:
-        if (count := lost.get(joint.servo_id, 0)) > STRAY:
-            yield Check(
-                "opening",
-                ok=None,
-                found=f"{joint.name} (servo {joint.servo_id}) did not answer {count} times while it was looked for",
-                wanted="an answer every time",
-                advice="something interrupted the bus: see 'replies', look at plugs and supply before you fly",
-            )
+    told = [
+        f"{joint.name} (servo {joint.servo_id}) {count} times"
+        for joint in arm.spec.servos
+        if (count := lost.get(joint.servo_id, 0)) > STRAY
+    ]
+    if told:
+        yield Check(
+            "opening",
+            ok=None,
+            found=f"no answer while it was looked for: {', '.join(told)}",
+            wanted="an answer every time",
+            advice="something interrupted the bus: see 'replies', look at plugs and supply before you fly",
+        )
 
 
 _FAILURES: tuple[tuple[type[Exception], str, str], ...] = (
     (PortError, "port", "'robot-scan' lists ports and who answers there"),
-    (WrongBaudError, "servos", "'robot-setup baud' moves them to the arm file's rate"),
+    (WrongBaudError, "servos", "'robot-setup baud {baudrate}' moves them to the arm file's rate"),
     (MissingServosError, "servos", "check power and cables; 'robot-scan' shows who answers"),
     (WrongServoError, "servos", "'robot-scan' shows which servo has which ID"),
     (FollowerError, "servos", "name it in the arm file as the joint's second servo, or take it off the cable"),
@@ -168,9 +173,9 @@ _FAILURES: tuple[tuple[type[Exception], str, str], ...] = (
 """Error -> row and advice; the first class that fits decides."""
 
 
-def _failure(error: Exception) -> Check:
+def _failure(error: Exception, spec: ArmSpec) -> Check:
     name, advice = next((name, advice) for kind, name, advice in _FAILURES if isinstance(error, kind))
-    return Check(name, ok=False, found=str(error), advice=advice)
+    return Check(name, ok=False, found=str(error), advice=advice.replace("{baudrate}", str(spec.bus.baudrate)))
 
 
 def belongs(contract: Contract, spec: ArmSpec) -> Iterator[Check]:
@@ -188,8 +193,13 @@ def belongs(contract: Contract, spec: ArmSpec) -> Iterator[Check]:
         advice = "" if same else f"train or check it with {spec.mjcf.name} as it is now, or go back to the arm it was"
         yield Check("policy: model", ok=same, found=contract.mjcf_digest[:12], wanted=want, advice=advice)
     else:
-        advice = "masses and lengths may differ from those that it was trained with; fly it slowly first"
+        advice = (
+            "masses and lengths may differ from those that it was trained with: fly it slowly first; once you know, "
+            f'write mjcf_digest = "{spec.mjcf_digest}" into the contract'
+        )
         yield Check("policy: model", ok=None, found="not said", wanted=want, advice=advice)
+    if odd := goals_beyond(contract.action, spec):
+        yield odd
     if contract.target and contract.target.low is None:
         yield Check(
             "policy: target",

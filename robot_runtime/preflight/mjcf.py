@@ -31,6 +31,15 @@ FLIES = 10.0
 FOLLOWS = 0.01
 """Of its way by which a follower may go beyond its range: rounding."""
 
+_SWITCHES = {
+    mujoco.mjtDisableBit.mjDSBL_CONTACT: "contact",
+    mujoco.mjtDisableBit.mjDSBL_GRAVITY: "gravity",
+    mujoco.mjtDisableBit.mjDSBL_LIMIT: "joint limits",
+    mujoco.mjtDisableBit.mjDSBL_FRICTIONLOSS: "dry friction",
+    mujoco.mjtDisableBit.mjDSBL_EQUALITY: "coupled joints",
+}
+"""What an <option><flag> may leave out that an arm has."""
+
 ALIKE = 0.05
 """Of a number of the servo's data file by which the MJCF's may differ without a word."""
 
@@ -61,6 +70,27 @@ def _world(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
     found = f"gravity is {x:g}, {y:g}, {down:g} m/s²"
     advice = "" if ok else f"correct <option gravity> in {spec.mjcf.name}, unless the arm hangs or stands elsewhere"
     yield Check("gravity", ok, found, "0, 0, -9.81", advice)
+    off = [name for flag, name in _SWITCHES.items() if model.opt.disableflags & flag]
+    carried = [model.body(body).name for body in np.flatnonzero(model.body_gravcomp)]
+
+    def odd() -> Iterator[Odd]:
+        if off:
+            yield Odd(
+                found=f"<flag> switches {' and '.join(off)} off",
+                wanted="physics as it is",
+                advice=f"take it out of {spec.mjcf.name}: twin and trainer do as it says, the arm does not",
+            )
+        for joint in spec.joints:
+            if (stiffness := float(model.jnt_stiffness[model.joint(joint.name).id])) > 0.0:
+                yield Odd(
+                    found=f"{joint.name} has a spring of {stiffness:g} N·m/rad",
+                    wanted="springs that the arm has",
+                    advice=f"set its stiffness to 0 in {spec.mjcf.name}, unless there is one",
+                )
+
+    left = f", {model.nu} actuators left aside" if model.nu else ""
+    left += f", gravcomp of {', '.join(carried)} left aside" if carried else ""
+    yield from notes("motors", f"servos alone move the arm{left}", odd())
 
 
 def _joints(spec: ArmSpec, kinematics: Kinematics, model: mujoco.MjModel) -> Iterator[Check]:
@@ -163,7 +193,7 @@ def _rotors(spec: ArmSpec, model: mujoco.MjModel) -> Iterator[Check]:
                 yield Odd(
                     found=f"{joint.name} has {write.format(*has)}",
                     wanted="the servos' own rotors and gears",
-                    advice=f"write {write.format(*own)} into joints of a {joint.servo.name}"
+                    advice=f"write {write.format(*own)} into joints of {joint.servos_named}"
                     + (f" with gear {gear:g}" if gear != 1.0 else "")
                     + f" in {spec.mjcf.name}: policies trained on other rotors meet another arm",
                 )

@@ -33,8 +33,8 @@ def check_model(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
                 ok=False,
                 found=f"{spec.mjcf.name} has no geom 'table'",
                 wanted="a plane that the arm keeps away from",
-                advice=f'add <geom name="table" type="plane" size="1 1 0.1"/> to the worldbody of {spec.mjcf}; where '
-                "there is no table, as low as the floor",
+                advice='call its plane that, or put <geom name="table" type="plane" size="1 1 0.1"/> into the world of '
+                f"{spec.mjcf}; where there is no table, as low as the floor",
             )
         if kinematics.has_table and kinematics.tip_is_bare:
             yield Check(
@@ -69,7 +69,7 @@ def check_model(spec: ArmSpec, kinematics: Kinematics) -> Iterator[Check]:
                     ok=False,
                     found=f"{joint.name} has armature {has:.3g}",
                     wanted="the servos' rotors, which weigh more than most links",
-                    advice=f'write armature="{rotor:.3g}" into the joints of a {joint.servo.name} in {spec.mjcf.name}: '
+                    advice=f'write armature="{rotor:.3g}" into the joints of {joint.servos_named} in {spec.mjcf.name}: '
                     "without it the arm would be taken to brake in no time",
                 )
         for joint, (low, high) in zip(spec.joints, kinematics.ranges, strict=True):

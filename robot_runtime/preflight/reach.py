@@ -16,6 +16,9 @@ from robot_runtime.spec import ArmSpec
 NEAR = 0.01
 """m: what is nearer to a place that the tip can be at is a matter of a model's lengths."""
 
+FAR = 5.0
+"""Times the furthest that the tip can be: no target, but another unit."""
+
 MOST, TOLD = 20, 3
 """Targets that are looked at, the first different ones, for a file may hold a path of thousands; told of one by one."""
 
@@ -54,13 +57,16 @@ def check_reach(spec: ArmSpec, kinematics: Kinematics, targets: Sequence[Sequenc
     if not beyond:
         return Check("targets", ok=True, found="within reach")
     told = [f"{' '.join(f'{x:+.3f}' for x in target)}: {why}" for target, why in list(beyond.items())[:TOLD]]
+    huge = max(float(np.linalg.norm(target)) for target in beyond) > FAR * float(np.linalg.norm(tips, axis=1).max())
     more = f"; and {len(beyond) - TOLD} more" if len(beyond) > TOLD else ""
     return Check(
         "targets",
-        ok=None,
+        ok=False if huge else None,
         found="; ".join(told) + more,
         wanted="places (m, in the base's frame) that the tip can be at",
-        advice="give one that it can: what a policy does about others nobody has trained",
+        advice="are these millimetres? m is meant"
+        if huge
+        else "give one that it can: what a policy does about others nobody has trained",
     )
 
 

@@ -254,8 +254,15 @@ def _bus_time(arm: Arm, rest: _Rest, period: float, policy_rate: float | None) -
         ok=ok,
         found=f"{cycle * 1e3:.2f} ms a cycle, {wire * 1e3:.2f} of it on the wire: {cycle / period:.0%} of the period",
         wanted=f"at most {BUSY:.0%} of {period * 1e3:g} ms",
-        advice="" if ok else f"{latency}ask for at most {most} Hz (--rate), or raise the baud ('robot-setup baud')",
+        advice="" if ok else f"{latency}ask for at most {most} Hz (--rate){_faster(arm)}",
     )
+
+
+def _faster(arm: Arm) -> str:
+    """The next rate that all servos do."""
+    every = set.intersection(*(set(joint.servo.baudrates) for joint in arm.spec.joints))
+    rates = sorted(rate for rate in every if rate > arm.bus.port.baudrate)
+    return f", or raise the baud ('robot-setup baud {rates[0]}')" if rates else ""
 
 
 def _latency(adapter: float, timer: LatencyTimer | None) -> Check:

@@ -81,7 +81,7 @@ def _limits(joint: JointSpec, model: ServoModel) -> dict[str, Wanted]:
     if model.has_current:
         amperes = limits.torque / abs(joint.torque_per_ampere)
         ticks = int(amperes / model.units["current"].scale)
-        values["current_limit"] = Wanted(ticks, f"{limits.torque:g} N·m")
+        values["current_limit"] = Wanted(ticks, _bounded(joint))
     low, high = joint.position_ticks
     if 0 <= low < high < model.ticks_per_turn:  # else the joint turns further than these registers can say
         # Beside its limits a joint is held, not pulled in. Goals are kept inside the arm file's by the runtime itself.
@@ -91,6 +91,13 @@ def _limits(joint: JointSpec, model: ServoModel) -> dict[str, Wanted]:
         values["min_position_limit"] = Wanted(max(low - slack, 0), text)
         values["max_position_limit"] = Wanted(min(high + slack, model.ticks_per_turn - 1), text)
     return values
+
+
+def _bounded(joint: JointSpec) -> str:
+    """What a servo's current limit is for, and where it does nothing: a position loop drives the motor by its duty."""
+    whose = " of both servos" if joint.facing or joint.is_second else ""
+    heeded = "; position mode does not heed it" if joint.mode in {"position", "extended_position"} else ""
+    return f"{joint.limits.torque:g} N·m{whose}{heeded}"
 
 
 def _inside(register: Register, want: Wanted) -> Wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,9 @@ CHECKS = [
 
 def test_notes_are_shown_where_all_else_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     show_checks(CHECKS, Screen(), briefly=True)
-    assert capsys.readouterr().out == "preflight: 1 checks passed\n  real time: memory: not locked. add a line\n"
+    assert capsys.readouterr().out == (
+        "preflight: 1 checks passed, 1 to note\n  note: real time: memory: not locked. add a line\n"
+    )
     show_checks(CHECKS, Screen(), briefly=False)
     assert "12.0 V" in capsys.readouterr().out
 
@@ -44,11 +47,13 @@ def test_that_no_more_targets_came_is_a_good_end(capsys: pytest.CaptureFixture[s
 
 def test_a_verdict_with_its_outcome_its_targets_and_what_else_was_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     hot = Fault(faults.TARGETS_ENDED, (), 0.0, 1.0, "no more targets")
-    figures = {"targets": [{"distance": 0.0018}]}
+    figures: dict[str, Any] = {"targets": [{"distance": 0.0018}], "cycles": 100}
+    figures["interventions"] = {"joint1": {"position": 20, "jerk": 90}, "joint2": {"position": 80}}
     tell_verdict(Verdict(Ending.SERVO, "joint1 is hot", "lowered", (hot,), 1.0, figures), Screen())
     assert capsys.readouterr().out.splitlines() == [
         "joint1 is hot",
         "the arm: lowered",
+        "the limits held back joint2 in 80% of the cycles: what the policy asks for lies beyond them",
         "the tip ended 1.8 mm from its target",
         "also: no more targets",
     ]

@@ -50,6 +50,14 @@ OPEN, KOCH, PENDULUM = "open-manipulator-x", "koch-v1.1", "xl330-pendulum"
 MISTAKES = [
     (KOCH, ("arm.xml", 'name="table"', 'name="floor"'), "model", False, "geom 'table'"),
     (KOCH, ("arm.xml", r"<option", '<option gravity="0 0 0"'), "gravity", None, "gravity is 0, 0, 0"),
+    (KOCH, ("arm.xml", r"<option", '<option><flag contact="disable"/></option><option'), "motors", None, "contact off"),
+    (
+        KOCH,
+        ("arm.xml", r'<joint name="elbow_flex"', r'<joint stiffness="20" name="elbow_flex"'),
+        "motors",
+        None,
+        "20 N",
+    ),
     (KOCH, ("arm.toml", r"velocity = 4\.0", "velocity = 5.5"), "speed", None, "shoulder_pan: 5.5 rad/s"),
     (KOCH, ("arm.toml", r"torque = 0\.7", "torque = 1.2"), "torque", None, "shoulder_pan: 1.2 N·m"),
     (KOCH, ("arm.toml", r"acceleration = 30\.0", "acceleration = 500.0"), "acceleration", False, "shoulder_pan"),
@@ -172,6 +180,13 @@ def test_an_mjcf_that_cannot_be_simulated_leaves_no_file_behind(
     assert rest.ok is None
     assert "flies apart" in rest.found
     assert not list(tmp_path.glob("MUJOCO_LOG*"))
+
+
+def test_what_moved_the_arm_elsewhere_is_said_to_be_left_aside(files: Callable[..., list[Check]]) -> None:
+    motor = '<actuator><position joint="elbow_flex" kp="25"/></actuator></mujoco>'
+    [motors] = [check for check in files(KOCH, ("arm.xml", "</mujoco>", motor)) if check.name == "motors"]
+    assert motors.ok is True
+    assert "1 actuators left aside" in motors.found
 
 
 def test_a_body_that_weighs_nothing_is_no_mass_outside_its_shape(files: Callable[..., list[Check]]) -> None:

@@ -47,6 +47,12 @@ def test_a_target_beyond_reach_is_noted_with_what_is_missing(name: str) -> None:
     assert "+0.200" not in check.found
 
 
+def test_a_target_in_millimetres_is_refused() -> None:
+    check = looked_at("koch-v1.1", (200.0, 50.0, 150.0))
+    assert check.ok is False
+    assert "millimetres" in check.advice
+
+
 def test_a_target_inside_the_table_is_noted_by_what_would_touch() -> None:
     check = looked_at("open-manipulator-x", (0.25, 0.0, -0.05))
     assert check.ok is None
