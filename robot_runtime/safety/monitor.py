@@ -329,7 +329,9 @@ class Monitor:
             deaf |= ~state.torque_on
         self._heard += 1
         self._heard[deaf | ~state.fresh | ~self._unheard] = 0
-        self._unheard &= self._heard < self.settings.heard_reads
+        back = self._unheard & (self._heard >= self.settings.heard_reads)
+        self._unheard[back] = False
+        self._loss[back] = 0.0  # what it lost while it was away has been told, as what it was
         self._any_unheard = bool(np.count_nonzero(self._unheard))
 
     def _look_at_skips(self, skipped: int, elapsed: float, now: float) -> None:
