@@ -4,7 +4,7 @@ In simulation: episodes of its own. On a healthy twin: the very targets that the
 that what neither is the gap's fault nor to be had back does not count as lost.
 
 python benchmarks/calibration_flights.py TASK POLICY.onnx --cases FOLDER [--gaps mild,harsh] [--targets 40]
-    [--zeroed JOINTS] [--anew]
+    [--zeroed JOINTS] [--anew] [--truth]
 
 FOLDER is that of calibration_twin.py: one folder a case, with its arm.cal. Every target is flown for as long as an
 episode lasts, through the runtime's own pilot, maps and envelope, in virtual time. Bars, and a line of JSON a gap.
@@ -12,6 +12,8 @@ episode lasts, through the runtime's own pilot, maps and envelope, in virtual ti
 --zeroed: the encoders of these joints (or 'all') stand as they should, as after `robot-setup zero`. Where an axis
 is upright, nothing that joints feel shows its offset, and no calibration by joint data can find it.
 --anew: every target begins at home, so that an arm that got stuck loses one target and not those behind it.
+--truth: fly truth.cal too, the maps around the twin's true numbers (calibration_twin.py truth): what it misses as well
+is not the fit's to bring.
 """
 
 from __future__ import annotations
@@ -156,6 +158,7 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=40)
     parser.add_argument("--zeroed", default="", metavar="JOINTS")
     parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--truth", action="store_true")
     options = parser.parse_args()
     arm = load_policy_arm(options.policy)
     task = make_task(options.task, range(options.targets), arm=arm)
@@ -168,7 +171,8 @@ def main() -> None:
     healthy = fly(options.policy, task, Gap(), options.targets, None, anew=options.anew)
     show("on a healthy twin", healthy)
     for name in options.gaps.split(","):
-        calibration = Calibration.read(options.cases / f"{arm}_{name.replace(':', '-')}" / "arm.cal")
+        folder = options.cases / f"{arm}_{name.replace(':', '-')}"
+        calibration = Calibration.read(folder / "arm.cal")
         gap = zeroed_gap(load_gap(name), joints, joints_named(options.zeroed, joints))
         period = calibration.maps["observation"].period
         zero_shot, calibrated = (
@@ -186,6 +190,11 @@ def main() -> None:
             print(f"{'':24}recovered {told}: success {success:.0%}, error {error:.0%}", flush=True)
             facts[f"recovered {told}"] = [success, error]
         flights = {"simulated": simulated, "healthy": healthy, "zero_shot": zero_shot, "calibrated": calibrated}
+        if options.truth:
+            maps = Calibration.read(folder / "truth.cal")
+            known = fly(options.policy, task, gap, options.targets, maps, period=period, anew=options.anew)
+            show(f"{name}, true numbers", known)
+            flights["true_numbers"] = known
         print(json.dumps(facts | {which: asdict(flown) for which, flown in flights.items()}), flush=True)
 
 

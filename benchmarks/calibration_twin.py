@@ -4,6 +4,9 @@ nice -n 15 python benchmarks/calibration_twin.py run --work FOLDER [--arms A,B] 
     [--payload KG]    record with a known weight besides
     [--zeroed JOINTS] of arms whose joints with these names (or 'all') were zeroed: no offset, and the arm file says so
 python benchmarks/calibration_twin.py table --work FOLDER
+nice -n 15 python benchmarks/calibration_twin.py truth --work FOLDER [--arms ...] [--gaps ...]
+    of what was recorded: maps around the twin's true numbers instead of fitted ones, as truth.cal beside arm.cal; what
+    flies no better with those is not the fit's to bring
 
 Every case (an arm and a gap) is one line of FOLDER/cases.jsonl; what is there is not done again. A twin is recorded and
 fitted as any arm is, from about a minute of motion.
@@ -35,7 +38,10 @@ from calibration.judging.acceptance import ROLLOUT
 from calibration.logs.load import load
 from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, lags_of, sense_inputs, torque_inputs
 from calibration.physics.fit import TWO_SIGMA, UNIT, Fitted
+from calibration.physics.identify import kinds_for
 from calibration.physics.motor import Motor
+from calibration.physics.numbers import Physics
+from calibration.physics.rollout import Rig
 from calibration.pipeline import Result, calibrate
 from calibration.recording.record import record_on_twin
 from robot_runtime.safety.fault_kind import Ending
@@ -53,10 +59,14 @@ WIDE = 0.10
 """Half of the widest interval that counts as identified: 20 % in all. 5 mrad, 5 ms and 5 g count as 10 %."""
 
 
+CERTAIN = 1e-6
+"""Variance of numbers that are known, in prior standard deviations squared."""
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "table"))
+    parser.add_argument("what", choices=("run", "table", "truth"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--gaps", default=",".join(GAPS))
@@ -65,12 +75,14 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     file = options.work / "cases.jsonl"
-    if options.what == "run":
-        torch.set_num_threads(2)
-        for gap in options.gaps.split(","):
-            for arm in options.arms.split(","):
-                if not any(case["arm"] == arm and case["gap"] == gap for case in read(file)):
-                    add(file, case_of(arm, gap, options.work, options.payload, options.zeroed))
+    torch.set_num_threads(2)
+    cases = [(arm, gap) for gap in options.gaps.split(",") for arm in options.arms.split(",")]
+    for arm, gap in cases if options.what == "run" else ():
+        if not any(case["arm"] == arm and case["gap"] == gap for case in read(file)):
+            add(file, case_of(arm, gap, options.work, options.payload, options.zeroed))
+    for arm, gap in cases if options.what == "truth" else ():
+        if folder_of(arm, gap, options.work).exists():
+            with_truth(arm, gap, options.work, options.zeroed)
     show(read(file))
 
 
@@ -81,7 +93,7 @@ def case_of(arm: str, gap: str, work: Path, payload: float, zeroed: str = "") ->
     spec, hidden = zeroed_spec(spec, zeros), zeroed_gap(load_gap(gap), spec.joint_names, zeros)
     case: dict[str, Any] = {"arm": arm, "gap": gap, "payload": payload, "zeroed": list(zeros)}
     print(f"{arm}, {gap}: recording", flush=True)
-    folder = work / f"{arm}_{gap.replace(':', '-')}"
+    folder = folder_of(arm, gap, work)
     gap_file = work / f"{folder.name}.toml"
     gap_file.write_text(gap_text(hidden, spec.joint_names), encoding="utf-8")
     for rate in RATES:
@@ -102,7 +114,7 @@ def case_of(arm: str, gap: str, work: Path, payload: float, zeroed: str = "") ->
         return {**case, "failed": str(error)}
     case |= {"seconds": time.monotonic() - begin, "cpu": time.process_time() - cpu, "load": os.getloadavg()[0]}
     result.calibration.write(folder / "arm.cal")
-    wire = WIRE.get(arm, 0.0) + late_by(hidden)
+    wire = wire_of(arm, hidden)
     nominal, fitted = (float(np.nanmean(np.abs(e))) for e in (result.held_out.nominal, result.held_out.fitted))
     case |= {
         "accepted": result.accepted,
@@ -122,6 +134,27 @@ def case_of(arm: str, gap: str, work: Path, payload: float, zeroed: str = "") ->
     return case
 
 
+def folder_of(arm: str, gap: str, work: Path) -> Path:
+    """Of a case: its recording and its files."""
+    return work / f"{arm}_{gap.replace(':', '-')}"
+
+
+def with_truth(arm: str, gap: str, work: Path, zeroed: str = "") -> None:
+    """truth.cal of a recorded case."""
+    spec, folder = load_arm(arm), folder_of(arm, gap, work)
+    zeros = joints_named(zeroed, spec.joint_names)
+    spec, hidden = zeroed_spec(spec, zeros), zeroed_gap(load_gap(gap), spec.joint_names, zeros)
+
+    def known(rig: Rig) -> Fitted:
+        physics = Physics(rig.world, kinds_for(rig))
+        z, joints = physics.z(truth(physics, hidden, wire_of(arm, hidden))), len(rig.world.joints)
+        return Fitted(physics, z, CERTAIN * np.eye(len(z)), np.ones(joints), 1.0, 0, (0.0, 0.0), ())
+
+    print(f"{arm}, {gap}: maps around the truth", flush=True)
+    told = f"{arm} {gap}, the truth"
+    calibrate([*load([folder], spec)], spec, name=told, known=known).calibration.write(folder / "truth.cal")
+
+
 def excitation_of(spec: ArmSpec, work: Path, rate: float, payload: float) -> Excitation:
     """Planned once an arm, rate (Hz) and weight (kg)."""
     folder = work / f"plan_{spec.name}_{rate:g}_{payload:g}"
@@ -131,14 +164,18 @@ def excitation_of(spec: ArmSpec, work: Path, rate: float, payload: float) -> Exc
     return Excitation.load(folder)
 
 
+def wire_of(arm: str, gap: Gap) -> float:
+    """s, from sending a command to its arrival and from a sample to its stamp, in all."""
+    return WIRE.get(arm, 0.0) + late_by(gap)
+
+
 def late_by(gap: Gap) -> float:
     """How much later (s) replies come through a gap's adapter than through a good one, on average."""
     return gap.bus.extra_delay + (gap.bus.frame - Gap().bus.frame + gap.bus.reply_jitter) / 2
 
 
-def truth(fitted: Fitted, gap: Gap, wire: float) -> Floats:
+def truth(physics: Physics, gap: Gap, wire: float) -> Floats:
     """What the fit was to find, in the order of its vector."""
-    physics = fitted.physics
     arm = {
         "delay": gap.command_delay + wire,
         "supply_resistance": gap.supply.internal_resistance,
@@ -163,7 +200,7 @@ def coverage(fitted: Fitted, gap: Gap, wire: float) -> dict[str, Any]:
     """
     physics = fitted.physics
     scale = np.array([e.spread if e.kind.factor else e.spread / UNIT for e in physics.entries])
-    off = (fitted.z - physics.z(truth(fitted, gap, wire))) * scale
+    off = (fitted.z - physics.z(truth(physics, gap, wire))) * scale
     covariance = fitted.covariance * np.outer(scale, scale)
     reach = TWO_SIGMA * np.sqrt(np.diag(covariance))
     values, vectors = np.linalg.eigh(covariance)

@@ -184,8 +184,9 @@ def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recordin
         screen.say(f"held where they are: {', '.join(held)}")
     if notes:
         screen.say(
-            f"nothing nearer than {notes['nearest_m'] * 1e3:.0f} mm; the fit will see {notes['directions_seen']} of "
-            f"{notes['parameters']} directions, condition number {notes['condition']:.0f}"
+            f"it keeps {notes['nearest_m'] * 1e3:.0f} mm from the table and from itself; of the {notes['parameters']} "
+            f"numbers that the fit looks for this motion tells {notes['directions_seen']} combinations, the others stay "
+            f"as the data files say (a known weight, --payload, tells more); condition number {notes['condition']:.0f}"
         )
     shown: Path | None = None
     if not arguments.no_picture:

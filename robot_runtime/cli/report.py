@@ -17,6 +17,9 @@ _EXAMPLES = """  robot-report flight.mcap                 writes flight.html bes
   robot-report flight.mcap --clip          with a moving picture of the arm
   robot-report flight.mcap --json          the numbers alone, for a program"""
 
+_REASONS = 3
+"""Of a joint's interventions, the most frequent ones, are told on the screen; the page has all."""
+
 _NO_CLIP = "--clip shows the arm here, moving (pip install 'robot-runtime[clip]')."
 
 _CODES = """exit codes:
@@ -80,6 +83,11 @@ def _show(numbers: dict[str, Any], out: Path | None, screen: Screen) -> None:
     screen.say(numbers["ending"])
     rate = f" at {numbers['rate']:.0f} Hz" if numbers["rate"] else ""
     screen.say(f"{numbers['cycles']} cycles in {numbers['seconds']:.1f} s{rate}, {numbers['skipped']} skipped")
+    cycles = max(numbers["cycles"], 1)
+    for joint in numbers["joints"]:
+        if reasons := sorted(joint["interventions"].items(), key=lambda found: -found[1]):
+            told = ", ".join(f"{why} in {count / cycles:.1%}" for why, count in reasons[:_REASONS])
+            screen.say(f"limits stepped in for {joint['joint']}: {told} of the cycles")
     for what in numbers["damage"]:
         screen.say(f"the recording is not whole: {what}")
     if out is not None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from robot_runtime.cli.report import main
-from tests.robot_runtime.flight.flights import record_twin
+from robot_runtime.flight.recorder import Recorder
+from tests.robot_runtime.flight.flights import SMALL, fill, record_twin
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,18 @@ def test_one_page_with_everything_and_nothing_from_elsewhere(flight: Path, capsy
     out = capsys.readouterr().out
     assert "300 cycles" in out
     assert str(flight.with_suffix(".html")) in out
+
+
+def test_the_limits_that_stepped_in_are_told_by_joint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "b.mcap"
+    with Recorder(path, SMALL, {"session": {"arm": "b"}}, waits=True) as recorder:
+        for k in range(100):
+            recorder.row["interventions"][1] = 0b11 if k < 10 else 0b10 if k < 50 else 0
+            fill(recorder, k)
+    main([str(path)])
+    first, second = SMALL.reasons[:2]
+    told = f"limits stepped in for {SMALL.joints[1]}: {second} in 50.0%, {first} in 10.0% of the cycles"
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("limits")] == [told]
 
 
 def test_json_gives_the_numbers_and_writes_no_page(flight: Path, capsys: pytest.CaptureFixture[str]) -> None:

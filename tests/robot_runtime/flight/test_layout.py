@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,12 @@ def test_every_number_is_aligned_as_cdr_wants_it() -> None:
 
 def test_the_cycle_is_written_last() -> None:
     assert list(TOPICS)[-1] == "timing"
+
+
+def test_the_page_names_every_column() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "commands" / "robot-report.md").read_text(encoding="utf-8")
+    columns = [quantity.name for quantities in TOPICS.values() for quantity in quantities]
+    assert [name for name in columns if f"`{name}`" not in page and f"/{name}`" not in page] == []
 
 
 def test_a_policy_without_targets_has_no_target() -> None:
