@@ -185,7 +185,7 @@ def _show(arguments: argparse.Namespace, screen: Screen, spec: ArmSpec, recordin
     if notes:
         screen.say(
             f"it keeps {notes['nearest_m'] * 1e3:.0f} mm from the table and from itself; of the {notes['parameters']} "
-            f"numbers that the fit looks for this motion tells {notes['directions_seen']} combinations, the others stay "
+            f"numbers that the fit looks for this motion tells {notes['directions_seen']} combinations, others stay "
             f"as the data files say (a known weight, --payload, tells more); condition number {notes['condition']:.0f}"
         )
     shown: Path | None = None
