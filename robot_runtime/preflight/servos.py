@@ -16,7 +16,7 @@ from robot_runtime.setup.plan import wanted
 from robot_runtime.spec import ArmSpec
 
 _REGISTERS = (
-    *("return_delay_time", "operating_mode", "temperature_limit", "current_limit", "velocity_limit"),
+    *("return_delay_time", "operating_mode", "temperature_limit", "pwm_limit", "current_limit", "velocity_limit"),
     *("max_position_limit", "min_position_limit", "shutdown", "torque_enable", "hardware_error_status"),
     *("present_input_voltage", "present_temperature"),
 )
@@ -29,6 +29,7 @@ WARM = 5.0
 
 _OUTWARD = {
     "velocity_limit": 1,
+    "pwm_limit": 1,
     "current_limit": 1,
     "temperature_limit": 1,
     "max_position_limit": 1,
@@ -171,6 +172,15 @@ def _least_reach(servo: ServoOnBus) -> dict[str, int]:
     return {register.limited_by: int(high)} if register.limited_by else {}
 
 
+def _weak(_spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
+    """Goals are obeyed, but with less than the motor's strength: the arm sags, and what follows looks like a load."""
+    for servo in servos:
+        most, found = servo.on_bus.model.register("pwm_limit").maximum, servo.values["pwm_limit"]
+        if found < most and servo.on_bus.joint.mode != "pwm":
+            told = f"{servo.where}: pwm_limit {found}, {found / most:.0%} of its strength"
+            yield Check("strength", ok=None, found=told, wanted=f"{most}", advice=_SET_UP)
+
+
 def _shutdown(_spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
     def wrong() -> Iterator[Check]:
         for servo in servos:
@@ -261,6 +271,7 @@ _CHECKS: tuple[Callable[[ArmSpec, Sequence[_Servo]], Iterator[Check]], ...] = (
     _models,
     _modes,
     _limits,
+    _weak,
     _shutdown,
     _return_delay,
     _voltage,

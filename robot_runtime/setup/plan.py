@@ -78,6 +78,9 @@ def _limits(joint: JointSpec, model: ServoModel) -> dict[str, Wanted]:
     }
     celsius = min(math.floor(limits.temperature), model.register("temperature_limit").initial or 0)
     values["temperature_limit"] = Wanted(celsius, f"{celsius} °C")
+    values["pwm_limit"] = Wanted(
+        model.register("pwm_limit").maximum, "all of its duty; what bounds it is sent in flight"
+    )
     if model.has_current:
         amperes = limits.torque / abs(joint.torque_per_ampere)
         ticks = int(amperes / model.units["current"].scale)

@@ -151,6 +151,23 @@ def test_narrower_limits_that_stop_no_goal_pass() -> None:
     assert passed(here.inspect())  # in current mode positions are nobody's goals
 
 
+def test_a_motor_that_may_not_use_its_duty_is_told_and_set_up_again() -> None:
+    weak, refused = rig("koch-v1.1"), rig("xl330-pendulum")
+    weak.twin.servos[1].set_eeprom(pwm_limit=300)
+    refused.twin.servos[0].set_eeprom(pwm_limit=300)
+    check = weak.failed()
+    assert (check.name, check.ok) == ("strength", None)
+    assert "34% of its strength" in check.found
+    check = refused.failed()  # its goals are duties, and would not be taken
+    assert (check.name, check.ok) == ("limits in servos", False)
+    assert "pwm_limit 300 (885)" in check.found
+    for here in (weak, refused):
+        assert "robot-setup arm" in check.advice
+        set_up(here.twin, here.spec)
+        assert all(c.name != "strength" for c in here.inspect())
+        assert passed(here.inspect())
+
+
 def test_another_mode_is_a_note() -> None:
     here = rig()
     here.twin.servos[0].set_eeprom(operating_mode=3)
