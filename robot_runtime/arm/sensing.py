@@ -66,6 +66,10 @@ class Sensing:
         # And when they were asked for, and came.
         self._ticks: list[tuple[int, float, float] | None] = [None] * len(self._joint)
         self._asked = [-math.inf] * count  # s, when the motion that the state holds was asked for: no sample is older
+        self._odd = 0  # joints whose first servo's last reading was left aside, one bit each
+        self._aside = 0  # of these, those for which no second servo stood in
+        self._odd_at = [0.0] * count  # rad, what it said
+        self._was_split = [False] * len(self._second)  # the last time that both were seen
         self._limp = [False] * len(self._joint)  # said so in its last health read, or between two
         self._deaf: set[int] = set()  # servos that restarted or whose watchdog tripped: they act on no command
         self._apart = [group.reader(0, "B") for group in plan.apart]
@@ -82,14 +86,16 @@ class Sensing:
         group = read.group
         if read.has_health:
             missing |= self._take_health(missing, group.received_at)
-        if missing != self._missing:
+        if missing != self._missing or self._aside:
             self._missing = missing
             self._lacking, silent = self._joints_of(missing) if self._second else (missing, missing)
             np.copyto(self._state.fresh, (self._bits & silent) == 0)
             np.copyto(self._whole, (self._bits & self._lacking) == 0)
         if self._second:
             np.copyto(self._state.whole_stamp, group.received_at, where=self._whole)
-        self._take_motion(read.motion, missing, group.sent_at, group.received_at)
+        self._aside = self._take_motion(read.motion, missing, group.sent_at, group.received_at)
+        if self._aside:
+            self._state.fresh[(self._bits & self._aside) != 0] = False
         alerts = any(group.errors)
         if alerts or self._last_alerts:
             told = np.zeros(self._count, dtype=bool)
@@ -99,9 +105,13 @@ class Sensing:
                     self._blame(k)
             np.copyto(self._state.alert, told, where=self._state.fresh)
             self._last_alerts = alerts or bool(self._state.alert.any())
-        return self._lacking
+        return self._lacking | self._aside
 
-    def _take_motion(self, fields: MotionFields, missing: int, sent: float, now: float) -> None:
+    def _take_motion(self, fields: MotionFields, missing: int, sent: float, now: float) -> int:
+        """Positions, velocities and torques of who answered. Returns the joints whose reading is left aside: one that
+        nothing on the way has damaged may still be wrong, and a jump that is believed lets the arm fall.
+        """
+        odd, stood_in, unheard = 0, 0, missing & (1 << self._count) - 1
         q, dq, tau, stamp = self._state.motion.tolist()
         asked = self._asked
         ticks = iter(fields.ticks())
@@ -111,12 +121,13 @@ class Sensing:
                 continue
             angle = place * position + offset
             # From request to reply the host may have paused. Before the first reading nothing is a jump.
-            if abs(angle - q[i]) > (now - asked[i]) * fastest + _JUMP_SLACK:
-                self._state.jumped[i] = True
+            if self._is_odd(i, angle, q[i], (now - asked[i]) * fastest):
+                odd |= 1 << i
+                continue
             q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
         for k, (i, position, offset, velocity, torque) in enumerate(self._second):
             current, turns, place = next(ticks), next(ticks), next(ticks)
-            first, second = not missing >> i & 1, not missing >> (self._count + k) & 1
+            first, second = not (missing | odd) >> i & 1, not missing >> (self._count + k) & 1
             if not second:
                 if first and self.torque_expected:
                     q[i] += self._lean[k]
@@ -124,18 +135,30 @@ class Sensing:
             angle = place * position + offset
             if not first:  # it stands in for the first one
                 angle -= self.trim[k] + self._lean[k] if self.torque_expected else self.apart[k]
-                if abs(angle - q[i]) > (now - asked[i]) * self._scales[i][-1] + _JUMP_SLACK:
-                    self._state.jumped[i] = True
+                reach = (now - asked[i]) * self._scales[i][-1]
+                if odd >> i & 1:  # that of the first one was
+                    if abs(angle - q[i]) > reach + _JUMP_SLACK:
+                        continue
+                    stood_in |= 1 << i
+                elif self._is_odd(i, angle, q[i], reach):
+                    odd |= 1 << i
+                    continue
                 q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
                 continue
             self.apart[k] = angle - q[i]
-            dq[i] = (dq[i] + turns * velocity) / 2
-            tau[i] = (tau[i] + current * torque) / 2
             # One of them may have been asked again: sampled later, by as much as the whole read took.
-            moved = abs(dq[i]) * (now - sent)
+            moved = abs(dq[i] + turns * velocity) / 2 * (now - sent)
             further = self.apart[k] - self.trim[k]
             if abs(further) > SPLIT + moved:
+                if not self._was_split[k]:  # one odd reading: once, who is nearer to where the joint was is believed
+                    self._was_split[k] = True
+                    lean, before = self._lean[k] if self.torque_expected else 0.0, self._state.q[i]
+                    q[i] = min(q[i] + lean, angle - self.trim[k] - lean, key=lambda seen: abs(seen - before))
+                    continue
                 self._state.split[i] = True
+            self._was_split[k] = False
+            dq[i] = (dq[i] + turns * velocity) / 2
+            tau[i] = (tau[i] + current * torque) / 2
             if self.torque_expected:
                 # The joint's angle is the mean of both, seen from how far they were apart when torque came on: to that
                 # they pull it together. By the first one's alone it stood off its goals by half a tick and more, as if
@@ -144,6 +167,21 @@ class Sensing:
                 if moved < _HARDLY:
                     self._lean[k] = further / 2
         self._pack(self._motion, 0, *q, *dq, *tau, *stamp)
+        self._odd = odd | self._odd & unheard
+        return odd & ~stood_in
+
+    def _is_odd(self, i: int, angle: float, before: float, reach: float) -> bool:
+        """Whether this angle (rad) of joint i is one that it cannot have turned to, for the first time. The second time
+        in a row it counts, and the joint has jumped: where it says so again, or is nowhere near where it was.
+        """
+        beyond = abs(angle - before) > reach + _JUMP_SLACK
+        if not self._odd >> i & 1:
+            if beyond:
+                self._odd_at[i] = angle
+            return beyond
+        if beyond or abs(angle - self._odd_at[i]) < abs(angle - before):
+            self._state.jumped[i] = True
+        return False
 
     def keep_apart(self, k: int) -> None:
         """Torque comes on: from now on the two servos of a joint are kept as far apart as they are now."""
@@ -213,8 +251,8 @@ class Sensing:
 
     @property
     def missing(self) -> int:
-        """Servos that were missing in the last read, one bit each in the order of the spec's."""
-        return self._missing
+        """Servos of which the last read has nothing to go by, one bit each in the order of the spec's."""
+        return self._missing | self._aside
 
     def forget(self) -> None:
         """Somebody has dealt with the servos that had restarted or stopped by themselves."""

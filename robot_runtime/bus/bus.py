@@ -116,8 +116,10 @@ class Bus:
                 missing = self._retry(group, missing, deadline)
             if missing or self._orders:
                 self._remember_order(group, missing)
+        except BusError:
+            raise
         except OSError as error:
-            raise self._port_error(error) from error
+            raise self._vanished(error) from error
         finally:
             self._lock.release()
         return missing
@@ -155,8 +157,10 @@ class Bus:
             packet = group.packet(values)
             try:
                 self.port.write(packet)
+            except BusError:
+                raise
             except OSError as error:
-                raise self._port_error(error) from error
+                raise self._vanished(error) from error
             start = max(self.port.now(), self._wire_free)
             self._wire_free = start + wire_time(len(packet), self.port.baudrate)
 
@@ -369,12 +373,10 @@ class Bus:
             except BusError:
                 raise
             except OSError as error:
-                raise self._port_error(error) from error
+                raise self._vanished(error) from error
 
-    def _port_error(self, error: OSError) -> OSError:
-        """The error of ours that a port's own error means; ours stay as they are."""
-        if isinstance(error, BusError):
-            return error
+    def _vanished(self, error: OSError) -> PortVanishedError:
+        """The error of ours that a port's own error means."""
         return PortVanishedError(error.errno or errno.EIO, "vanished; is the cable out?", self.port.name)
 
     def _slowly(self, tries: int, transaction: Callable[[], _T]) -> _T:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import select
 import struct
+import sys
 import termios
 import time
 from pathlib import Path
@@ -31,6 +33,13 @@ _WRITE_PATIENCE = 0.1
 _GONE = {errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.EPIPE}
 """What reading or writing a port that was unplugged answers (Linux: EIO; macOS: ENXIO)."""
 
+_OFF = 0.03
+"""Share by which an adapter's rate may differ from the one asked for: chips divide a clock. Servos take 3 %."""
+
+_TCGETS2 = 0x802C542A
+_TERMIOS2 = struct.Struct("4I20s2I")
+"""Linux's `struct termios2`, whose last two numbers are the rates in bit/s; the request is that of x86 and ARM."""
+
 
 class SerialPort:
     """A real serial port, or the twin's pseudo-terminal: the runtime cannot tell and does not ask.
@@ -39,7 +48,7 @@ class SerialPort:
     """
 
     def __init__(self, name: str, baudrate: int) -> None:
-        """Open `name` exclusively at `baudrate` bit/s and set its USB latency timer to 1 ms where it has one.
+        """Open `name` for nobody else to open, at `baudrate` bit/s, and its USB latency timer at 1 ms where it has one.
 
         Raises:
             PortNotFoundError: no such port.
@@ -51,6 +60,16 @@ class SerialPort:
         self.baudrate = baudrate
         self._serial = _open(name, baudrate)
         self._fd: int = self._serial.fileno()
+        try:
+            # pyserial's lock keeps those out that ask for it; this, everybody but root.
+            fcntl.ioctl(self._fd, termios.TIOCEXCL)
+            self._require_rate(baudrate)
+        except PortError:
+            self.close()
+            raise
+        except OSError as error:
+            self.close()
+            raise self._gone(error) from error
         self._count = bytearray(4)
         os.set_blocking(self._fd, False)
         self._poll = select.poll()
@@ -87,6 +106,8 @@ class SerialPort:
                         errno.EAGAIN, "takes no more bytes; is the adapter stuck? Replug it", self.name
                     )
                 sent += self._send(data[sent:])
+        except PortError:
+            raise
         except (OSError, ValueError) as error:
             raise self._gone(error) from error
 
@@ -152,25 +173,48 @@ class SerialPort:
         """
         try:
             self._serial.baudrate = baudrate
-        except (OSError, termios.error, ValueError) as error:  # pyserial's own errors are OSErrors
-            number = error.args[0] if error.args else None
+        except (OSError, termios.error, ValueError) as error:
+            cause = error.__context__ if isinstance(error.__context__, termios.error) else error  # pyserial hides it
+            number = cause.args[0] if cause.args else None
             if number in _GONE or not self._serial.is_open:
-                raise self._gone(error) from error
+                raise self._gone(cause) from error
             raise PortSettingError(errno.EINVAL, f"does not do {baudrate} bit/s: {error}", self.name) from error
+        try:
+            self._require_rate(baudrate)
+        except PortError:
+            raise
+        except OSError as error:
+            raise self._gone(error) from error
         self.baudrate = baudrate
+
+    def _require_rate(self, baudrate: int) -> None:
+        """Some chips fall back to another rate without an error: an FT232R asked for 4 Mbit/s does 9600 bit/s."""
+        actual = line_rate(self._fd)
+        if actual and abs(actual - baudrate) > _OFF * baudrate:
+            raise PortSettingError(errno.EINVAL, f"does not do {baudrate} bit/s, it took {actual} instead", self.name)
 
     def close(self) -> None:
         """Let go of the port. Closing twice is harmless."""
+        if self._serial.is_open:
+            with contextlib.suppress(OSError):  # it may be gone
+                fcntl.ioctl(self._fd, termios.TIOCNXCL)
         self._serial.close()
 
     def _gone(self, error: Exception) -> PortError:
-        """The port error that this failure means."""
-        if isinstance(error, PortError):
-            return error
+        """The port error that this failure of the system means."""
         number = error.args[0] if error.args and isinstance(error.args[0], int) else errno.EIO
         if number in _GONE or not self._serial.is_open:
             return PortVanishedError(number, "vanished; is the cable out, or the adapter without power?", self.name)
         return PortError(number, os.strerror(number), self.name)
+
+
+def line_rate(fd: int) -> int:
+    """The rate that the driver has set, bit/s; 0: the system does not say."""
+    if sys.platform != "linux":
+        return 0
+    data = bytearray(_TERMIOS2.size)
+    fcntl.ioctl(fd, _TCGETS2, data)
+    return int(_TERMIOS2.unpack(data)[6])
 
 
 def _open(name: str, baudrate: int) -> serial.Serial:

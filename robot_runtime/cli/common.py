@@ -301,9 +301,13 @@ def _keep_standard_descriptors() -> None:
 
 def _interrupted(error: BaseException | None) -> bool:
     """Whether it began as Ctrl-C: a package that is interrupted while it is imported may make an ImportError of it."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    seen: set[int] = set()  # a chain may lead back into itself: whoever raises an error from itself makes one
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return error is not None
+    return False
 
 
 def message(error: BaseException) -> str:

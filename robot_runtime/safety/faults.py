@@ -39,6 +39,7 @@ _SILENT = Bound(_S.silent_time, _S.silent_reads + 2)
 _IN_HEALTH = Bound(0.0, HEALTH_EVERY + 2)
 _APART = Bound(0.0, 2 * HEALTH_EVERY + 2)  # two registers take turns, where servos have no common indirect block
 _NOW = Bound()
+_SECOND_LOOK = Bound(cycles=3)
 _AT_A_LOOK = Bound(LOOK_EVERY)
 
 LOST_REPLIES = FaultKind(
@@ -236,9 +237,9 @@ START_MISSED = FaultKind(
 ENCODER_JUMP = FaultKind(
     "encoder-jump",
     "the joint's angle is wrong: a position servo races to where it thinks its goal is, limits guard another place",
-    "a reading that moved faster than the servo can turn",
+    "two readings in a row that moved faster than the servo can turn; a single odd one counts as a lost reply",
     Stop.TORQUE_OFF,
-    _NOW,
+    _SECOND_LOOK,
     Ending.SERVO,
     "power-cycle the servo and zero the arm again ('robot-setup zero'); if it comes back, replace the servo",
     ("encoder-jump",),
@@ -247,9 +248,9 @@ SERVOS_DISAGREE = FaultKind(
     "servos-disagree",
     "where two servos turn a joint: one has lost its place or its horn slips; they push against each other, and nobody "
     "knows which is right",
-    f"their readings are {SPLIT:g} rad further apart, or nearer, than they were at torque-on",
+    f"their readings are twice in a row {SPLIT:g} rad further apart, or nearer, than they were at torque-on",
     Stop.TORQUE_OFF,
-    _NOW,
+    _SECOND_LOOK,
     Ending.SERVO,
     "look at both horns, power-cycle the servos and zero the joint again ('robot-setup zero')",
     (),

@@ -318,6 +318,11 @@ class Drives(Inputs):
         self._sensing.jump(i, ticks)
         self._shown.clear()
 
+    def misread(self, i: int, ticks: int) -> None:
+        """Let the position register of servo i show that many ticks more until told otherwise."""
+        self._sensing.misread(i, ticks)
+        self._shown.clear()
+
     # --- the truth, for tests and demonstrations ---
 
     @property

@@ -109,6 +109,10 @@ def _jump(_bench: Bench, servo: Servo, fault: Fault) -> None:
     servo.plant.encoder_jump(servo.index, int(fault.amount))
 
 
+def _misread(_bench: Bench, servo: Servo, fault: Fault) -> None:
+    servo.plant.misread(servo.index, int(fault.amount))
+
+
 def _turn(_bench: Bench, servo: Servo, fault: Fault) -> None:
     servo.plant.hand(servo.index, fault.amount, fault.duration)
 
@@ -186,6 +190,15 @@ CATALOGUE: dict[str, Kind] = {
         amount="ticks",
         default=512,
         start=_jump,
+    ),
+    "encoder-glitch": Kind(
+        "the position register shows ticks=N more for a moment, 5 ms if not said otherwise",
+        needs_servo=True,
+        amount="ticks",
+        default=512,
+        lasting=0.005,
+        start=_misread,
+        stop=lambda _bench, servo: servo.plant.misread(servo.index, 0),
     ),
     "hand": Kind(
         "a hand turns the joint by rad=R within its stops, then lets go; 0: holds it",

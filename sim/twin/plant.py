@@ -128,6 +128,10 @@ class Plant(Protocol):
         """Let the encoder read that many ticks more from now on."""
         ...
 
+    def misread(self, i: int, ticks: int) -> None:
+        """Let the position register show that many ticks more until told otherwise."""
+        ...
+
 
 class Sampler:
     """Asks the plant for its outputs: once an instruction, for all servos at once."""

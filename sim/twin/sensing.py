@@ -41,6 +41,7 @@ class Sensing:
         self._zero = np.array([float(s.zero_tick) for s in servos])
         self._origin, self._turns, self._homing = np.zeros(n), np.zeros(n), np.zeros(n)
         self._shift = self._zero.copy()
+        self._misread = np.zeros(n, dtype=np.int64)  # what a glitch adds to the register, and to nothing else
         self._ticks_per_turn = np.array([s.ticks_per_turn for s in servos])
         self._current_unit = np.array([s.units.get("current", 1.0) for s in servos])
         self._has_current = np.array(["present_current" in s.registers for s in servos])
@@ -110,7 +111,7 @@ class Sensing:
 
     def position_register(self) -> Ints:
         """The position register."""
-        return self.position().astype(np.int64)
+        return self.position().astype(np.int64) + self._misread
 
     def current_register(self, amps: Floats, duty: Floats) -> Ints:
         """The current register, or the load register of servos that infer it from their output."""
@@ -152,6 +153,10 @@ class Sensing:
         self._history[self._row, i] += ticks
         self._zero[i] += ticks
         self._count(i)
+
+    def misread(self, i: int, ticks: int) -> None:
+        """Servo i's position register shows that many ticks more; its own loop is not deceived."""
+        self._misread[i] = ticks
 
     def _count(self, i: int) -> None:
         self._shift[i] = self._zero[i] - self._origin[i] + self._turns[i] + self._homing[i]

@@ -112,6 +112,7 @@ INJECTIONS = (
     Injection("power-cycled", ("bus-silent",), "power-cycled"),
     Injection("unplugged", ("port-gone",), "unplugged"),
     Injection("encoder-jump", ("encoder-jump",), "encoder-jump:servo=12,ticks=600", phases=_FLYING),
+    Injection("encoder-glitch", (), "encoder-glitch:servo=12,ticks=600", phases=_FLYING),
     Injection("hand", ("overloaded",), "hand:servo=1,rad=0.8,for=2.0", arm=KOCH, onset=1.0, phases=_RUN),
     Injection("stale-goal", (), "stale-goal", arm=KOCH, phases=(Phase.PREFLIGHT,)),
     Injection("late-cycle", ("late-cycle",), away=(0.07, 1), onset=0.07, phases=_FLYING),

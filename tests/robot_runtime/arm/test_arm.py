@@ -523,6 +523,36 @@ def test_an_encoder_jump_is_noticed_and_motion_is_not_taken_for_one() -> None:
     assert list(np.flatnonzero(rig.arm.state.jumped)) == [3]
 
 
+@pytest.mark.parametrize("ticks", [100, -600, 5000])
+def test_one_odd_reading_is_left_aside_and_a_second_one_is_believed(ticks: int) -> None:
+    rig = start()
+    rig.arm.torque_on()
+    rig.run(0.1)
+    state, model = rig.arm.state, rig.arm.spec.joints[3].rad_per_tick
+    stood, asked = state.q.copy(), state.stamp.copy()
+    rig.twin.inject(f"encoder-glitch:servo=14,ticks={ticks},for=1.0")
+    assert rig.arm.read(rig.port.now() + PERIOD) == 1 << 3  # as if it had not answered
+    assert list(np.flatnonzero(~state.fresh)) == [3]
+    assert not state.jumped.any()
+    assert state.q[3] == stood[3]
+    assert state.stamp[3] == asked[3]
+    rig.port.sleep_until(rig.port.now() + PERIOD)
+    assert rig.arm.read(rig.port.now() + PERIOD) == 0
+    assert list(np.flatnonzero(state.jumped)) == [3]
+    assert state.q[3] == pytest.approx(stood[3] + ticks * model, abs=0.01)
+
+
+def test_an_odd_reading_that_is_gone_again_leaves_no_trace() -> None:
+    rig = start()
+    rig.arm.torque_on()
+    rig.run(0.1)
+    for _ in range(20):
+        rig.twin.inject("encoder-glitch:servo=14,ticks=200")
+        rig.run(0.05)
+        assert not rig.arm.state.jumped.any()
+        assert rig.arm.state.fresh.all()
+
+
 class Pausing:
     """A port whose computer pauses, once, between a servo's sample and its arrival here."""
 

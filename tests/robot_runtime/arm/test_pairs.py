@@ -325,6 +325,24 @@ def test_a_second_servo_that_loses_its_place_is_seen_at_the_next_reading(tmp_pat
     assert any("disagree about where it is" in told for told in troubles(found.arm))
 
 
+@pytest.mark.parametrize("second", [False, True])
+def test_one_odd_reading_of_either_servo_is_left_aside(second: bool, tmp_path: Path) -> None:
+    found = rig(tmp_path)
+    found.arm.torque_on()
+    found.run(0.5)
+    stood = found.arm.state.q[JOINT]
+    for ticks in (60, -600):
+        found.twin.inject(f"encoder-glitch:servo={22 if second else 12},ticks={ticks}")
+        for _ in range(4):
+            found.run(PERIOD)
+            state = found.arm.state
+            assert not state.split.any()
+            assert not state.jumped.any()
+            assert state.fresh[JOINT]  # the other one stands in
+            assert state.q[JOINT] == pytest.approx(stood, abs=3 * TICK)
+        found.run(0.1)
+
+
 def test_torque_that_one_of_them_holds_is_found_and_let_go(tmp_path: Path) -> None:
     found = rig(tmp_path)
     second = found.arm.servos[-1]

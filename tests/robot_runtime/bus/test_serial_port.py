@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import struct
 import subprocess
 import sys
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import serial
 
 from robot_runtime.bus import (
+    Bus,
+    GroupRead,
+    PortError,
     PortInUseError,
     PortNotFoundError,
     PortPermissionError,
@@ -22,7 +27,10 @@ from robot_runtime.bus import (
     PortStuckError,
     PortVanishedError,
     SerialPort,
+    serial_port,
 )
+
+TIOCGEXCL = 0x80045440
 
 LONG = 5.0  # s, only so that a broken test ends
 
@@ -87,6 +95,39 @@ def test_baud_rate_is_set_on_the_line(terminal: tuple[int, str]) -> None:
     port.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say at which rate a line is")
+def test_an_adapter_that_falls_back_to_another_rate_is_refused(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = SerialPort(terminal[1], 57_600)
+    for rate in (4_000_000, 2_345_678):
+        port.set_baudrate(rate)
+        assert serial_port.line_rate(port._fd) == rate
+    monkeypatch.setattr(serial_port, "line_rate", lambda _: 9600)  # as Linux has an FT232R beyond 3 Mbit/s
+    with pytest.raises(PortSettingError, match="does not do 4000000 bit/s, it took 9600 instead"):
+        port.set_baudrate(4_000_000)
+    port.close()
+    with pytest.raises(PortSettingError, match="9600 instead"):
+        SerialPort(terminal[1], 4_000_000)
+    monkeypatch.undo()
+    SerialPort(terminal[1], 4_000_000).close()  # the refused one let go of the port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TIOCGEXCL")
+def test_nobody_else_opens_the_port_meanwhile(terminal: tuple[int, str]) -> None:
+    def exclusive() -> bool:
+        flag = bytearray(4)
+        fcntl.ioctl(probe, TIOCGEXCL, flag)
+        return bool(struct.unpack("i", flag)[0])
+
+    probe = os.open(terminal[1], os.O_RDWR | os.O_NOCTTY)
+    port = SerialPort(terminal[1], 1_000_000)
+    assert exclusive()  # which root may ignore, and nobody else
+    port.close()
+    assert not exclusive()
+    os.close(probe)
+
+
 def test_second_opener_is_told_who_has_it(terminal: tuple[int, str]) -> None:
     hold = f"s = serial.Serial({terminal[1]!r}, exclusive=True); print('up', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
@@ -128,6 +169,31 @@ def test_port_of_somebody_else(
     monkeypatch.setattr(Path, "group", lambda _: group)
     with pytest.raises(PortPermissionError, match=said):
         SerialPort(terminal[1], 1_000_000)
+
+
+def test_no_error_is_its_own_cause(terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever follows causes to their beginning would never come to an end."""
+    port = SerialPort(terminal[1], 1_000_000)
+    bus = Bus(port)
+
+    def fails_with(kind: type[PortError], does: Callable[[], object]) -> None:
+        with pytest.raises(kind) as caught:
+            does()
+        chain: list[BaseException | None] = [caught.value]
+        while (last := chain[-1]) is not None:
+            cause = last.__cause__ or last.__context__
+            assert all(cause is not one for one in chain)
+            chain.append(cause)
+
+    monkeypatch.setattr(serial_port, "_WRITE_PATIENCE", 0.01)
+    fails_with(PortStuckError, lambda: port.write(bytes(1 << 20)))  # nobody reads it
+    monkeypatch.setattr(serial_port, "line_rate", lambda _: 9600)
+    fails_with(PortSettingError, lambda: port.set_baudrate(4_000_000))
+    os.close(terminal[0])
+    fails_with(PortVanishedError, lambda: port.write(b"anybody?"))
+    fails_with(PortVanishedError, lambda: bus.ping(1))
+    fails_with(PortVanishedError, lambda: bus.read_group(GroupRead([1], 132, 4, fast=False)))
+    fails_with(PortVanishedError, lambda: port.set_baudrate(57_600))
 
 
 def test_port_that_vanishes_says_so_whatever_is_tried(terminal: tuple[int, str]) -> None:

@@ -276,3 +276,9 @@ def test_a_terminal_without_unicode(arguments: list[str]) -> None:
 
 def test_counting() -> None:
     assert (count(1, "servo"), count(0, "servo"), count(2, "servo")) == ("1 servo", "0 servos", "2 servos")
+
+
+def test_an_error_that_is_its_own_cause_ends_the_command() -> None:
+    error = NoReplyError(1, "silent")
+    error.__cause__ = error
+    assert ends(error) == ends(NoReplyError(1, "silent"))

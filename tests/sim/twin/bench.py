@@ -95,6 +95,9 @@ class StillPlant:
     def hand(self, i: int, radians: float, seconds: float) -> None:
         self.log.append(("hand", (i, radians, seconds)))
 
+    def misread(self, i: int, ticks: int) -> None:
+        self.log.append(("misread", (i, ticks)))
+
     def encoder_jump(self, i: int, ticks: int) -> None:
         self.turn(i, self.turned[i] + ticks)
 
