@@ -168,6 +168,15 @@ def test_a_motor_that_may_not_use_its_duty_is_told_and_set_up_again() -> None:
         assert passed(here.inspect())
 
 
+def test_a_current_based_position_loop_without_damping_is_told(tmp_path: Path) -> None:
+    assert all(c.name != "damping" for c in rig().inspect())
+    here = rig(spec=load_arm(variant(tmp_path, OMX, (r"(?m)^gains = .*$", ""))))
+    check = here.failed()
+    assert (check.name, check.ok) == ("damping", None)
+    assert "gripper (servo 15)" in check.found
+    assert "position_d_gain" in check.advice
+
+
 def test_another_mode_is_a_note() -> None:
     here = rig()
     here.twin.servos[0].set_eeprom(operating_mode=3)
