@@ -175,6 +175,21 @@ class JointSpec:
         """Joint torque of one ampere, with its sign."""
         return self.sign * self.gear * self.servo.motor.torque_constant
 
+    @property
+    def current_bound(self) -> int:
+        """Ticks of current, as its servo measures it, beyond which a standing joint would push with more than its
+        torque limit.
+
+        A servo that measures its supply's current shows I² R / V for I in its motor: little, so at least a tick. V: the
+        highest that it is rated for, because at a lower one the same bound only leaves the joint weaker; and so it does
+        in a servo that should bound its motor's current after all.
+        """
+        amperes, tick = self.limits.torque / abs(self.torque_per_ampere), self.servo.units["current"].scale
+        if not self.servo.senses_supply:
+            return int(amperes / tick)
+        motor = self.servo.motor
+        return max(int(amperes * min(amperes * motor.resistance / motor.voltage_range[1], 1.0) / tick), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class BusSpec:
@@ -397,6 +412,12 @@ def _joint(table: TomlTable, bus: BusSpec) -> JointSpec:
     mode = table.text("mode")
     if mode not in model.modes:
         raise table.error("mode", f"{model.name} has no mode '{mode}'; it has {', '.join(model.modes)}")
+    if mode == "current" and model.senses_supply:
+        raise table.error(
+            "mode",
+            f"{model.name} measures its supply's current, not its motor's: in mode 'current' its torque would not be "
+            "what is asked for, at low speed several times as much; use 'pwm', in which torques are made by duties",
+        )
     sign = _sign(table)
     gear = table.positive("gear", "servo turns for one joint turn", 1.0, most=_MOST_GEAR)
     joint = JointSpec(

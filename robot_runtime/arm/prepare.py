@@ -82,14 +82,8 @@ def _settings(servo: ServoOnBus, values: Mapping[str, int]) -> dict[str, int]:
     if joint.mode != "pwm":
         wanted["goal_pwm"] = values["pwm_limit"]  # in the other modes it caps the motor's voltage
     if joint.mode == "current_position":
-        wanted["goal_current"] = _grip_current(servo)
+        wanted["goal_current"] = joint.current_bound  # a cap: how hard it grips
     return wanted | dict(joint.gains)
-
-
-def _grip_current(servo: ServoOnBus) -> int:
-    """Ticks of the current that makes the joint's torque limit: in current-based position mode a cap."""
-    amperes = servo.joint.limits.torque / abs(servo.joint.torque_per_ampere)
-    return int(amperes / servo.model.units["current"].scale)
 
 
 def _require_reach(servo: ServoOnBus, values: Mapping[str, int]) -> None:
@@ -103,7 +97,7 @@ def _require_reach(servo: ServoOnBus, values: Mapping[str, int]) -> None:
     elif register.limited_by is not None:
         _require(servo, register.limited_by, values, values[register.limited_by] >= high, high)
     if joint.mode == "current_position":
-        needed = _grip_current(servo)
+        needed = joint.current_bound
         _require(servo, "current_limit", values, values["current_limit"] >= needed, needed)
 
 

@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 
+from robot_runtime.arm.motor_current import MotorCurrent
 from robot_runtime.arm.read_plan import MotionFields, PlannedRead, ReadPlan
 from robot_runtime.arm.scaling import SenseScale
 from robot_runtime.arm.state import BOTH, JointState
@@ -61,6 +62,7 @@ class Sensing:
         """rad, from the first servo's angle to the joint's, as last seen of both while the joint hardly moved."""
         if self._second:
             state.whole_stamp = np.full(count, -math.inf)
+        self._motor_current = MotorCurrent(spec.servos, spec.turned_by)
         self._pack = struct.Struct(f"{4 * count}d").pack_into
         self._motion = state.motion.data.cast("B")
         # And when they were asked for, and came.
@@ -114,7 +116,7 @@ class Sensing:
         odd, stood_in, unheard = 0, 0, missing & (1 << self._count) - 1
         q, dq, tau, stamp = self._state.motion.tolist()
         asked = self._asked
-        ticks = iter(fields.ticks())
+        ticks = iter(fields.ticks() if fields.duties is None else self._with_motor_currents(fields, fields.duties()))
         for i, (position, offset, velocity, torque, fastest) in enumerate(self._scales):
             current, turns, place = next(ticks), next(ticks), next(ticks)
             if missing >> i & 1:
@@ -182,6 +184,13 @@ class Sensing:
         if beyond or abs(angle - self._odd_at[i]) < abs(angle - before):
             self._state.jumped[i] = True
         return False
+
+    def _with_motor_currents(self, fields: MotionFields, duties: tuple[int, ...]) -> list[int | float]:
+        """The ticks, with the motor's current where a servo measures its supply's."""
+        ticks: list[int | float] = [*fields.ticks()]
+        drives = [self.torque_expected and not limp for limp in self._limp]
+        self._motor_current.put(ticks, duties, self._state.voltage, drives)
+        return ticks
 
     def keep_apart(self, k: int) -> None:
         """Torque comes on: from now on the two servos of a joint are kept as far apart as they are now."""

@@ -37,7 +37,7 @@ class JointState:
     count: int
     q: Floats = field(init=False)  # rad
     dq: Floats = field(init=False)  # rad/s, the servo's own velocity register: it lags
-    tau: Floats = field(init=False)  # N·m, from current times torque constant: an estimate, not a sensor
+    tau: Floats = field(init=False)  # N·m, by the motor's current, measured or computed from its duty: an estimate
     stamp: Floats = field(init=False)  # s, monotonic, when the reply was complete; -inf before the first
     fresh: Flags = field(init=False)  # answered in the last read
     alert: Flags = field(init=False)  # the last reply carried the alert bit: Hardware Error Status is not zero

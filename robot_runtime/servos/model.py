@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 _SIZES = (1, 2, 4)
+_SENSED = ("motor", "supply")
 _MODES = ("current", "velocity", "position", "extended_position", "current_position", "pwm")
 
 
@@ -146,6 +147,8 @@ class ServoModel:
     recommended: Mapping[str, int]
     indirect: Indirect
     motor: Motor
+    senses_supply: bool
+    """Its current registers speak of its supply's current, the share |duty| of the motor's."""
     gear_ratio: float
     ticks_per_turn: int
     zero_tick: int
@@ -262,7 +265,12 @@ def _build(data: dict[str, Any], file: str) -> ServoModel:
     added = dict(firmware.get("added", {}))
     if unknown := set(added) - set(registers):
         raise ServoDataError(f"{file}: [firmware] added names unknown registers {sorted(unknown)}")
-    motor: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else float(v) for k, v in data["motor"].items()}
+    figures = dict(data["motor"])
+    sensed = figures.pop("current_sensed", "motor")
+    if sensed not in _SENSED or (sensed == "supply" and "present_current" not in registers):
+        expected = "'motor', or 'supply' where there is a register present_current"
+        raise ServoDataError(f"{file}: [motor] current_sensed is {sensed!r}, expected {expected}")
+    motor: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else float(v) for k, v in figures.items()}
     return ServoModel(
         name=head["name"],
         number=head["number"],
@@ -274,6 +282,7 @@ def _build(data: dict[str, Any], file: str) -> ServoModel:
         recommended=MappingProxyType(dict(data["recommended"])),
         indirect=Indirect(**data["indirect"]),
         motor=Motor(**motor),
+        senses_supply=sensed == "supply",
         gear_ratio=float(mechanics["gear_ratio"]),
         ticks_per_turn=mechanics["ticks_per_turn"],
         zero_tick=mechanics["zero_tick"],

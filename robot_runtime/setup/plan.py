@@ -82,9 +82,7 @@ def _limits(joint: JointSpec, model: ServoModel) -> dict[str, Wanted]:
         model.register("pwm_limit").maximum, "all of its duty; what bounds it is sent in flight"
     )
     if model.has_current:
-        amperes = limits.torque / abs(joint.torque_per_ampere)
-        ticks = int(amperes / model.units["current"].scale)
-        values["current_limit"] = Wanted(ticks, _bounded(joint))
+        values["current_limit"] = Wanted(joint.current_bound, _bounded(joint))
     low, high = joint.position_ticks
     if 0 <= low < high < model.ticks_per_turn:  # else the joint turns further than these registers can say
         # Beside its limits a joint is held, not pulled in. Goals are kept inside the arm file's by the runtime itself.
@@ -99,8 +97,9 @@ def _limits(joint: JointSpec, model: ServoModel) -> dict[str, Wanted]:
 def _bounded(joint: JointSpec) -> str:
     """What a servo's current limit is for, and where it does nothing: a position loop drives the motor by its duty."""
     whose = " of both servos" if joint.facing or joint.is_second else ""
+    where = ", in the supply" if joint.servo.senses_supply else ""
     heeded = "; position mode does not heed it" if joint.mode in {"position", "extended_position"} else ""
-    return f"{joint.limits.torque:g} N·m{whose}{heeded}"
+    return f"{joint.limits.torque:g} N·m{whose}{where}{heeded}"
 
 
 def _inside(register: Register, want: Wanted) -> Wanted:

@@ -13,6 +13,9 @@ What it models
     - The control table: access rules and error numbers, EEPROM locked while torque is on, limits, indirect addresses,
       registered writes, secondary ID, return level, return delay, reboot, factory reset, Clear, alert bit, Startup
       Torque On.
+    - Servos that measure their supply's current (XL330): their current registers show |duty| times the motor's, and
+      their current controllers hold or cap that. The first is the manual's, the second follows from it and is
+      unverified.
     - Operating modes and what changes with them, the Bus Watchdog and how each mode stops, overload, overheating and
       voltage errors with the Shutdown mask, brown-outs.
     - The wire: baud rates of servos and host, ten bits a byte, half duplex, chained replies, collisions, two servos of

@@ -234,7 +234,7 @@ class Drives(Inputs):
     def present_current(self) -> Ints:
         """Measured current; the load where a servo has no current sensor."""
         motors, load, on = self._motors, self._load, self._control.on
-        return self._once("current", lambda: self._sensing.current_register(motors.current, load * on))
+        return self._once("current", lambda: self._sensing.current_register(motors.measured(), load * on))
 
     @property
     def present_velocity(self) -> Ints:

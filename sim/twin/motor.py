@@ -57,6 +57,8 @@ class Motors:
         self._resistance = np.empty(n)
         self._conductance = np.empty(n)  # 1/resistance; 0 where the bridge is open
         self._emf, self._work, self._bound = np.empty(n), np.empty(n), np.empty(n)
+        self._senses_supply = np.array([s.senses_supply for s in servos])
+        self._any_senses_supply = bool(self._senses_supply.any())
         self.set_supply(None)
         self.volts[:] = self._fed / SUPPLY_SHARE
         self._winding_changed()
@@ -91,12 +93,15 @@ class Motors:
         self._supply()
 
     def drive(self, low: Floats, high: Floats, amps: Floats, speed: Floats) -> None:
-        """Let the current controllers hold `amps` as far as duties between `low` and `high` can.
+        """Let the current controllers hold `amps`, as their servos measure current, as far as duties between `low` and
+        `high` can.
 
         Where a servo gives a duty instead of a current, both bounds are that duty.
         """
         np.multiply(speed, self.torque_constant, out=self._emf)
         current = self.current
+        if self._any_senses_supply:
+            amps = np.where(self._senses_supply, self._in_winding(amps), amps)
         np.multiply(low, self.volts, out=self._bound)
         np.subtract(self._bound, self._emf, out=self._bound)
         np.multiply(self._bound, self._conductance, out=self._bound)
@@ -110,6 +115,25 @@ class Motors:
         np.divide(self._work, self.volts, out=self.duty)
         np.multiply(self.duty, current, out=self._work)
         self._supply()
+
+    def measured(self) -> Floats:
+        """A that each servo's sensor sees: its winding's current, or what its bridge takes from the supply for that, in
+        the sense of the winding's.
+        """
+        if not self._any_senses_supply:
+            return self.current
+        return np.where(self._senses_supply, np.abs(self.duty) * self.current, self.current)
+
+    def _in_winding(self, amps: Floats) -> Floats:
+        """A in each winding for which its bridge takes `amps` from the supply: amps volts = i (i R + emf).
+
+        A braking motor has a second solution, with a duty against the current: a controller that came from rest stays
+        with this one.
+        """
+        against = np.sign(amps) * self._emf
+        power = np.abs(amps) * np.maximum(self.volts, 0.0)
+        in_winding: Floats = np.sqrt(against**2 + 4.0 * self._resistance * power) - against
+        return np.sign(amps) * in_winding / (2.0 * self._resistance)
 
     def _supply(self) -> None:
         """Rails drop with the current that the bridges draw (`_work`) and rise with what braking motors feed back."""

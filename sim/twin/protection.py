@@ -29,7 +29,15 @@ class Protection:
         self._sampler = sampler
         self._index = index
         registers = memory.table.registers
-        if "present_current" in registers:
+        # Where the supply's current is measured, the motor's is inferred from duty, supply and speed by the data file's
+        # motor. Assumption: by the supply's a motor stalled at half its duty would count a quarter of its full load.
+        self._infers = data.senses_supply
+        if self._infers:
+            winding = data.motor["resistance"] * data.motor["stall_current"]  # V at full load, standing
+            volt = registers["present_input_voltage"].scale or 0.0
+            self._share = (registers["present_pwm"].scale or 0.0) * volt / winding
+            self._turns = (registers["present_velocity"].scale or 0.0) * data.motor["torque_constant"] / winding
+        elif "present_current" in registers:
             self._share = (registers["present_current"].scale or 0.0) / data.motor["stall_current"]
             self._turns = 0.0
         else:  # a servo without a current sensor shows its output as its load, a share already
@@ -52,9 +60,11 @@ class Protection:
         found = 0
         if row("present_temperature")[i] > memory.get("temperature_limit"):
             found |= self._bits["overheating"]
-        if not memory.get("min_voltage_limit") <= row("present_input_voltage")[i] <= memory.get("max_voltage_limit"):
+        volts = row("present_input_voltage")[i]
+        if not memory.get("min_voltage_limit") <= volts <= memory.get("max_voltage_limit"):
             found |= self._bits["input_voltage"]
-        share = abs(row("present_current")[i] * self._share - row("present_velocity")[i] * self._turns)
+        effort = row("present_pwm")[i] * volts if self._infers else row("present_current")[i]
+        share = abs(effort * self._share - row("present_velocity")[i] * self._turns)
         self._load += (share - self._load) * (PROTECTION_PERIOD / OVERLOAD_TIME)
         if self._load > OVERLOAD_SHARE:
             found |= self._bits["overload"]

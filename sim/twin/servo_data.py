@@ -13,6 +13,9 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parents[2] / "robot_runtime" / "servos" / "data"
 """The data files lie in the runtime's package. The path is taken apart from it, so that nothing of it is imported."""
 
+_SENSES_SUPPLY = {"motor": False, "supply": True}
+"""What `current_sensed` may say."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegisterData:
@@ -64,6 +67,7 @@ class ServoData:
     hardware_errors: Mapping[str, int]  # name -> bit number
     recommended: Mapping[str, int]  # EEPROM values that set-up writes
     motor: Mapping[str, Any]  # floats, and pairs of floats for ranges
+    senses_supply: bool  # its current registers speak of the supply's current, not of the motor's
     gear_ratio: float
     ticks_per_turn: int
     zero_tick: int
@@ -112,7 +116,8 @@ def parse_servo(data: Mapping[str, Any]) -> ServoData:
         baudrates=MappingProxyType({int(baud): value for baud, value in data["baudrates"].items()}),
         hardware_errors=MappingProxyType(dict(data["hardware_errors"])),
         recommended=MappingProxyType(dict(data["recommended"])),
-        motor=MappingProxyType(dict(data["motor"])),
+        motor=MappingProxyType({k: v for k, v in data["motor"].items() if k != "current_sensed"}),
+        senses_supply=_SENSES_SUPPLY[data["motor"].get("current_sensed", "motor")],
         gear_ratio=float(mechanics["gear_ratio"]),
         ticks_per_turn=mechanics["ticks_per_turn"],
         zero_tick=mechanics["zero_tick"],

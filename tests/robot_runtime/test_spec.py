@@ -234,6 +234,20 @@ def test_the_documented_keys_are_those_that_are_read(tmp_path: Path, monkeypatch
     assert told == files
 
 
+def test_current_mode_is_refused_where_the_servo_measures_its_supplys_current(tmp_path: Path) -> None:
+    of_5_volts = (
+        GOOD.replace("XM430-W350", "XL330-M288")
+        .replace("[11.0, 13.0]", "[4.7, 5.5]")
+        .replace("torque = 2", "torque = 0.2")
+    )
+    with pytest.raises(ArmSpecError, match=r"arm\.toml:21: joint\.1\.mode: XL330-M288 measures its supply.*use 'pwm'"):
+        load_arm(write(tmp_path, of_5_volts))
+    for mode in ("pwm", "current_position", "position"):
+        assert (
+            load_arm(write(tmp_path, of_5_volts.replace('mode = "current"', f'mode = "{mode}"'))).joints[0].mode == mode
+        )
+
+
 PAIR = GOOD.replace('mode = "current"', 'second = { id = 9 }\nmode = "current"')
 
 

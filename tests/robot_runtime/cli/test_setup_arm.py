@@ -122,7 +122,7 @@ def test_dry_run_shows_and_writes_nothing(desk: Desk) -> None:
     ended = desk.run(main, *ARM, "--dry-run", "--json")
     assert ended.code == 1
     registers = {(c["servo"], c["register"]): (c["before"], c["after"]) for c in ended.json["changes"]}
-    assert registers[3, "current_limit"] == (1750, 645)
+    assert registers[3, "current_limit"] == (1750, 279)
     assert registers[1, "temperature_limit"] == (72, 65)
     assert ended.json["written"] is False
     assert twin.servos[2].get("current_limit") == 1750
@@ -135,7 +135,7 @@ def test_the_difference_is_shown_before_somebody_is_asked(desk: Desk) -> None:
     ended = desk.run(main, *ARM)
     assert ended.code == 5
     row = next(line for line in ended.out.splitlines() if "current limit" in line)
-    assert row.split()[:6] == ["3", "elbow_flex", "current", "limit", "1750", "645"]
+    assert row.split()[:6] == ["3", "elbow_flex", "current", "limit", "1750", "279"]
     assert twin.servos[2].get("current_limit") == 1750
 
 
@@ -144,7 +144,7 @@ def test_settings_come_with_an_undo_file_that_brings_everything_back(desk: Desk)
     names = ("current_limit", "velocity_limit", "temperature_limit", "min_position_limit", "max_position_limit")
     before = [twin.servos[3].get(name) for name in names]
     result = desk.run(main, *ARM, "--yes", "--json").json
-    assert [twin.servos[3].get(name) for name in names] == [645, 291, 60, 712, 3384]
+    assert [twin.servos[3].get(name) for name in names] == [279, 291, 60, 712, 3384]
     stored = json.loads((desk.folder / result["undo_file"]).read_text())
     assert stored["command"] == "robot-setup arm"
     assert len(stored["changes"]) == len(result["changes"])

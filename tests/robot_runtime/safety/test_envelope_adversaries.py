@@ -25,8 +25,9 @@ GAPS = ("none", "mild", "random:3", "random:7")
 
 
 def rig(folder: Path, name: str, mode: str) -> str | Path:
-    if mode and not all(mode in joint.servo.modes for joint in load_arm(name).joints):
-        pytest.skip(f"{name} has servos without that mode")
+    servos = [joint.servo for joint in load_arm(name).joints]
+    if mode and not all(mode in s.modes and not (mode == "current" and s.senses_supply) for s in servos):
+        pytest.skip(f"{name} has servos without that mode, or refused in it")
     return edited(folder, name, mode) if mode else name
 
 

@@ -14,6 +14,7 @@ from tests.robot_runtime.safety.test_envelope_adversaries import check
 from tests.robot_runtime.safety.test_envelope_sticking import held_and_let_go
 
 ARM = "open-manipulator-x"
+BY_TORQUE = [(ARM, "current"), (ARM, "pwm"), ("xl330-pendulum", "pwm")]
 EASY = 'name = "easy"\n[all]\ncoulomb = 0.5\nviscous = 0.5\nload_friction = 0.5\ntorque_constant = 1.15\n'
 """As little friction as was seen, and a strong motor."""
 
@@ -36,8 +37,7 @@ def found(gap: str, share: float) -> Friction:
 
 
 @pytest.mark.parametrize("adversary", ["bang", "outwards", "resonant", "pumping"])
-@pytest.mark.parametrize("mode", ["current", "pwm"])
-@pytest.mark.parametrize("name", [ARM, "xl330-pendulum"])
+@pytest.mark.parametrize(("name", "mode"), BY_TORQUE)
 def test_nothing_is_exceeded_whatever_friction_is_claimed(tmp_path: Path, name: str, mode: str, adversary: str) -> None:
     gap = tmp_path / "easy.toml"
     gap.write_text(EASY)
@@ -47,8 +47,7 @@ def test_nothing_is_exceeded_whatever_friction_is_claimed(tmp_path: Path, name: 
 @pytest.mark.slow
 @pytest.mark.parametrize("gap", ["none", "mild", "random:1", "random:3", "random:7"])
 @pytest.mark.parametrize("adversary", ["bang", "outwards", "resonant", "small_resonant", "pumping", "useless"])
-@pytest.mark.parametrize("mode", ["current", "pwm"])
-@pytest.mark.parametrize("name", [ARM, "xl330-pendulum"])
+@pytest.mark.parametrize(("name", "mode"), BY_TORQUE)
 def test_nothing_is_exceeded_whatever_friction_is_claimed_for_long(
     tmp_path: Path, name: str, mode: str, adversary: str, gap: str
 ) -> None:

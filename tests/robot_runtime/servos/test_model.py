@@ -72,6 +72,19 @@ def test_current_registers_and_current_modes_come_together(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_the_duty_stands_right_before_the_current(name: str) -> None:
+    model = servo_model(name)
+    assert (model.register("present_pwm").address, model.register("present_pwm").end) == (124, 126)
+
+
+def test_the_current_of_an_xl330_is_its_supplys() -> None:
+    assert [name for name in MODELS if servo_model(name).senses_supply] == ["XL330-M077", "XL330-M288"]
+    senseless = text_of("XL430-W250").replace("backlash = ", 'current_sensed = "supply"\nbacklash = ')
+    with pytest.raises(ServoDataError, match=r"current_sensed is 'supply', expected .* present_current"):
+        parse_servo_model(senseless, "changed.toml")
+
+
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("firmware", [38, 45, 46, 52, 53, 99])
 def test_indirect_block_lies_clear_of_every_register(name: str, firmware: int) -> None:
     model = servo_model(name).for_firmware(firmware)
@@ -213,6 +226,7 @@ ID = 'id                     = { address =   7, size = 1, access = "rw", area = 
         ("gear_ratio = 353.5", "gears = 353.5", r"changed\.toml: missing or misspelt key: 'gear_ratio'"),
         ("backlash = 0.0044", "slack = 0.0044", r"changed\.toml: missing or misspelt key: .*'slack'"),
         ("[mechanics]", "[mechanics", r"changed\.toml: not TOML"),
+        ("backlash = ", 'current_sensed = "rail"\nbacklash = ', r"changed\.toml: \[motor\] current_sensed is 'rail'"),
     ],
 )
 def test_impossible_file_is_refused_with_its_place(old: str, new: str, message: str) -> None:

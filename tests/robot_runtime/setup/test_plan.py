@@ -30,6 +30,8 @@ def test_limits_in_the_servo_are_the_arm_files_and_positions_have_a_little_to_sp
         assert want["temperature_limit"].value <= (joint.servo.register("temperature_limit").initial or 0)
         if joint.servo.has_current:
             amperes = want["current_limit"].value * units["current"].scale
+            if joint.servo.senses_supply:  # of the supply; in the motor by its highest voltage
+                amperes = (amperes * joint.servo.motor.voltage_range[1] / joint.servo.motor.resistance) ** 0.5
             assert amperes * abs(joint.torque_per_ampere) <= limits.torque
         else:
             assert "current_limit" not in want

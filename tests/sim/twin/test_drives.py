@@ -42,6 +42,7 @@ def test_the_stall_current_is_the_data_files(tmp_path: Path, model: str) -> None
     switch_on(drives, goal_pwm=885)
     run(drives, 0.1)
     tolerance = 0.01 if model in FITTED_TO_THE_MANUAL else 0.16
+    # At full duty the supply's current, which an XL330 measures, is the motor's.
     assert drives.motor_current[0] == pytest.approx(load_servo(model).motor["stall_current"], rel=tolerance)
     assert drives.present_current[0] == pytest.approx(
         drives.motor_current[0] / load_servo(model).units.get("current", np.inf) if "XL430" not in model else 1000,
@@ -125,6 +126,35 @@ def test_every_joint_reaches_its_goal_in_position_mode(name: str) -> None:
     assert np.abs(drives.present_position - drives.goal_position).max() < 100, "the elbow hangs on a soft P gain"
     assert np.abs(drives.present_velocity).max() <= 2
     assert (drives.moving_status & 0x02 == 0).all()
+
+
+@pytest.mark.parametrize(("model", "seen"), [("XL330-M288", "supply"), ("XM430-W350", "motor")])
+def test_a_held_load_shows_the_current_where_the_servo_measures_it(tmp_path: Path, model: str, seen: str) -> None:
+    arm = bench_arm(tmp_path, model, "position", mass=0.1, length=0.15, start=np.pi / 2)
+    drives, unit = Drives(arm, SMOOTH, 1), load_servo(model).units["current"]
+    switch_on(drives)
+    run(drives, 4.0)
+    amps = abs(drives.motor_current[0])
+    assert amps > 0.05
+    duty = abs(drives.present_pwm[0]) * load_servo(model).units["pwm"]
+    assert duty < 0.4
+    assert abs(drives.present_current[0]) == pytest.approx(amps * (duty if seen == "supply" else 1.0) / unit, abs=1.5)
+
+
+def test_where_the_supply_is_measured_a_grip_holds_and_its_cap_is_the_supplys_current(tmp_path: Path) -> None:
+    drives = Drives(bench_arm(tmp_path, "XL330-M288", "current_position"), NO_PLAY, 1)
+    motor, volts = load_servo("XL330-M288").motor, drives.supply_voltage[0]
+    switch_on(drives, goal_current=200)
+    drives.goal_position[0] += 500
+    tell(drives)
+    run(drives, 1.0)
+    assert drives.present_position[0] == pytest.approx(drives.goal_position[0], abs=20)  # free: it gets there
+    drives.stick(0, True)
+    drives.goal_position[0] += 1000
+    tell(drives)
+    run(drives, 0.2)
+    assert drives.present_current[0] == 200
+    assert drives.motor_current[0] == pytest.approx(np.sqrt(0.2 * volts / motor["resistance"]), rel=0.02)
 
 
 def test_velocity_mode_holds_its_velocity_against_a_load(tmp_path: Path) -> None:

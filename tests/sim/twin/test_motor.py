@@ -54,6 +54,26 @@ def test_a_current_controller_holds_its_current_until_the_voltage_runs_out() -> 
     assert bench.current[0] == pytest.approx(0.1 * volts / resistance)
 
 
+@pytest.mark.parametrize("speed", [0.0, 3.0, -1.0])
+@pytest.mark.parametrize("amps", [0.2, -0.2, 0.004])
+def test_where_the_supply_is_measured_a_current_controller_holds_the_supplys_current(amps: float, speed: float) -> None:
+    bench, full, speeds = motors("XL330-M288", "XM430-W350"), np.ones(2), np.array([speed, speed])
+    kt, resistance, volts = bench.torque_constant[0], load_servo("XL330-M288").motor["resistance"], bench.volts[0]
+    bench.drive(-full, full, np.array([amps, amps]), speeds)
+    assert bench.current[1] == bench.measured()[1] == pytest.approx(amps)
+    assert bench.measured()[0] == pytest.approx(amps)
+    assert bench.current[0] * amps > 0
+    assert bench.duty[0] == pytest.approx((bench.current[0] * resistance + kt * speed) / volts)
+    if speed == 0.0:
+        assert abs(bench.current[0]) == pytest.approx(np.sqrt(abs(amps) * volts / resistance))
+
+
+def test_no_current_from_the_supply_is_none_in_the_winding() -> None:
+    bench = motors("XL330-M288")
+    bench.drive(-np.ones(1), np.ones(1), np.zeros(1), np.array([3.0]))
+    assert bench.current.tolist() == [0.0]
+
+
 def test_duty_and_current_driven_servos_share_a_bus() -> None:
     bench = motors("XM430-W350", "XM430-W350")
     low, high = np.array([0.3, -1.0]), np.array([0.3, 1.0])
@@ -110,11 +130,11 @@ def test_a_dip_of_the_supply_reaches_the_converter_only_when_it_runs_dry() -> No
 
 def test_losses_heat_the_winding_first_and_the_case_in_the_end() -> None:
     figures, bench = load_servo("XL330-M288").motor, motors("XL330-M288", ambient=20.0)
-    hold = np.array([0.3])
 
     def heat(seconds: float) -> None:
         for _ in range(round(seconds / 0.1)):
-            bench.drive(-np.ones(1), np.ones(1), hold, np.zeros(1))
+            resistance = figures["resistance"] * (1 + COPPER * (bench.winding - 25.0))
+            bench.drive_voltage(0.3 * resistance / bench.volts, np.zeros(1))  # 0.3 A
             bench.heat(0.1)
 
     heat(5.0)

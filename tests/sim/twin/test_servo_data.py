@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
-from sim.twin.servo_data import FOLDER, load_servo
+from sim.twin.servo_data import FOLDER, load_servo, parse_servo
 
 
 @pytest.mark.parametrize("model", sorted(f.stem.upper() for f in FOLDER.glob("*.toml")))
@@ -33,3 +35,12 @@ def test_the_firmware_decides_where_the_indirect_block_lies() -> None:
     since, newer = data.variants[0]
     assert data.indirect_for(since - 1) == data.indirect
     assert data.indirect_for(since) == newer
+
+
+def test_only_what_is_known_can_be_measured_as_current() -> None:
+    assert load_servo("XL330-M077").senses_supply
+    assert not load_servo("XM430-W350").senses_supply
+    data = tomllib.loads((FOLDER / "xl330-m288.toml").read_text(encoding="utf-8"))
+    data["motor"]["current_sensed"] = "rail"
+    with pytest.raises(KeyError, match="rail"):
+        parse_servo(data)
