@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from calibration.errors import CalibrationError
 from calibration.judging.acceptance import Rollouts, accepted, judge, slopes_of
 from calibration.judging.closed_loop import fly
 from calibration.judging.examine import RefusedLogError, examine
@@ -47,6 +48,14 @@ SCATTER = 1e-3
 """Share by which the rate that stamps show may be off: a microsecond at 1 kHz."""
 
 Tell = Callable[[str], None]
+
+
+class UnwritableNameError(CalibrationError):
+    """A name that no file can hold: it shows only once the calibration is written, minutes later.
+
+    Example scenarios:
+        - A log comes from a disk whose file names are in Latin-1.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +101,15 @@ def calibrate(
 
     Raises:
         RefusedLogError, NoWindowError: the logs cannot be fitted, and why.
+        UnwritableNameError: of a log, or of the arm.
         ArmSpecError: the arm's MJCF cannot be used, or lacks what is to be fitted.
         MapExportError: a map could not be written down.
     """
     loaded = told_apart(loaded)
+    identity = next((one.identity for one in loaded if one.identity is not None), None)
+    identity = identity or Identity.of_spec(spec)
+    identity = replace(identity, name=name or identity.name)
+    _require_writable(identity.name, *(one.log.name for one in loaded))
     rig = Rig.of(standing(spec, loaded), _joints(loaded, spec))
     names = rig.world.names
     progress("examining the logs")
@@ -141,9 +155,6 @@ def calibrate(
         stage.period,
         fly(rig, stage.numbers, volts, maps, pieces) if driven else None,
     )
-    identity = next((one.identity for one in loaded if one.identity is not None), None)
-    identity = identity or Identity.of_spec(spec)
-    identity = replace(identity, name=name or identity.name)
     calibration = Calibration(
         identity=identity,
         maps=maps,
@@ -160,6 +171,16 @@ def calibrate(
         notes=_notes(fitted, findings),
     )
     return Result(calibration, rig, fitted, mapped, main, held, findings, logs)
+
+
+def _require_writable(*names: str) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UnwritableNameError(
+                f"{name!a}: a name that is not UTF-8 fits in no calibration; rename it"
+            ) from error
 
 
 def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:

@@ -21,14 +21,14 @@ _EPILOG = """examples:
 
 exit codes:
   0    it holds; whether it had been accepted is said too
-  1    it does not: the arm has drifted, or is another one; what has changed is listed
+  1    it does not: a number has changed, the rollouts are worse, or robot-run would refuse it here; what is listed
   2    wrong usage, a file that cannot be used, or logs that it cannot be judged by
-       (those that it was fitted to are such)
+       (those that it was fitted to are such, and those of another MJCF)
   130  interrupted"""
 
 
 _NOTHING = {
-    "HOLDS": "; no number changed beyond noise",
+    "HOLDS": "; no number{told} changed beyond noise",
     "DRIFTED": "; no number says why: look for play, a loose screw or a cable that pulls, then record and fit anew",
 }
 """Verdict -> what is said where no number has changed."""
@@ -67,14 +67,26 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 
 def _say(found: Checked, screen: Screen) -> None:
+    for text in found.differences:
+        screen.say(f"not as calibrated, robot-run would refuse it: {text}")
     screen.say("half-second rollouts, mrad:   data files   calibrated   when it was made")
     for row in zip(found.joints, found.nominal, found.calibrated, found.then, strict=True):
         screen.say(f"  {row[0]:24} {row[1] * 1e3:12.2f} {row[2] * 1e3:12.2f} {row[3] * 1e3:12.2f}")
     for text in (*(c.text for c in found.changes), *found.surroundings):
         screen.say(f"  changed: {text}")
-    screen.say(f"\n{found.verdict.value}" + ("" if found.changes else _NOTHING.get(found.verdict.name, "")))
+    if found.untold:
+        zeros = ", ".join(found.untold)
+        screen.say(f"  this log cannot tell the zero of {zeros}: a horn that slipped there would not show")
+    screen.say(f"\n{found.verdict.value}{_why(found)}")
     if not found.accepted:
         screen.say("but it was NOT ACCEPTED when it was made, and robot-run will not take it: see its report")
+
+
+def _why(found: Checked) -> str:
+    """What else there is to say of a verdict."""
+    if not found.changes:
+        return _NOTHING.get(found.verdict.name, "").format(told=" that this log tells" if found.untold else "")
+    return "; what has changed comes and goes with warmth" if found.verdict.name == "HOLDS" else ""
 
 
 def _as_json(found: Checked) -> dict[str, Any]:
@@ -89,4 +101,6 @@ def _as_json(found: Checked) -> dict[str, Any]:
         },
         "changes": [{k: getattr(c, k) for k in c.__slots__} for c in found.changes],
         "surroundings": list(found.surroundings),
+        "differences": list(found.differences),
+        "untold_zeros": list(found.untold),
     }

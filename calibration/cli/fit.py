@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration.cli.outputs import is_calibration, is_page, require_free, threads
+from calibration.cli.outputs import arm_name, is_calibration, is_page, require_free, threads
 from robot_runtime.cli.common import Screen
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("arm.cal"), metavar="FILE", help="what to write (default: arm.cal)"
     )
-    parser.add_argument("--name", default="", help="what you call this very arm; servos carry no serial number")
+    parser.add_argument(
+        "--name", type=arm_name, default="", help="what you call this very arm; servos carry no serial number"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write a page about it there (HTML)")
     parser.add_argument("--threads", type=threads, default=2, metavar="N", help="threads that simulate (default: 2)")
     parser.set_defaults(run=run)

@@ -50,6 +50,15 @@ def is_page(path: Path) -> bool:
         return file.read(64).lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
+def arm_name(text: str) -> str:
+    """What somebody calls an arm, for argparse: bytes that are no UTF-8 cannot be written into any file of ours."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!a} is not UTF-8: give the name in plain letters") from error
+    return text
+
+
 def threads(text: str) -> int:
     """A number of threads from the command line, for argparse."""
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_THREADS:

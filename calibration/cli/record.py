@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration.cli.outputs import arm_name
 from calibration.cli.resumed import as_noted, asked, go_on
 from robot_runtime.cli.common import ExitCode, Screen, UsageError, add_twin_options, estop, require_twin
 
@@ -84,7 +85,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add("--policy", type=Path, metavar="ONNX", help="also replay the motion of this policy in simulation")
     add("--rate", type=float, metavar="HZ", help="cycles of the bus a second (default: 200)")
     add("--seed", type=int, metavar="N", help="of the motions that are drawn by chance (default: 0)")
-    add("--name", default="", help="what you call this very arm: servos carry no serial number")
+    add("--name", type=arm_name, default="", help="what you call this very arm: servos carry no serial number")
     add("--preview-only", action="store_true", help="plan and show; nothing moves")
     add("--no-picture", action="store_true", help="do not render the preview")
     add("--yes", action="store_true", help="do not ask before the arm moves")

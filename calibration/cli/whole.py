@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from calibration.cli.outputs import is_calibration, is_page, require_free
+from calibration.cli.outputs import arm_name, is_calibration, is_page, require_free
 from robot_runtime.cli.common import Parser
 
 _RECORD = ("--port", "--level", "--policy", "--estop", "--gap", "--fault", "--payload", "--rate")
@@ -51,7 +51,7 @@ def _parser() -> Parser:
     add("--out", type=Path, default=Path("arm.cal"), metavar="FILE")
     add("--recording", type=Path, metavar="DIR")
     add("--report", type=Path, metavar="FILE")
-    add("--name", default="")
+    add("--name", type=arm_name, default="")
     add("--yes", action="store_true")
     for option in _RECORD:
         if option == "--fault":

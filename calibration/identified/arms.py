@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from calibration.physics.numbers import KINDS, START_SUPPLY_RESISTANCE, Physics
-from robot_runtime.arrays import Floats
+from robot_runtime.arrays import Floats, Indices
 from robot_runtime.calibrated.file import Calibration
 from sim.worlds.arm import ArmWorld
 from sim.worlds.domain import Domain
 
 FACTORS = ("link_mass", "torque_constant", "resistance", "armature", "coulomb", "viscous", "load_friction")
 
-LEARNT_ON = 0.75
-"""Of the arms that the data allow; the others are for trials."""
+LEARNT_ON, TRIED_ON = 0.625, 0.125
+"""Of the arms that the data allow. The rest is for verdicts alone: what was best in a trial is so on its arms by chance
+as well.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Identified(Domain):
 
     @property
     def tried(self) -> Identified:
-        """Only the others."""
-        return replace(self, arms=self.arms[learnt_of(len(self.arms)) :] or self.arms)
+        """Only those that choose the best of what was learnt."""
+        return replace(self, arms=self.arms[learnt_of(len(self.arms)) : known_of(len(self.arms))] or self.arms)
 
     def draw(self, random: np.random.Generator, joints: int) -> dict[str, Floats]:
         """One arm."""
@@ -66,6 +68,17 @@ class Identified(Domain):
 def learnt_of(arms: int) -> int:
     """How many of so many trainings meet: the first, in pairs."""
     return 2 * round(LEARNT_ON * arms / 2)
+
+
+def known_of(arms: int) -> int:
+    """How many of so many trainings and trials meet: the first, in pairs. Verdicts are on the others."""
+    return 2 * round((LEARNT_ON + TRIED_ON) * arms / 2)
+
+
+def judged_on(arms: int) -> Indices:
+    """Of so many, those that no training and no trial met; all, where there are too few."""
+    every: Indices = np.arange(max(1, arms))
+    return every[known_of(arms) :] if known_of(arms) < arms else every
 
 
 def _arm(numbers: Mapping[str, float], nominal: Mapping[str, Floats], world: ArmWorld) -> dict[str, Floats]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.identified.arms import judged_on
 from calibration.identified.episodes import Episodes, StoppedError, episodes
 from calibration.identified.spread import Spread, over_arms
 from calibration.identified.together import NotTogetherError, require_together, task_of
@@ -103,9 +104,17 @@ class Forecast:
         return len(pairs) >= FEWEST_PAIRS and gain.mean < -COSTS and gain.high < 0.0
 
 
+def arms_of(calibration: Calibration) -> Indices:
+    """That a forecast flies: all that the data allow; of a refined calibration those that it was not trained on."""
+    count = len(calibration.alike)
+    every: Indices = np.arange(max(1, count))
+    return every if calibration.refined is None else judged_on(count)
+
+
 def blamed(calibration: Calibration, missed: Floats) -> str:
-    """The number that decides how many targets are missed (share, by arm), if one does."""
-    arms, found = np.array(calibration.alike), np.array([n.value for n in calibration.physics.values()])
+    """The number that decides how many targets are missed (share, by arm that was flown), if one does."""
+    arms = np.array(calibration.alike)[arms_of(calibration)] if calibration.alike else np.zeros((0, 0))
+    found = np.array([n.value for n in calibration.physics.values()])
     if len(arms) < 2 or missed.std() == 0.0:
         return ""
     away = arms - found
@@ -157,12 +166,12 @@ def forecast(
             "this calibration was refined for another policy; give the one that robot-calibrate fit wrote"
         )
     seeds = np.random.SeedSequence([_FORECAST, seed]).generate_state(count).tolist()
-    arms = max(1, len(calibration.alike))
-    if count < EACH * arms:
+    arms = arms_of(calibration)
+    if count < EACH * len(arms):
         raise NotTogetherError(
-            f"{count} targets are too few for the {arms} arms that the data allow; fly {EACH * arms} or more"
+            f"{count} targets are too few for the {len(arms)} arms that the data allow; fly {EACH * len(arms)} or more"
         )
-    which = np.arange(count) % arms
+    which: Indices = np.resize(arms, count)
     goal = replace(goal_of(name, spec), from_home=1.0)
     worlds: tuple[Callable[[], ArmTask], ...] = (
         lambda: ArmTask(name, spec, seeds, goal=goal, threads=threads),
@@ -183,14 +192,14 @@ def forecast(
     by_tip = goal.quantity == "tip_position"
     simulated, as_it_is, calibrated = flown
     gain = calibrated.success.astype(float) - as_it_is.success
-    missed = np.array([1.0 - calibrated.success[which == arm].mean() for arm in range(arms)])
+    missed = np.array([1.0 - calibrated.success[which == arm].mean() for arm in arms])
     return Forecast(
         name,
         "mm" if by_tip else "mrad",
         Flown.of(simulated, np.zeros(count, dtype=np.intp)),
         Flown.of(as_it_is, which),
         Flown.of(calibrated, which),
-        tuple(float(gain[which == arm].mean()) for arm in range(arms)),
+        tuple(float(gain[which == arm].mean()) for arm in arms),
         blamed(calibration, missed),
         untold(calibration, spec, by_tip=by_tip),
     )

@@ -1,7 +1,9 @@
 """Drift: does a calibration still hold on a short fresh log, and if not, what has changed?
 
-What can drift is fitted anew, from the calibrated numbers on. A change counts as drift when it is larger than both
-intervals allow and large enough to matter; whether the calibration still holds is judged by its rollouts.
+What can drift is fitted anew, from the calibrated numbers on. A change counts when it is larger than both intervals
+allow and large enough to matter. A calibration holds whose rollouts are as good as they were, and of whose numbers none
+has changed that does not change by itself: behind its own position loop a joint whose horn has slipped follows its
+goals as well as before, to another place.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from calibration.physics.identify import fine_rig, mean_error, thinned, windows_
 from calibration.physics.numbers import KINDS, Physics
 from calibration.physics.rollout import Rig, rollout
 from robot_runtime.arrays import Floats
-from robot_runtime.calibrated.check import CELSIUS, VOLTS
+from robot_runtime.calibrated.check import CELSIUS, VOLTS, by_files
 from robot_runtime.calibrated.file import Calibration, Number
 from robot_runtime.spec import ArmSpec
 
@@ -34,6 +36,10 @@ SIGMAS = 3.0
 """Standard deviations, of both fits together, from which a change is no noise: one in 370, of a few dozen numbers."""
 FACTOR, ANGLE, DELAY = 0.10, 0.005, 0.003
 """Share, rad and s from which a change is worth a word."""
+WARMTH = 1.5
+"""Times its friction that a joint may have, or have lost, while the arm is the one that it was: it is warm, or cold. An
+envelope counts on no more of it (`robot_runtime.calibrated.friction`).
+"""
 ENOUGH = 40
 """Windows that are fitted to."""
 
@@ -42,6 +48,8 @@ ON = 1.0
 
 DRIFTING = ("torque_constant", "coulomb", "viscous", "load_friction", "offset", "delay")
 """Kinds of numbers that change while an arm stays the same arm."""
+WARM = ("coulomb", "viscous", "load_friction")
+"""Of these, what changes from one hour to the next."""
 MEANING = {
     "torque_constant": "weaker or stronger motors: magnets warm up, supply voltage",
     "coulomb": "dry friction: wear, or a screw",
@@ -77,6 +85,15 @@ class FittedToError(CalibrationError):
     """
 
 
+class OtherModelError(CalibrationError):
+    """A calibration of another simulator model: its masses are shares of that one's.
+
+    Example scenarios:
+        - The arm's MJCF was edited after it was calibrated.
+        - The log is of another arm.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One number that is not what it was."""
@@ -86,6 +103,12 @@ class Change:
     now: float
     sigmas: float
     unit: str
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is none that comes and goes with warmth."""
+        ratio = self.now / self.before if self.label.rsplit(".", 1)[-1] in WARM else math.inf
+        return not 1 / WARMTH <= ratio <= WARMTH
 
     @property
     def text(self) -> str:
@@ -109,6 +132,8 @@ class Checked:
     changes: tuple[Change, ...]
     surroundings: tuple[str, ...]  # voltage and temperature outside of what it saw
     accepted: bool  # what it was when it was made
+    differences: tuple[str, ...] = ()  # between the arm that was calibrated and this one, as robot-run would say
+    untold: tuple[str, ...] = ()  # joints whose zero this log, or the calibration's own, does not tell
 
 
 def check(
@@ -122,6 +147,7 @@ def check(
     """Judge a calibration by fresh logs.
 
     Raises:
+        OtherModelError: the arm file or a log is of another MJCF than the calibration.
         RefusedLogError: the logs are not worth judging by.
         FittedToError: the calibration was made from one of them.
         NoRolloutsError, NoWindowError: they are of joints that were not calibrated, too short, or torque was off.
@@ -134,6 +160,7 @@ def check(
     if stood := [name for name in names if name in left_out(loaded)]:
         raise NoRolloutsError(f"the log has {', '.join(stood)} left out, which the calibration is of")
     _require_fresh(calibration, loaded)
+    differences = _differences(calibration, loaded, spec)
     rig = fine_rig(Rig.of(standing(spec, loaded), names))
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
@@ -162,8 +189,10 @@ def check(
             change = _change(label, was, Number(value, low, high, found.seen[label], was.unit))
             changes += [change] if change is not None else []
     changes.sort(key=lambda c: -c.sigmas)
+    zeros = {name: f"{name}.offset" for name in names if f"{name}.offset" in calibration.physics}
+    untold = [name for name, label in zeros.items() if not (found.seen[label] and calibration.physics[label].seen)]
     return Checked(
-        _verdict(nominal, calibrated, then),
+        Verdict.FOREIGN if differences else _verdict(nominal, calibrated, then, changes),
         names,
         nominal,
         calibrated,
@@ -171,7 +200,33 @@ def check(
         tuple(changes),
         _surroundings(calibration, loaded, names),
         calibration.accepted,
+        differences,
+        tuple(untold),
     )
+
+
+def _differences(calibration: Calibration, loaded: Sequence[Loaded], spec: ArmSpec) -> tuple[str, ...]:
+    """For which robot-run would refuse the calibration on the arm of this file and these logs.
+
+    Gains count where no log has the calibrated ones: a recording may have a part with others.
+    """
+    identity, here = calibration.identity, by_files(calibration, spec)
+    recorded = [one.identity for one in loaded if one.identity is not None]
+    for found in (here, *recorded):
+        if (found.spec, found.mjcf_digest) != (identity.spec, identity.mjcf_digest):
+            raise OtherModelError(
+                f"the calibration is of {identity.spec} ({identity.mjcf_digest[:12]}), this is {found.spec} "
+                f"({found.mjcf_digest[:12]}), another MJCF, of which its masses are no shares: give the arm's files of "
+                "that day (--arm), or calibrate it again"
+            )
+    told: dict[str, str] = {}
+    everywhere = [{what for what, *_ in identity.differences(found)} for found in recorded]
+    for found in (here, *recorded):
+        for what, now, was in identity.differences(found):
+            passing = what.endswith(": gains") and found is not here and not all(what in each for each in everywhere)
+            if not passing:
+                told.setdefault(what, f"{what} {now}, calibrated with {was}")
+    return tuple(told.values())
 
 
 def _require_fresh(calibration: Calibration, loaded: Sequence[Loaded]) -> None:
@@ -225,11 +280,11 @@ def _change(label: str, was: Number, now: Number) -> Change | None:
     return Change(label, was.value, now.value, sigmas, kind.unit) if sigmas > SIGMAS and abs(moved) > least else None
 
 
-def _verdict(nominal: Floats, calibrated: Floats, then: Floats) -> Verdict:
-    """By the errors alone: what has no number (play, a cable that pulls) drifts as well."""
+def _verdict(nominal: Floats, calibrated: Floats, then: Floats, changes: Sequence[Change]) -> Verdict:
+    """By the errors first: what has no number (play, a cable that pulls) drifts as well."""
     bound = np.fmax(WORSE * then, GOOD)
     if (calibrated <= bound).all():
-        return Verdict.HOLDS
+        return Verdict.DRIFTED if any(change.lasts for change in changes) else Verdict.HOLDS
     if calibrated.mean() > max(ROLLOUT * nominal.mean(), GOOD):
         return Verdict.FOREIGN
     return Verdict.DRIFTED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def examine(loaded: Sequence[Loaded], rig: Rig, shortest: float = SHORTEST) -> t
     Raises:
         RefusedLogError: the logs cannot be fitted; every reason is named.
     """
-    wrong = [*_identities([one.identity for one in loaded if one.identity is not None], rig)]
+    wrong = _identities(loaded, rig)
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
     for log in logs:
@@ -89,22 +89,40 @@ def examine(loaded: Sequence[Loaded], rig: Rig, shortest: float = SHORTEST) -> t
     return tuple(f"{log.name}: {finding}" for log in logs for finding in log.findings)
 
 
-def _identities(found: Sequence[Identity], rig: Rig) -> list[str]:
+def _identities(loaded: Sequence[Loaded], rig: Rig) -> list[str]:
+    """What stands against these logs being of one arm, the arm file's, as it was throughout."""
+    found = [(one.log.name, one.identity) for one in loaded if one.identity is not None]
     if not found:
         return []
     wrong = []
     ours = Identity.of_spec(rig.world.spec)
-    if found[0].spec != ours.spec:
-        wrong.append(f"the log is of a '{found[0].spec}', the arm file of a '{ours.spec}': give the right --arm")
-    elif found[0].mjcf_digest != ours.mjcf_digest:
-        wrong.append("the arm's MJCF has changed since it was recorded: record again, or use the files of that day")
-    first = found[0]
-    for other in found[1:]:
+    for name, identity in found:
+        if identity.spec != ours.spec:
+            wrong.append(f"the log is of a '{identity.spec}', the arm file of a '{ours.spec}': give the right --arm")
+        elif identity.mjcf_digest != ours.mjcf_digest:
+            wrong.append(
+                f"the arm's MJCF has changed since {name} was recorded: record again, or use the files of that day"
+            )
+    begun, first = found[0]
+    for name, other in found[1:]:
         if (first.name, first.adapter) != (other.name, other.adapter):
             names = " and ".join(f"'{i.name}'" + (f" ({i.adapter})" if i.adapter else "") for i in (first, other))
             wrong.append(f"logs of two arms, {names}: calibrate each with its own")
-            break
-    return wrong
+        elif (first.spec, first.mjcf_digest) == (other.spec, other.mjcf_digest):
+            changed = [
+                f"{what} {now}, not {was}" for what, now, was in _of_servos(first).differences(_of_servos(other))
+            ]
+            if changed:
+                wrong.append(
+                    f"between {begun} and {name} the arm was changed: {'; '.join(changed)}: fit each by itself, or "
+                    "record again (a homing offset changes when robot-setup zero is run)"
+                )
+    return list(dict.fromkeys(wrong))
+
+
+def _of_servos(identity: Identity) -> Identity:
+    """Without gains: a recording may have a part with others, which its log says."""
+    return replace(identity, joints=tuple(replace(joint, gains={}) for joint in identity.joints))
 
 
 def _reasons(log: Log, rig: Rig) -> list[str]:

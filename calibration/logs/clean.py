@@ -1,5 +1,5 @@
 """Cleaning: samples that are not what the joint did are found, counted, marked and said. Never silently; and none but
-those whose clock stands still or goes back is taken out.
+those that are out of their clock's order, or whose clock stands still, is taken out.
 
 A spike is one of the values that a bus or a firmware makes up (-pi rad, 0 V, 25 V, 150 °C), or a position that no servo
 could have reached and left within two samples. A stale sample repeats the one before while the joint moves.
@@ -7,11 +7,13 @@ could have reached and left within two samples. A stale sample repeats the one b
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from calibration.errors import CalibrationError
 from calibration.logs.log import Log
 from robot_runtime.arrays import Flags, Floats
 from robot_runtime.spec import JointSpec
@@ -28,6 +30,12 @@ PAUSE = 1.0
 """s that are left of a longer pause: nothing is known of it, and whoever samples a log would go through all of it."""
 FEWEST = 20
 """Samples below which nothing can be said of a log."""
+MOST_ASTRAY = 0.1
+"""Share of samples out of their clock's order above which nobody knows what the order was."""
+ON_TIME = 0.5
+"""Of the usual time for so many samples: where less has passed over those that are left out, they were not astray, but
+the clock was set back.
+"""
 LONGEST_STALE = 0.5
 """Share of stale samples above which a log is not worth fitting."""
 PLAUSIBLE_VOLTS = (0.5, 2.0)
@@ -36,8 +44,21 @@ PLAUSIBLE_CELSIUS = (-20.0, 120.0)
 """°C: a reading outside is not of a working servo (150 °C was seen)."""
 
 
+class ClockError(CalibrationError):
+    """A log whose samples have no order in time.
+
+    Example scenarios:
+        - The mapping names another column as the time.
+        - Two logs with clocks of their own were written into one file, row by row.
+    """
+
+
 def clean(log: Log, joints: Sequence[JointSpec]) -> Log:
-    """Mark what must not be used; `log.findings` says what and how much."""
+    """Mark what must not be used; `log.findings` says what and how much.
+
+    Raises:
+        ClockError: the samples have no order in time.
+    """
     if (np.diff(log.time) <= 0).any():
         log = _ascending(log)
     log = _missing(log)
@@ -58,15 +79,54 @@ def _say(log: Log, bad: Flags, what: str) -> Log:
 
 
 def _ascending(log: Log) -> Log:
-    """Time that stands still or goes back: a clock was reset, or two logs were pasted together."""
-    highest = np.maximum.accumulate(log.time)
-    keep = np.concatenate([[True], log.time[1:] > highest[:-1]])
-    resets = int((np.diff(log.time) < 0).sum())
-    kept = log.cut(np.flatnonzero(keep))
-    bad = np.zeros_like(kept.valid)
-    return kept.without(
-        bad, f"time does not ascend: {int((~keep).sum())} samples left out, {resets} resets of the clock"
-    )
+    """Time that stands still or goes back: a stamp is wrong, a clock was set back, or two logs were pasted together."""
+    fresh = np.flatnonzero(np.diff(log.time, prepend=-np.inf) != 0)
+    pieces = _pieces(log.time[fresh])
+    whole = [piece for piece in pieces if len(piece) >= min(FEWEST, len(fresh))]
+    kept = sum(map(len, whole))
+    if (astray := len(fresh) - kept) > MOST_ASTRAY * len(fresh):
+        raise ClockError(
+            f"{log.name}: {astray} of {len(fresh)} samples are out of order in time: is it the right column of one log?"
+        )
+    ordered = log.cut(fresh[np.concatenate(whole)])
+    later = np.zeros(kept)
+    for begin in np.cumsum([len(piece) for piece in whole])[:-1]:
+        later[begin:] = ordered.time[begin - 1] + later[begin - 1] + PAUSE - ordered.time[begin]
+    ordered = replace(ordered, time=ordered.time + later, sent=ordered.sent + later)
+    told = f"time does not ascend: {len(log) - kept} samples left out"
+    if len(whole) > 1:
+        told += f", and the clock goes back {len(whole) - 1} times: what follows is taken as behind a pause"
+    return ordered.without(np.zeros_like(ordered.valid), told)
+
+
+def _pieces(time: Floats) -> list[list[int]]:
+    """Samples whose time ascends, in as many pieces as the clock was set. Of samples that disagree about the order the
+    fewer ones are astray: those that lie ahead of what follows, or those that lie behind.
+    """
+    steps = np.diff(time)
+    usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+    pieces: list[list[int]] = [[]]
+    stamps: list[float] = []  # of the last piece
+    row = 0
+    while row < len(time):
+        piece, now = pieces[-1], float(time[row])
+        if not piece or now > stamps[-1]:
+            piece.append(row)
+            stamps.append(now)
+            row += 1
+            continue
+        before = bisect_left(stamps, now)
+        ahead = len(piece) - before
+        after = time[row:] > stamps[-1]
+        behind = int(after.argmax()) if after.any() else len(after)
+        if behind <= ahead and after.any() and time[row + behind] - stamps[-1] >= ON_TIME * behind * usual:
+            row += behind
+        elif ahead < behind and (now - stamps[before - 1] >= ON_TIME * ahead * usual if before else ahead < FEWEST):
+            del piece[before:], stamps[before:]
+        else:
+            pieces.append([])
+            stamps = []
+    return pieces
 
 
 def _missing(log: Log) -> Log:

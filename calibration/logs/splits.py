@@ -71,17 +71,21 @@ def _split(train: Sequence[Unit], test: Sequence[Unit]) -> Split:
     return Split(told, tuple(train), tuple(test))
 
 
+def _pieces(i: int, one: Loaded, *, several: bool) -> list[Unit]:
+    """Its segments; or, beside logs that have some as well, all of it. `several`: other logs have segments, too."""
+    if not one.spans:
+        return [Unit(one.log.name, i, np.ones(len(one.log), dtype=bool))]
+    return [
+        Unit(f"{one.log.name}/{span.name}" if several else span.name, i, one.rows(span), span.is_check)
+        for span in one.spans
+        if one.rows(span).any()
+    ]
+
+
 def _units(loaded: Sequence[Loaded]) -> list[Unit]:
-    if any(one.spans for one in loaded):
+    if len(loaded) > 1 or loaded[0].spans:
         several = sum(bool(one.spans) for one in loaded) > 1
-        return [
-            Unit(f"{one.log.name}/{span.name}" if several else span.name, i, one.rows(span), span.is_check)
-            for i, one in enumerate(loaded)
-            for span in one.spans
-            if one.rows(span).any()
-        ]
-    if len(loaded) > 1:
-        return [Unit(one.log.name, i, np.ones(len(one.log), dtype=bool)) for i, one in enumerate(loaded)]
+        return [unit for i, one in enumerate(loaded) for unit in _pieces(i, one, several=several)]
     steps = np.minimum(np.diff(loaded[0].log.time), GAP)  # pauses hold nothing that a block could be made of
     time = np.concatenate([[0.0], np.cumsum(steps)])
     edges = np.linspace(0.0, time[-1] + 1e-6, BLOCKS + 1)

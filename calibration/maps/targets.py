@@ -85,7 +85,7 @@ def track(
     span = min(log.duration, until)
     at = log.time[0] + np.arange(0.0, span, period)
     n = len(log.joints)
-    value = np.empty((len(at), n))
+    value, register = np.empty((len(at), n)), np.empty((len(at), n))
     fine = np.zeros((len(at), n), dtype=bool)
     unknown = np.zeros((len(at), n), dtype=bool)
 
@@ -95,6 +95,7 @@ def track(
     for i in range(n):
         good = np.flatnonzero(log.valid[:, i])
         value[:, i] = np.interp(at, log.time[good], log.q[good, i])
+        register[:, i] = np.interp(at, log.time[good], log.dq[good, i])  # a bad sample's speed is made up as well
         fine[:, i] = np.interp(at, log.time, (log.valid & log.torque_on)[:, i].astype(float)) > UNSATURATED
         unknown[:, i] = _in_holes(at, log.time[good], log.time)
     speed = even_slopes(value, period, SLOPE_REACH)[1]
@@ -108,7 +109,7 @@ def track(
         log.name,
         period,
         value,
-        resampled(log.dq, at),
+        register,
         resampled(log.command, at),
         resampled(log.volts, at),
         duty,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -153,8 +154,12 @@ class Recording:
             self._write()
 
     def next_file(self) -> Path:
-        """For the next flight. A file that is there, of a program that was killed, stays as it is."""
-        number = 1 + sum(1 for _ in self.folder.glob("flight-*.mcap"))
+        """For the next flight. A file that is there, of a program that was killed, stays as it is; and so do those
+        behind one that somebody took away.
+        """
+        taken = {file.name for file in self.folder.glob("flight-*.mcap")} | {flight.file for flight in self.flown}
+        numbers = (re.fullmatch(r"flight-([0-9]+)\.mcap", name) for name in taken)
+        number = 1 + max((int(found[1]) for found in numbers if found), default=0)
         return self.folder / f"flight-{number:02d}.mcap"
 
     def add(self, file: Path, part: str, whole: Sequence[str], ended: Verdict) -> None:

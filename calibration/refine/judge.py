@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.identified.arms import learnt_of
+from calibration.identified.arms import judged_on
 from calibration.identified.episodes import Episodes, episodes
 from calibration.identified.spread import over_arms
 from calibration.identified.world import IdentifiedArm
@@ -65,7 +65,5 @@ def compare(
 
 
 def spread_over(count: int, calibration: Calibration) -> Indices:
-    """The arm of each of so many episodes: evenly over those that no training met."""
-    arms = max(1, len(calibration.alike))
-    tried: Indices = np.arange(arms)[learnt_of(arms) :]
-    return np.resize(tried if len(tried) else np.arange(arms), count)
+    """The arm of each of so many episodes: evenly over those that no training and no trial met."""
+    return np.resize(judged_on(len(calibration.alike)), count)

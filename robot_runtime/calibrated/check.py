@@ -54,14 +54,19 @@ def held_back(calibration: Calibration, spec: ArmSpec) -> list[str]:
     """What would refuse a flight with it, as far as an arm's files tell, which know neither the adapter nor gains that
     they leave to the servos.
     """
+    wrong = (*_belongs(calibration, by_files(calibration, spec)), *_accepted(calibration))
+    return [f"{name}: {what}, wanted {wanted}" for name, what, wanted, _ in wrong]
+
+
+def by_files(calibration: Calibration, spec: ArmSpec) -> Identity:
+    """The arm as its files say; as calibrated where they say nothing."""
     found = Identity.of_spec(spec, adapter=calibration.identity.adapter)
     known = {joint.name: joint.gains for joint in calibration.identity.joints}
     joints = tuple(
         replace(here, gains={**known.get(here.name, {}), **joint.gains})
         for here, joint in zip(found.joints, spec.joints, strict=True)
     )
-    wrong = (*_belongs(calibration, replace(found, joints=joints)), *_accepted(calibration))
-    return [f"{name}: {what}, wanted {wanted}" for name, what, wanted, _ in wrong]
+    return replace(found, joints=joints)
 
 
 def _title(calibration: Calibration) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robot_runtime.calibrated.check import held_back
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.safety.friction import Friction
 from robot_runtime.spec import ArmSpec
@@ -14,8 +15,12 @@ gears eat of the load is left out: there is most of it where something else hold
 
 
 def known_friction(spec: ArmSpec, calibration: Calibration) -> Friction:
-    """That share, where the calibration was accepted and the data said how large a number is; nothing else."""
-    if not calibration.accepted:
+    """That share, where the calibration was accepted and the data said how large a number is; nothing else.
+
+    Nothing of one that flies because somebody forced it: what sticks in another arm does not stick in this one. It is
+    the arm's files that tell, since a replay has no adapter to ask, and must command the same.
+    """
+    if held_back(calibration, spec):
         return Friction.none(spec)
     sure, physics = Friction.sure(spec), calibration.physics
 

@@ -193,7 +193,7 @@ def _damping(_spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
                 ok=None,
                 found=f"{servo.where}: position_d_gain 0 in current-based position mode, where it swings",
                 wanted="more than 0",
-                advice="write gains = { position_d_gain = 1600 } into this joint of the arm file, and try less and more",
+                advice="write gains = { position_d_gain = 1600 } into this joint of the arm file; try less and more",
             )
 
 

@@ -131,3 +131,17 @@ def test_each_stage_is_a_line_where_there_is_no_terminal_and_none_in_json(
     assert "rollouts\n" not in said.out
     assert main([*arguments, "--json"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_zeros_that_are_not_told_and_what_robot_run_would_refuse_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    error = np.array([0.01])
+    told = Checked(Verdict.HOLDS, ("joint1",), error, error, error, (), (), accepted=True, untold=("joint1",))
+    _say(told, Screen())
+    *_, zero, _, last = capsys.readouterr().out.strip().splitlines()
+    assert "this log cannot tell the zero of joint1" in zero
+    assert last == "holds; no number that this log tells changed beyond noise"
+    _say(replace(told, verdict=Verdict.FOREIGN, differences=("joint1: sign -1, calibrated with 1",)), Screen())
+    assert "robot-run would refuse it: joint1: sign -1" in capsys.readouterr().out.splitlines()[0]
+    warm = Change("joint1.coulomb", 0.1, 0.12, 5.0, "N·m")
+    _say(replace(told, changes=(warm,)), Screen())
+    assert capsys.readouterr().out.strip().endswith("holds; what has changed comes and goes with warmth")

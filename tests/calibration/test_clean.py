@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from calibration.logs.clean import PAUSE, clean, unusable, without_pauses
+from calibration.logs.clean import PAUSE, ClockError, clean, unusable, without_pauses
 from calibration.logs.log import Log, make_log
 from robot_runtime.spec import JointSpec, load_arm
 
@@ -61,7 +63,54 @@ def test_gaps_and_clocks_that_go_back_are_said() -> None:
     cleaned = clean(log(time=time), joints())
     assert len(cleaned) == 799
     assert any("gaps: 1" in f for f in cleaned.findings)
-    assert any("1 resets" in f for f in cleaned.findings)
+    assert "time does not ascend: 1 samples left out" in cleaned.findings
+
+
+def stamped(*changes: tuple[int, int, float]) -> Log:
+    """With later (or earlier) stamps from one row to another."""
+    time = np.arange(0.0, 4.0, 0.005)
+    for first, last, by in changes:
+        time[first:last] += by
+    return replace(log(), time=time, sent=time.copy())
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "by"),
+    [*((300, count, by) for count in (1, 3) for by in (1e9, 0.3, -1.0)), (0, 1, 1e9), (0, 1, 0.3)],
+)
+def test_one_wrong_stamp_costs_no_more_than_itself(first: int, count: int, by: float) -> None:
+    cleaned = clean(stamped((first, first + count, by)), joints())
+    whole = clean(log(), joints())
+    kept = np.delete(np.arange(800), range(first, first + count))
+    np.testing.assert_allclose(cleaned.time, whole.time[kept])
+    np.testing.assert_array_equal(cleaned.q, whole.q[kept])
+    assert f"time does not ascend: {count} samples left out" in cleaned.findings
+
+
+@pytest.mark.parametrize("by", [-0.03, -0.5, -1.5, -1e9])
+def test_behind_a_clock_that_was_set_back_a_piece_begins(by: float) -> None:
+    cleaned = clean(stamped((300, 800, by)), joints())
+    assert len(cleaned) == 800
+    steps = np.diff(cleaned.time)
+    assert steps[299] == pytest.approx(PAUSE)
+    np.testing.assert_allclose(np.delete(steps, 299), 0.005, atol=1e-6)
+    np.testing.assert_allclose(cleaned.sent, cleaned.time)
+    assert any("the clock goes back 1 times: what follows is taken as behind a pause" in f for f in cleaned.findings)
+
+
+def test_samples_without_an_order_are_refused() -> None:
+    time = np.random.default_rng(0).permutation(log().time)
+    with pytest.raises(ClockError, match="of 800 samples are out of order in time: is it the right column"):
+        clean(replace(log(), time=time, sent=time), joints())
+    two = np.stack([np.arange(400.0), 1e6 + np.arange(400.0)], axis=1).ravel() * 0.005
+    with pytest.raises(ClockError, match="out of order"):
+        clean(replace(log(), time=two, sent=two), joints())
+
+
+def test_a_clock_that_stands_still_between_two_readings_loses_the_repeated_ones() -> None:
+    time = np.repeat(np.arange(0.0, 4.0, 0.02), 4)
+    cleaned = clean(replace(log(), time=time, sent=time), joints())
+    np.testing.assert_array_equal(cleaned.time, time[::4])
 
 
 def test_a_joint_that_never_moved_makes_a_log_unusable() -> None:

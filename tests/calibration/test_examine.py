@@ -19,6 +19,7 @@ from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import load_arm
 from tests.calibration.recordings import record
+from tests.robot_runtime.calibrated.made import of_joint
 
 ARMS = {
     "open-manipulator-x": ("joint1", "joint2", "joint3", "joint4"),
@@ -110,6 +111,31 @@ def test_logs_of_another_arm_are_refused(logs: dict[str, Log], rigs: dict[str, R
     left, right = (Identity.of_spec(rig.world.spec, name=name) for name in ("left", "right"))
     with pytest.raises(RefusedLogError, match="logs of two arms, 'left' and 'right'"):
         examine([loaded(log, rig, left), loaded(log, rig, right)], rig, shortest=5.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda i: of_joint(i, "elbow_flex", homing_offset=300), "elbow_flex: homing offset 300, not 0"),
+        (lambda i: of_joint(i, "elbow_flex", servo_id=9), "elbow_flex: servo id 9, not 3"),
+        (lambda i: of_joint(i, "elbow_flex", firmware=44), "elbow_flex: firmware 44, not 43"),
+        (lambda i: replace(i, mjcf_digest="0" * 64), "MJCF has changed since third was recorded"),
+        (lambda i: replace(i, spec="another"), "log is of a 'another'"),
+    ],
+)
+def test_an_arm_that_was_changed_between_two_recordings_is_no_longer_the_same(
+    change: Callable[[Identity], Identity], said: str, logs: dict[str, Log], rigs: dict[str, Rig]
+) -> None:
+    """Numbers would be fitted that are of neither day."""
+    rig, log = rigs["koch-v1.1"], logs["koch-v1.1"]
+    first = of_joint(Identity.of_spec(rig.world.spec), "elbow_flex", firmware=43)
+    stiffer = of_joint(first, "elbow_flex", gains={"position_p_gain": 1280}, firmware=None)  # as --gains records
+    days = [loaded(replace(log, name=name), rig, i) for name, i in (("first", first), ("second", stiffer))]
+    assert examine(days, rig, shortest=5.0) == ()
+    third = loaded(replace(log, name="third"), rig, change(first))
+    with pytest.raises(RefusedLogError, match=said) as refused:
+        examine([*days, third], rig, shortest=5.0)
+    assert "second" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("joint", "factor"), [(0, -1.0), (1, 60 / (2 * np.pi)), (2, 0.0)])

@@ -16,10 +16,12 @@ from calibration.identified.episodes import Episodes, StoppedError
 from calibration.identified.forecast import OPEN, AsItIs, Flown, Forecast, forecast, untold
 from calibration.identified.spread import Spread, over_arms
 from calibration.identified.together import NotTogetherError, require_together
+from calibration.identified.world import IdentifiedArm
 from robot_runtime.arm import Kinematics
 from robot_runtime.calibrated.file import Calibration, Number, Refined
 from robot_runtime.policy.load import load_policy
 from robot_runtime.spec import load_arm
+from sim.tasks.arm_task import ArmTask
 from sim.tasks.goals import GOALS
 from sim.training.evaluate import Figure, mean
 from tests.robot_runtime.calibrated.made import healthy
@@ -154,6 +156,30 @@ def test_arms_are_told_apart_and_what_makes_them_miss_is_named(monkeypatch: pyte
     assert found.open
     knows = replace(healthy(SPEC, 0.1), physics=known, alike=alike)  # of the first arm's askew zero
     assert forecast(knows, HOLD, SPEC, count=8, threads=1).gain == (1.0, 0.0, -1.0, -1.0)
+
+
+def test_a_refined_calibration_is_flown_on_arms_that_it_was_not_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the others it does better than on the next one."""
+    known = {"pendulum.offset": Number(0.0, -0.1, 0.1, seen=False)}
+    alike = tuple((0.001 * arm,) for arm in range(32))
+    given = replace(healthy(SPEC), physics=known, alike=alike)
+    digest = load_policy(HOLD, SPEC).digest
+    refined = replace(given, refined=Refined(digest, "hold", 1, 1, 1, (0, 1), (1, 0)))
+    flown = []
+
+    def over(task: ArmTask, *_: object) -> Episodes:
+        task.reset()
+        if isinstance(task, IdentifiedArm):
+            flown.append(np.unique(np.round(task._offset[:, 0] / 0.001).astype(int)))
+        return Episodes(np.arange(task.count) % 3 == 0, np.zeros(task.count), np.zeros(task.count))
+
+    monkeypatch.setattr(forecasting, "episodes", over)
+    assert len(forecast(refined, HOLD, SPEC, count=16, threads=1).gain) == 8
+    forecast(given, HOLD, SPEC, count=64, threads=1)
+    as_it_is, calibrated, *every = flown
+    np.testing.assert_array_equal(as_it_is, range(24, 32))
+    np.testing.assert_array_equal(calibrated, range(24, 32))
+    assert all(len(arms) == 32 for arms in every)
 
 
 def test_too_few_targets_for_so_many_arms_are_refused() -> None:

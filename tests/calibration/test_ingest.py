@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +216,36 @@ def test_the_same_samples_in_another_file_are_the_same_log(first: int, count: in
     for pair in ("ab", "ba"):
         with pytest.raises(LogError, match="the same log as"):
             load([tmp_path / f"{name}.csv" for name in pair], rules.spec, rules)
+
+
+def two_joints(seed: int = 0) -> Log:
+    """The same motion at every call, read by encoders whose flicker is another one for each seed."""
+    time, tick = np.arange(0.0, 20.0, 0.005), 2 * np.pi / 4096
+    q = np.stack([np.sin(1.3 * time), np.sin(0.7 * time)], axis=1)
+    q = np.round((q + np.random.default_rng(seed).normal(0, 0.001, q.shape)) / tick) * tick
+    return make_log("log", ["base", "elbow"], ["position"] * 2, time, q, q)
+
+
+@pytest.mark.parametrize(
+    "exported",
+    [
+        lambda log: log.select(["elbow"]),
+        lambda log: log.cut(slice(None, None, 2)),
+        lambda log: log.cut(slice(1, None, 5)),
+        lambda log: replace(log, q=np.radians(np.round(np.degrees(log.q), 2)), command=log.command * 0.5),
+        lambda log: replace(log, time=np.round(log.time - 7.1234, 3)).cut(slice(1500, 2500)),
+    ],
+)
+def test_the_same_motion_thinned_out_rounded_or_of_fewer_joints_is_the_same_log(exported: Callable[[Log], Log]) -> None:
+    log = two_joints()
+    for one, other in ((log, exported(log)), (exported(log), log)):
+        assert shared(Fingerprint.of(one), Fingerprint.of(other)) > 0.9
+
+
+def test_the_same_motion_recorded_again_is_another_log() -> None:
+    assert shared(Fingerprint.of(two_joints(0)), Fingerprint.of(two_joints(1))) == 0.0
+    elbow = two_joints(0).select(["elbow"])
+    assert shared(Fingerprint.of(elbow), Fingerprint.of(two_joints(1))) < 0.01
 
 
 def test_pieces_that_have_nothing_in_common_are_two_logs(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["--out", "nowhere/arm.cal"], "there is no folder nowhere; make it first"),
         (["--out", "old.cal", "--report", "old.cal"], "--report old.cal: that is an input"),
         (["--report", "notes.txt"], "--report notes.txt: something else is there"),
+        (["--name", "caf\udce9"], "'caf\\udce9' is not UTF-8: give the name in plain letters"),
         (["--threads", "0"], "'0' is not a number of threads"),
         (["--threads", "-2"], "'-2' is not a number of threads"),
         (["--threads", "1000000"], "'1000000' is not a number of threads"),
@@ -96,3 +99,13 @@ def test_threads_that_cannot_be_are_told(command: str, count: str, capsys: pytes
     out = ["--out", "b.cal"] if command == "refine" else []
     assert main([command, "old.cal", "--policy", "policy.onnx", *out, "--threads", count]) == 2
     assert f"'{count}' is not a number of threads" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_log_whose_name_fits_in_no_file_is_refused_before_the_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("log.csv").rename(os.fsdecode(b"caf\xe9.csv"))
+    assert main(["fit", os.fsdecode(b"caf\xe9.csv"), "--mapping", "mapping.toml", "--json"]) == 2
+    assert (
+        "'caf\\udce9': a name that is not UTF-8"
+        in json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["message"]
+    )

@@ -15,7 +15,7 @@ from calibration.excitation.rehearsal import noticed
 from calibration.excitation.spans import INDEX
 from calibration.logs.clean import clean
 from calibration.logs.ingest import flight_log
-from calibration.recording.record import RECOVER, Hooks, Recording, record_on_twin
+from calibration.recording.record import RECOVER, Flown, Hooks, Recording, record_on_twin
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.safety.fault_kind import Ending
@@ -190,6 +190,16 @@ def test_a_recording_is_never_written_over_and_belongs_to_its_arm(tmp_path: Path
     other = replace(spec, digest="0" * 64)
     with pytest.raises(CalibrationError, match="begin a new recording"):
         record_on_twin(other, None, excitation, tmp_path)
+
+
+def test_a_flight_that_was_taken_away_makes_no_other_one_be_written_over(tmp_path: Path) -> None:
+    recording = Recording.begin(tmp_path, small(load_arm(RIG), ("pendulum",)))
+    assert recording.next_file().name == "flight-01.mcap"
+    for name in ("flight-02.mcap", "flight-03.mcap", "flight-of-friday.mcap"):
+        (tmp_path / name).write_bytes(b"a minute of an arm")
+    assert recording.next_file().name == "flight-04.mcap"
+    recording.flown.append(Flown("flight-07.mcap", "", (), "completed", ""))  # noted, and its file is gone
+    assert recording.next_file().name == "flight-08.mcap"
 
 
 @pytest.mark.parametrize("keeps", [0, 0.5, 0.9])

@@ -18,6 +18,7 @@ import torch
 
 from calibration.bundle import BundleError, bundle
 from calibration.cli.calibrate import main
+from calibration.identified.arms import Identified
 from calibration.identified.batch import BatchMap
 from calibration.identified.episodes import Episodes, StoppedError
 from calibration.identified.together import NotTogetherError
@@ -26,7 +27,7 @@ from calibration.physics.identify import heavier
 from calibration.physics.rollout import Rig
 from calibration.refine import pipeline
 from calibration.refine.export import with_post, with_pre
-from calibration.refine.judge import Comparison, compare
+from calibration.refine.judge import Comparison, compare, spread_over
 from calibration.refine.learn import Refiner, attach, settings_for
 from calibration.refine.network import Around
 from calibration.refine.pipeline import Hooks, RefineError, refine
@@ -395,6 +396,19 @@ def test_the_verdict_flies_every_arm_that_no_training_met_alike_often(monkeypatc
     for arm in arms:
         np.testing.assert_array_equal(arm, found.which)
     np.testing.assert_array_equal(np.bincount(found.which), [0] * 24 + [2] * 8)
+
+
+def test_arms_that_teach_that_choose_and_that_judge_are_not_the_same() -> None:
+    numbers = {"pendulum.offset": Number(0.0, -0.1, 0.1, seen=False)}
+    alike = tuple((0.001 * arm,) for arm in range(32))
+    given = replace(healthy(load_arm("xl330-pendulum")), physics=numbers, alike=alike)
+    met = []
+    for trial in (False, True):
+        domain = an_arm("hold", given=given, trial=trial).domain
+        assert isinstance(domain, Identified)
+        met.append({round(float(one["offset"][0]) / 0.001) for one in domain.arms})
+    assert met == [set(range(20)), set(range(20, 24))]
+    assert set(spread_over(300, given)) == set(range(24, 32))
 
 
 def test_what_is_better_is_kept_and_says_for_whom(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

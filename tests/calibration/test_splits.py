@@ -45,6 +45,20 @@ def test_of_several_logs_whole_ones_are_held_out() -> None:
     assert len(others) == 3
 
 
+def test_logs_without_segments_are_fitted_to_beside_a_recording() -> None:
+    """They are listed in arm.cal, and its volts and temperatures are theirs as well."""
+    spans = tuple(
+        Span(name, "sweep", 6.0 * i, 6.0 * i + 5.0, whole=True) for i, name in enumerate(("sweep-1", "sweep-2"))
+    )
+    check = Span("fourier-1-check", "fourier", 12.0, 17.0, whole=True)
+    main, *others = splits([loaded("monday"), loaded("recording", (*spans, check)), loaded("tuesday")])
+    assert main.name == "fourier-1-check"
+    assert [u.name for u in main.train] == ["monday", "sweep-1", "sweep-2", "tuesday"]
+    assert {u.log for u in main.train} == {0, 1, 2}
+    assert all(u.rows.all() for u in main.train if u.log != 1)
+    assert {u.name for split in others for u in split.test} >= {"monday", "tuesday"}
+
+
 def test_logs_of_equal_names_get_names_of_their_own() -> None:
     files = [
         Path("/data/run1/log.csv"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,18 @@ def test_single_lost_samples_cost_no_more_than_themselves(rig: Rig) -> None:
     assert 2 * PERIOD < LONGEST_HOLE
     found, whole = made(rig, log.without(bad, "lost")), made(rig, log)
     np.testing.assert_array_equal(found.usable, whole.usable & ~bad[:-1])
+
+
+def test_speeds_of_bad_samples_are_in_no_history(rig: Rig) -> None:
+    """A spike's neighbours are good, and look back over it."""
+    log = swing()
+    dq, bad = log.dq.copy(), np.zeros_like(log.valid)
+    bad[500::200] = True
+    dq[bad] = 24.0
+    found = made(rig, replace(log, dq=dq).without(bad, "spikes"))
+    np.testing.assert_allclose(found.dq, made(rig, log).dq, atol=1e-3)
+
+
+def test_a_log_without_speeds_stays_without(rig: Rig) -> None:
+    log = swing()
+    assert np.isnan(made(rig, replace(log, dq=np.full_like(log.dq, np.nan))).dq).all()
