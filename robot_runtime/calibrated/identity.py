@@ -108,12 +108,7 @@ _LOOPS["extended_position"] = _LOOPS["current_position"] = _LOOPS["position"]
 
 def gains_of(joint: JointSpec) -> dict[str, int]:
     """Gains of the loop that is closed in the joint's mode: as the arm file sets them, else as the servo starts."""
-    registers = joint.servo.registers
-    return {
-        name: joint.gains.get(name, registers[name].initial or 0)
-        for name in _LOOPS.get(joint.mode, ())
-        if name in registers
-    }
+    return {name: joint.gain(name) for name in _LOOPS.get(joint.mode, ()) if name in joint.servo.registers}
 
 
 def adapter_serial(port: str) -> str:
