@@ -18,7 +18,7 @@ from calibration.judging.tip_doubt import tip_doubt
 from calibration.logs.load import Loaded, left_out, standing, told_apart
 from calibration.logs.log import Log
 from calibration.logs.splits import Split, splits
-from calibration.logs.windows import Windows, open_volts
+from calibration.logs.windows import Windows, open_volts, position_gains
 from calibration.maps.fit import TORQUE_HISTORY, lags_of, torque_inputs
 from calibration.maps.stage import Mapped, MapStage, files_of, fit_maps
 from calibration.physics.fit import Fitted
@@ -34,6 +34,7 @@ from calibration.physics.identify import (
     windows_of,
 )
 from calibration.physics.joints import fitted_joints
+from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
 from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Calibration
@@ -141,11 +142,8 @@ def calibrate(
         stage.period,
         fly(rig, stage.numbers, volts, maps, pieces) if driven else None,
     )
-    identity = next((one.identity for one in loaded if one.identity is not None), None)
-    identity = identity or Identity.of_spec(spec)
-    identity = replace(identity, name=name or identity.name)
     calibration = Calibration(
-        identity=identity,
+        identity=identity_of(loaded, spec, name),
         maps=maps,
         physics=numbers_of(fitted),
         alike=alike_of(fitted),
@@ -160,6 +158,15 @@ def calibrate(
         notes=_notes(fitted, findings),
     )
     return Result(calibration, rig, fitted, mapped, main, held, findings, logs)
+
+
+def identity_of(loaded: Sequence[Loaded], spec: ArmSpec, name: str = "") -> Identity:
+    """The arm that was recorded, as it is to fly. Its gains are the arm file's, which the maps are made for, and not
+    those of a recording: a log brings its own to the fit, whose numbers have none in them.
+    """
+    recorded = (one.identity for one in loaded if one.identity is not None)
+    found = next(recorded, Identity.of_spec(spec)).with_gains_of(spec)
+    return replace(found, name=name or found.name)
 
 
 def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
@@ -182,7 +189,24 @@ def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
             f"these logs cannot be fitted: they have no speed of {', '.join(silent)}, and an observation map is fitted"
             " to the servos' velocity registers: log them, and map their columns (dq)"
         )
-    return (*stood, *odd, *(mixed if position.any() and not position.all() else ()))
+    return (*stood, *_other_gains(loaded, rig), *odd, *(mixed if position.any() and not position.all() else ()))
+
+
+def _other_gains(loaded: Sequence[Loaded], rig: Rig) -> list[str]:
+    """Position joints that no log has with the arm file's gains: a recording gives more to those that trail."""
+    found = []
+    logged = zip(*(position_gains(one.log.select(rig.world.names)) for one in loaded), strict=True)
+    for register, values in zip(("position_p_gain", "position_d_gain"), logged, strict=True):
+        for i, joint in enumerate(rig.world.joints):
+            own, flown = joint.gain(register), {float(each[i]) for each in values}
+            if joint.mode not in POSITION_MODES or any(np.isnan(g) or g == own for g in flown):
+                continue
+            found.append(
+                f"{joint.name} was recorded with {register} {' and '.join(f'{g:g}' for g in sorted(flown))}, and "
+                f"{rig.world.spec.path.name} has {own}: its maps are made, judged and flown with {own}; to fly with "
+                "another, write that into the file and fit again"
+            )
+    return found
 
 
 def _without_speed(loaded: Sequence[Loaded], rig: Rig) -> list[str]:
