@@ -15,8 +15,9 @@ from calibration.judging.closed_loop import fly
 from calibration.judging.examine import RefusedLogError, examine
 from calibration.judging.strength import weaknesses
 from calibration.judging.tip_doubt import tip_doubt
-from calibration.logs.load import Loaded, left_out, standing, told_apart
+from calibration.logs.load import Loaded, left_out, told_apart
 from calibration.logs.log import Log
+from calibration.logs.modelled import as_modelled
 from calibration.logs.splits import Split, splits
 from calibration.logs.windows import Windows, open_volts, position_gains
 from calibration.maps.fit import TORQUE_HISTORY, lags_of, torque_inputs
@@ -92,18 +93,25 @@ def calibrate(
     `known`: what the numbers truly are, of a twin: to see what more a fit that errs in nothing would bring.
 
     Raises:
-        RefusedLogError, NoWindowError: the logs cannot be fitted, and why.
+        RefusedLogError, NotModelledError, NoWindowError: the logs cannot be fitted, and why.
         ArmSpecError: the arm's MJCF cannot be used, or lacks what is to be fitted.
         MapExportError: a map could not be written down.
     """
     loaded = told_apart(loaded)
-    rig = Rig.of(standing(spec, loaded), _joints(loaded, spec))
-    names = rig.world.names
+    names = _joints(loaded, spec)
+    arm, loaded, not_used = as_modelled(loaded, spec, names)
+    rig = Rig.of(arm, names)
     progress("examining the logs")
-    findings = findings_of(loaded, rig)
+    try:
+        findings = (*not_used, *findings_of(loaded, rig))
+    except RefusedLogError as error:  # of too little motion, perhaps: this may be why
+        raise RefusedLogError("\n  ".join([str(error), *not_used])) from error
     logs = tuple(one.log.select(names) for one in loaded)
     every = splits(loaded)
     main = every[0]
+    if not main.train:
+        told = "only segments that are for judging are left of them; record again, or go on with --resume"
+        raise RefusedLogError("\n  ".join([f"these logs cannot be fitted: {told}", *not_used]))
     train = [unit.of(logs[unit.log]) for unit in main.train]
     seconds = sum(log.duration for log in train)
     progress(f"physics: fitted to {len(main.train)} pieces, {seconds:.0f} s; held out: {main.name}")
@@ -177,8 +185,9 @@ def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
     """
     stood = tuple(f"{name} keeps its data file's numbers: {one.text}" for name, one in left_out(loaded).items())
     stood += tuple(
-        f"{name} keeps its data file's numbers: {lacking[0]} has no columns of it; map them, and it is fitted too"
-        for name in rig.world.spec.joint_names
+        f"{name} keeps its data file's numbers, and is taken to stand at {at:.3f} rad: {lacking[0]} has no columns of"
+        " it; map them, and it is fitted too"
+        for name, at in zip(rig.world.spec.joint_names, rig.world.spec.poses["home"], strict=True)
         if (lacking := [one.log.name for one in loaded if name not in one.log.joints])
     )
     position = rig.laws.position

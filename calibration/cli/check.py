@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 
 def _say(found: Checked, screen: Screen) -> None:
+    for text in found.not_used:
+        screen.say(f"found: {text}")
     screen.say("half-second rollouts, mrad:   data files   calibrated   when it was made")
     for row in zip(found.joints, found.nominal, found.calibrated, found.then, strict=True):
         screen.say(f"  {row[0]:24} {row[1] * 1e3:12.2f} {row[2] * 1e3:12.2f} {row[3] * 1e3:12.2f}")
@@ -89,4 +91,5 @@ def _as_json(found: Checked) -> dict[str, Any]:
         },
         "changes": [{k: getattr(c, k) for k in c.__slots__} for c in found.changes],
         "surroundings": list(found.surroundings),
+        "not_used": list(found.not_used),
     }

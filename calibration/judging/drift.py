@@ -16,8 +16,9 @@ import numpy as np
 from calibration.errors import CalibrationError
 from calibration.judging.acceptance import GOOD, ROLLOUT
 from calibration.judging.examine import examine
-from calibration.logs.load import Loaded, left_out, standing
+from calibration.logs.load import Loaded, left_out
 from calibration.logs.log import Log
+from calibration.logs.modelled import as_modelled
 from calibration.logs.windows import LONGEST_HOLE
 from calibration.physics.fit import TWO_SIGMA, fit
 from calibration.physics.identify import fine_rig, mean_error, thinned, windows_of
@@ -109,6 +110,7 @@ class Checked:
     changes: tuple[Change, ...]
     surroundings: tuple[str, ...]  # voltage and temperature outside of what it saw
     accepted: bool  # what it was when it was made
+    not_used: tuple[str, ...] = ()  # of the logs, and why
 
 
 def check(
@@ -124,6 +126,7 @@ def check(
     Raises:
         RefusedLogError: the logs are not worth judging by.
         FittedToError: the calibration was made from one of them.
+        NotModelledError: joints that were not calibrated moved throughout.
         NoRolloutsError, NoWindowError: they are of joints that were not calibrated, too short, or torque was off.
     """
     names = joints_of(calibration)
@@ -134,7 +137,8 @@ def check(
     if stood := [name for name in names if name in left_out(loaded)]:
         raise NoRolloutsError(f"the log has {', '.join(stood)} left out, which the calibration is of")
     _require_fresh(calibration, loaded)
-    rig = fine_rig(Rig.of(standing(spec, loaded), names))
+    arm, loaded, not_used = as_modelled(loaded, spec, names)
+    rig = fine_rig(Rig.of(arm, names))
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
     if idle := [name for i, name in enumerate(names) if sum(_seconds_on(log, i) for log in logs) < ON]:
@@ -171,6 +175,7 @@ def check(
         tuple(changes),
         _surroundings(calibration, loaded, names),
         calibration.accepted,
+        not_used,
     )
 
 

@@ -152,7 +152,9 @@ def test_a_joint_that_a_log_lacks_is_named_beside_what_it_keeps(
     monkeypatch.setattr(pipeline, "examine", lambda *_: ())  # the log is short
     rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"].select(rigs["open-manipulator-x"].world.names)
     (found,) = pipeline.findings_of([loaded(log, rig)], rig)
-    assert found.startswith("gripper keeps its data file's numbers: twin has no columns of it; map them")
+    assert found.startswith(
+        "gripper keeps its data file's numbers, and is taken to stand at 0.000 rad: twin has no col"
+    )
 
 
 def in_degrees(log: Log) -> Log:
