@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from calibration.logs.log import Log, make_log
 from calibration.logs.windows import LONGEST_HOLE
-from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY
+from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, goal_inputs, torque_inputs
 from calibration.maps.targets import BEND_REACH, LEAD, TAIL, Track, track
 from calibration.physics.rollout import Rig
 from robot_runtime.spec import load_arm
@@ -76,3 +78,12 @@ def test_single_lost_samples_cost_no_more_than_themselves(rig: Rig) -> None:
     assert 2 * PERIOD < LONGEST_HOLE
     found, whole = made(rig, log.without(bad, "lost")), made(rig, log)
     np.testing.assert_array_equal(found.usable, whole.usable & ~bad[:-1])
+
+
+def test_a_log_that_knows_its_supply_is_judged_by_that(rig: Rig) -> None:
+    """By the median of all logs a right map looks wrong on that of a day when the supply was lower."""
+    usual = np.array([12.0, 5.0])
+    for volts, own in (((np.nan, np.nan), usual), ((11.1, np.nan), (11.1, 5.0)), ((11.1, 4.4), (11.1, 4.4))):
+        found = made(rig, replace(swing(), volts=np.tile(volts, (len(swing()), 1))))
+        for inputs in (torque_inputs(found, (0, 1), usual), goal_inputs(found, (0, 1), usual)):
+            np.testing.assert_allclose(inputs[..., -3], np.tile(own, (len(found), 1)))
