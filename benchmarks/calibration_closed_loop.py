@@ -17,7 +17,8 @@ import numpy as np
 from calibration.judging.acceptance import SWING
 from calibration.judging.closed_loop import fly
 from calibration.judging.drift import joints_of, physics_of
-from calibration.logs.load import arm_of, load, standing
+from calibration.logs.load import arm_of, load
+from calibration.logs.modelled import as_modelled
 from calibration.logs.splits import splits
 from calibration.physics.identify import fine_rig
 from calibration.physics.rollout import Rig
@@ -27,8 +28,8 @@ from robot_runtime.calibrated.file import Calibration
 def line(folder: Path) -> str:
     """What is printed of a case."""
     calibration, spec = Calibration.read(folder / "arm.cal"), arm_of([folder])
-    loaded = load([folder], spec)
-    rig = fine_rig(Rig.of(standing(spec, loaded), joints_of(calibration)))
+    arm, loaded, _ = as_modelled(load([folder], spec), spec, joints_of(calibration))
+    rig = fine_rig(Rig.of(arm, joints_of(calibration)))
     pieces = [unit.of(loaded[unit.log].log.select(rig.world.names)) for unit in splits(loaded)[0].test]
     volts = np.array(calibration.open_volts)[rig.world.index]
     begin = time.process_time()

@@ -16,10 +16,11 @@ from calibration.judging.closed_loop import fly
 from calibration.judging.examine import RefusedLogError, examine
 from calibration.judging.strength import weaknesses
 from calibration.judging.tip_doubt import tip_doubt
-from calibration.logs.load import Loaded, left_out, standing, told_apart
+from calibration.logs.load import Loaded, left_out, told_apart
 from calibration.logs.log import Log
+from calibration.logs.modelled import as_modelled
 from calibration.logs.splits import Split, splits
-from calibration.logs.windows import Windows, open_volts
+from calibration.logs.windows import Windows, open_volts, position_gains
 from calibration.maps.fit import TORQUE_HISTORY, lags_of, torque_inputs
 from calibration.maps.stage import Mapped, MapStage, files_of, fit_maps
 from calibration.physics.fit import Fitted
@@ -35,6 +36,7 @@ from calibration.physics.identify import (
     windows_of,
 )
 from calibration.physics.joints import fitted_joints
+from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
 from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.file import Calibration
@@ -100,23 +102,28 @@ def calibrate(
     `known`: what the numbers truly are, of a twin: to see what more a fit that errs in nothing would bring.
 
     Raises:
-        RefusedLogError, NoWindowError: the logs cannot be fitted, and why.
+        RefusedLogError, NotModelledError, NoWindowError: the logs cannot be fitted, and why.
         UnwritableNameError: of a log, or of the arm.
         ArmSpecError: the arm's MJCF cannot be used, or lacks what is to be fitted.
         MapExportError: a map could not be written down.
     """
     loaded = told_apart(loaded)
-    identity = next((one.identity for one in loaded if one.identity is not None), None)
-    identity = identity or Identity.of_spec(spec)
-    identity = replace(identity, name=name or identity.name)
+    identity = identity_of(loaded, spec, name)
     _require_writable(identity.name, *(one.log.name for one in loaded))
-    rig = Rig.of(standing(spec, loaded), _joints(loaded, spec))
-    names = rig.world.names
+    names = _joints(loaded, spec)
+    arm, loaded, not_used = as_modelled(loaded, spec, names)
+    rig = Rig.of(arm, names)
     progress("examining the logs")
-    findings = findings_of(loaded, rig)
+    try:
+        findings = (*not_used, *findings_of(loaded, rig))
+    except RefusedLogError as error:  # of too little motion, perhaps: this may be why
+        raise RefusedLogError("\n  ".join([str(error), *not_used])) from error
     logs = tuple(one.log.select(names) for one in loaded)
     every = splits(loaded)
     main = every[0]
+    if not main.train:
+        told = "only segments that are for judging are left of them; record again, or go on with --resume"
+        raise RefusedLogError("\n  ".join([f"these logs cannot be fitted: {told}", *not_used]))
     train = [unit.of(logs[unit.log]) for unit in main.train]
     seconds = sum(log.duration for log in train)
     progress(f"physics: fitted to {len(main.train)} pieces, {seconds:.0f} s; held out: {main.name}")
@@ -183,6 +190,15 @@ def _require_writable(*names: str) -> None:
             ) from error
 
 
+def identity_of(loaded: Sequence[Loaded], spec: ArmSpec, name: str = "") -> Identity:
+    """The arm that was recorded, as it is to fly. Its gains are the arm file's, which the maps are made for, and not
+    those of a recording: a log brings its own to the fit, whose numbers have none in them.
+    """
+    recorded = (one.identity for one in loaded if one.identity is not None)
+    found = next(recorded, Identity.of_spec(spec)).with_gains_of(spec)
+    return replace(found, name=name or found.name)
+
+
 def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
     """What is odd but can be worked with, in words: joints that were left out, or that a mapping leaves out, first.
 
@@ -191,8 +207,9 @@ def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
     """
     stood = tuple(f"{name} keeps its data file's numbers: {one.text}" for name, one in left_out(loaded).items())
     stood += tuple(
-        f"{name} keeps its data file's numbers: {lacking[0]} has no columns of it; map them, and it is fitted too"
-        for name in rig.world.spec.joint_names
+        f"{name} keeps its data file's numbers, and is taken to stand at {at:.3f} rad: {lacking[0]} has no columns of"
+        " it; map them, and it is fitted too"
+        for name, at in zip(rig.world.spec.joint_names, rig.world.spec.poses["home"], strict=True)
         if (lacking := [one.log.name for one in loaded if name not in one.log.joints])
     )
     position = rig.laws.position
@@ -203,7 +220,24 @@ def findings_of(loaded: Sequence[Loaded], rig: Rig) -> tuple[str, ...]:
             f"these logs cannot be fitted: they have no speed of {', '.join(silent)}, and an observation map is fitted"
             " to the servos' velocity registers: log them, and map their columns (dq)"
         )
-    return (*stood, *odd, *(mixed if position.any() and not position.all() else ()))
+    return (*stood, *_other_gains(loaded, rig), *odd, *(mixed if position.any() and not position.all() else ()))
+
+
+def _other_gains(loaded: Sequence[Loaded], rig: Rig) -> list[str]:
+    """Position joints that no log has with the arm file's gains: a recording gives more to those that trail."""
+    found = []
+    logged = [position_gains(one.log.select(rig.world.names)) for one in loaded]
+    for k, register in enumerate(("position_p_gain", "position_d_gain")):
+        for i, joint in enumerate(rig.world.joints):
+            own, flown = joint.gain(register), {float(gains[k][i]) for gains in logged}
+            if joint.mode not in POSITION_MODES or not flown or any(np.isnan(g) or g == own for g in flown):
+                continue
+            found.append(
+                f"{joint.name} was recorded with {register} {' and '.join(f'{g:g}' for g in sorted(flown))}, and "
+                f"{rig.world.spec.path.name} has {own}: its maps are made, judged and flown with {own}; to fly with "
+                "another, write that into the file and fit again"
+            )
+    return found
 
 
 def _without_speed(loaded: Sequence[Loaded], rig: Rig) -> list[str]:

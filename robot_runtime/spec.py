@@ -147,6 +147,11 @@ class JointSpec:
         """Joint angle of one position tick, with its sign."""
         return self.sign * self.servo.radians_per_tick / self.gear
 
+    def gain(self, register: str) -> int:
+        """In ticks, as it is in a run: as the arm file sets it, else as the servo starts; 0 where it has none."""
+        known = self.servo.registers.get(register)
+        return self.gains.get(register, (known.initial or 0) if known else 0)
+
     def angle(self, ticks: float) -> float:
         """Joint angle (rad) at a servo position (ticks)."""
         return (ticks - self.servo.zero_tick) * self.rad_per_tick + self.offset

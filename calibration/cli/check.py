@@ -69,6 +69,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 def _say(found: Checked, screen: Screen) -> None:
     for text in found.differences:
         screen.say(f"not as calibrated, robot-run would refuse it: {text}")
+    for text in found.not_used:
+        screen.say(f"found: {text}")
     screen.say("half-second rollouts, mrad:   data files   calibrated   when it was made")
     for row in zip(found.joints, found.nominal, found.calibrated, found.then, strict=True):
         screen.say(f"  {row[0]:24} {row[1] * 1e3:12.2f} {row[2] * 1e3:12.2f} {row[3] * 1e3:12.2f}")
@@ -103,4 +105,5 @@ def _as_json(found: Checked) -> dict[str, Any]:
         "surroundings": list(found.surroundings),
         "differences": list(found.differences),
         "untold_zeros": list(found.untold),
+        "not_used": list(found.not_used),
     }

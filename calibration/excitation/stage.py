@@ -17,6 +17,7 @@ from calibration.physics.joints import fitted_joints
 from calibration.physics.law import MODES, POSITION_MODES
 from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
+from robot_runtime.preflight.gains import beyond_p_and_d, line_without, told
 from robot_runtime.safety.path import soft_path
 from robot_runtime.spec import ArmSpec
 
@@ -102,7 +103,8 @@ def movable(spec: ArmSpec, joints: Sequence[str] | None = None) -> npt.NDArray[n
     """Which joints are to move: these, or all that can be fitted.
 
     Raises:
-        CalibrationError: no such joint, or it cannot be fitted: its mode has no law here, or others follow it.
+        CalibrationError: no such joint, or it cannot be fitted: its mode or its gains have no law here, or others
+            follow it.
     """
     fitted = fitted_joints(spec)
     names = joints if joints is not None else fitted
@@ -111,6 +113,11 @@ def movable(spec: ArmSpec, joints: Sequence[str] | None = None) -> npt.NDArray[n
     found = [spec.joint_names.index(name) for name in names]
     if strange := [f"{spec.joints[i].name} ({spec.joints[i].mode})" for i in found if spec.joints[i].mode not in MODES]:
         raise CalibrationError(f"modes without a known law: {', '.join(strange)}; known: {', '.join(MODES)}")
+    if beyond := [(joint, more) for joint in (spec.joints[i] for i in found) if (more := beyond_p_and_d(joint))]:
+        lines = "; ".join(f"{joint.name} has {told(more)}: {line_without(joint, more)}" for joint, more in beyond)
+        raise CalibrationError(
+            f"a fit knows P and D gains alone, so write into {spec.path}, at these joints, before you record: {lines}"
+        )
     if led := [name for name in names if name not in fitted]:
         raise CalibrationError(f"{', '.join(led)}: other joints of {spec.mjcf.name} follow it; leave it out")
     if not found:

@@ -18,8 +18,9 @@ import numpy as np
 from calibration.errors import CalibrationError
 from calibration.judging.acceptance import GOOD, ROLLOUT
 from calibration.judging.examine import examine
-from calibration.logs.load import Loaded, left_out, standing
+from calibration.logs.load import Loaded, left_out
 from calibration.logs.log import Log
+from calibration.logs.modelled import as_modelled
 from calibration.logs.windows import LONGEST_HOLE
 from calibration.physics.fit import TWO_SIGMA, fit
 from calibration.physics.identify import fine_rig, mean_error, thinned, windows_of
@@ -134,6 +135,7 @@ class Checked:
     accepted: bool  # what it was when it was made
     differences: tuple[str, ...] = ()  # between the arm that was calibrated and this one, as robot-run would say
     untold: tuple[str, ...] = ()  # joints whose zero this log, or the calibration's own, does not tell
+    not_used: tuple[str, ...] = ()  # of the logs, and why
 
 
 def check(
@@ -150,6 +152,7 @@ def check(
         OtherModelError: the arm file or a log is of another MJCF than the calibration.
         RefusedLogError: the logs are not worth judging by.
         FittedToError: the calibration was made from one of them.
+        NotModelledError: joints that were not calibrated moved throughout.
         NoRolloutsError, NoWindowError: they are of joints that were not calibrated, too short, or torque was off.
     """
     names = joints_of(calibration)
@@ -161,7 +164,8 @@ def check(
         raise NoRolloutsError(f"the log has {', '.join(stood)} left out, which the calibration is of")
     _require_fresh(calibration, loaded)
     differences = _differences(calibration, loaded, spec)
-    rig = fine_rig(Rig.of(standing(spec, loaded), names))
+    arm, loaded, not_used = as_modelled(loaded, spec, names)
+    rig = fine_rig(Rig.of(arm, names))
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
     if idle := [name for i, name in enumerate(names) if sum(_seconds_on(log, i) for log in logs) < ON]:
@@ -202,6 +206,7 @@ def check(
         calibration.accepted,
         differences,
         tuple(untold),
+        not_used,
     )
 
 

@@ -23,6 +23,7 @@ from calibration.physics.law import POSITION_MODES
 from calibration.physics.rollout import Rig
 from robot_runtime.arrays import Floats
 from robot_runtime.calibrated.identity import Identity
+from robot_runtime.preflight.gains import beyond_p_and_d, line_without, told
 
 PERIOD = 0.01  # s, of the samples that are compared
 SHORTEST = 15.0
@@ -80,6 +81,7 @@ def examine(loaded: Sequence[Loaded], rig: Rig, shortest: float = SHORTEST) -> t
     wrong = _identities(loaded, rig)
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
+    wrong += _beyond_the_law(logs, rig)
     for log in logs:
         wrong += [f"{log.name}: {reason}" for reason in _reasons(log, rig)]
     if not wrong:
@@ -123,6 +125,22 @@ def _identities(loaded: Sequence[Loaded], rig: Rig) -> list[str]:
 def _of_servos(identity: Identity) -> Identity:
     """Without gains: a recording may have a part with others, which its log says."""
     return replace(identity, joints=tuple(replace(joint, gains={}) for joint in identity.joints))
+
+
+def _beyond_the_law(logs: Sequence[Log], rig: Rig) -> list[str]:
+    """Joints, once each, whose position loop had more than the P and D gains that are simulated: what an I gain holds
+    would be found in torque constant, friction and masses, far outside of their intervals.
+    """
+    found: dict[str, str] = {}
+    for log in logs:
+        for joint, gains in zip(rig.world.joints, log.gains, strict=True):
+            if (more := beyond_p_and_d(joint, gains)) and joint.name not in found:
+                found[joint.name] = (
+                    f"{log.name}: {joint.name} had {told(more)}, and a fit knows P and D gains alone: write "
+                    f"{line_without(joint, more)} at joint '{joint.name}' in {rig.world.spec.path.name} and record "
+                    "again (logs of others: their mapping says which gains they were made with)"
+                )
+    return list(found.values())
 
 
 def _reasons(log: Log, rig: Rig) -> list[str]:

@@ -150,13 +150,6 @@ def left_out(loaded: Sequence[Loaded]) -> dict[str, LeftOut]:
     return {name: one for each in loaded for name, one in each.left_out.items()}
 
 
-def standing(spec: ArmSpec, loaded: Sequence[Loaded]) -> ArmSpec:
-    """The arm with the joints that were left out at home where they stood, for whoever simulates the others."""
-    stood = {name: one.at for name, one in left_out(loaded).items()}
-    home = tuple(stood.get(name, at) for name, at in zip(spec.joint_names, spec.poses["home"], strict=True))
-    return replace(spec, poses={**spec.poses, "home": home}) if stood else spec
-
-
 def _left_out(recording: Mapping[str, str]) -> dict[str, LeftOut]:
     try:
         notes = json.loads(recording.get("gentler", "[]"))

@@ -46,7 +46,9 @@ def whole(track: Track) -> Part:
 
 
 def torque_inputs(track: Track, lags: Sequence[int], volts: Floats) -> Floats:
-    """(samples, joints, 2 taps + 3), as TorqueMap takes them. `volts`: V of each joint's supply without load."""
+    """(samples, joints, 2 taps + 3), as TorqueMap takes them. `volts`: V of each joint's supply without load,
+    where the track does not know its own.
+    """
     parts = [tapped(track.torque, lags), tapped(track.true_dq, lags), _now(track, volts)]
     return np.concatenate(parts, axis=2)
 
@@ -145,7 +147,9 @@ def goal_inputs(track: Track, lags: Sequence[int], volts: Floats) -> Floats:
 
 
 def _now(track: Track, volts: Floats) -> Floats:
-    """What has no history: volts, extra torque, weight."""
+    """What has no history: volts, extra torque, weight. A duty made its torque from what the supply was that day."""
+    if track.open_volts is not None:
+        volts = np.where(np.isnan(track.open_volts), volts, track.open_volts)
     nothing = np.zeros_like(track.q)
     known = [nothing if values is None else values for values in (track.extra, track.weight)]
     return np.stack([np.broadcast_to(volts, track.q.shape), *known], axis=2)

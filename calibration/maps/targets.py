@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 
 from calibration.logs.log import Log
-from calibration.logs.windows import LONGEST_HOLE, SLOPE_REACH, slopes
+from calibration.logs.windows import LONGEST_HOLE, SLOPE_REACH, open_volts, slopes
 from calibration.physics.rollout import Rig
 from robot_runtime.arrays import Flags, Floats
 
@@ -50,6 +50,7 @@ class Track:
     caused_by: Floats | None = None  # the command that was in force, one delay ago
     extra: Floats | None = None  # N·m that the arm weighs more than the simulator's
     weight: Floats | None = None  # N·m that the simulator's arm weighs
+    open_volts: Floats | None = None  # V of each joint's supply without load while this was recorded; nan: not known
 
     def __len__(self) -> int:
         """Samples."""
@@ -122,6 +123,7 @@ def track(
         if ahead is None
         else np.stack([np.interp(at + ahead, at, speed[:, i]) for i in range(n)], axis=1),
         caused_by=None if delay is None else in_force(log, at - delay),
+        open_volts=open_volts(log),
     )
 
 

@@ -57,16 +57,8 @@ class Laws:
 
 def default_gains(joints: Sequence[JointSpec]) -> tuple[Floats, Floats]:
     """Position P and D registers as the arm file sets them, or as the servo starts with them."""
-
-    def gain(joint: JointSpec, name: str) -> float:
-        register = joint.servo.registers.get(name)
-        initial = 0 if register is None or register.initial is None else register.initial
-        return float(joint.gains.get(name, initial))
-
-    return (
-        np.array([gain(j, "position_p_gain") for j in joints]),
-        np.array([gain(j, "position_d_gain") for j in joints]),
-    )
+    p, d = (np.array([float(j.gain(name)) for j in joints]) for name in ("position_p_gain", "position_d_gain"))
+    return p, d
 
 
 class Servos:

@@ -22,7 +22,7 @@ from calibration.recording.gentler import BALKS, gentler, left_out
 from calibration.recording.strain import Strain
 from robot_runtime.bus import Bus, Port
 from robot_runtime.bus.latency_timer import LatencyTimer
-from robot_runtime.calibrated.identity import Identity
+from robot_runtime.calibrated.identity import Identity, gains_of
 from robot_runtime.flight.contents import attach_arm
 from robot_runtime.flight.layout import CycleLayout
 from robot_runtime.flight.ports import RecordingPort
@@ -299,7 +299,7 @@ def record_part(
     about = {
         "level": excitation.level,
         "part": part,
-        "gains": {j.name: dict(j.gains) for j in arm.joints},
+        "gains": {j.name: {**gains_of(j), **j.gains} for j in arm.joints},  # all: a later arm file may name others
         "payload_kg": load,
         "segments": [s.name for s in excitation.segments],
         **recording.notes,

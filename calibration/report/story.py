@@ -9,8 +9,9 @@ import numpy as np
 import onnxruntime
 
 from calibration.judging.drift import joints_of, physics_of
-from calibration.logs.load import Loaded, standing
+from calibration.logs.load import Loaded
 from calibration.logs.log import Log
+from calibration.logs.modelled import as_modelled
 from calibration.logs.splits import splits
 from calibration.maps.export import flat
 from calibration.maps.fit import sense_inputs
@@ -73,7 +74,8 @@ class Story:
 
 def story(calibration: Calibration, loaded: Sequence[Loaded], spec: ArmSpec, threads: int = 2) -> Story:
     """Simulate the logs' held-out side with the data files' and with the calibration's numbers, and run the maps."""
-    rig = fine_rig(Rig.of(standing(spec, loaded), joints_of(calibration)))
+    arm, loaded, _ = as_modelled(loaded, spec, joints_of(calibration))  # as the fit did, which said what is left
+    rig = fine_rig(Rig.of(arm, joints_of(calibration)))
     names = rig.world.names
     logs = [one.log.select(names) for one in loaded]
     main = splits(loaded)[0]

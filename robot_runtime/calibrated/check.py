@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -51,22 +50,14 @@ def checks_of(
 
 
 def held_back(calibration: Calibration, spec: ArmSpec) -> list[str]:
-    """What would refuse a flight with it, as far as an arm's files tell, which know neither the adapter nor gains that
-    they leave to the servos.
-    """
+    """What would refuse a flight with it, as far as an arm's files tell, which do not know the adapter."""
     wrong = (*_belongs(calibration, by_files(calibration, spec)), *_accepted(calibration))
     return [f"{name}: {what}, wanted {wanted}" for name, what, wanted, _ in wrong]
 
 
 def by_files(calibration: Calibration, spec: ArmSpec) -> Identity:
-    """The arm as its files say; as calibrated where they say nothing."""
-    found = Identity.of_spec(spec, adapter=calibration.identity.adapter)
-    known = {joint.name: joint.gains for joint in calibration.identity.joints}
-    joints = tuple(
-        replace(here, gains={**known.get(here.name, {}), **joint.gains})
-        for here, joint in zip(found.joints, spec.joints, strict=True)
-    )
-    return replace(found, joints=joints)
+    """The arm as its files say; they do not know the adapter."""
+    return Identity.of_spec(spec, adapter=calibration.identity.adapter)
 
 
 def _title(calibration: Calibration) -> str:

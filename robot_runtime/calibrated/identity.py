@@ -8,7 +8,7 @@ a short fresh log (`robot-calibrate check`) tells them apart by how they move.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from serial.tools import list_ports
@@ -54,19 +54,18 @@ class Identity:
 
     @classmethod
     def of_arm(cls, arm: Arm, *, name: str = "", adapter: str = "") -> Self:
-        """What stands on the bus. Gains that the arm file does not set are read from the servos.
-
-        Raises:
-            BusError: a servo does not answer.
+        """What stands on the bus. Gains are those that it will fly with: what its servos hold now, a recording with
+        other gains may have left there, and `prepare` replaces it.
         """
-        joints = []
-        for servo in arm.servos[: len(arm.spec.joints)]:  # what is said of a joint holds for a second servo, too
-            gains = gains_of(servo.joint)
-            for register in gains:
-                if register not in servo.joint.gains:
-                    gains[register] = arm.bus.read(servo.joint.servo_id, servo.model.register(register))
-            joints.append(_joint(servo.joint, servo.firmware, gains))
-        return cls(arm.spec.name, tuple(joints), arm.spec.digest, arm.spec.mjcf_digest, name, adapter)
+        joints = tuple(  # what is said of a joint holds for a second servo, too
+            _joint(servo.joint, servo.firmware, gains_of(servo.joint)) for servo in arm.servos[: len(arm.spec.joints)]
+        )
+        return cls(arm.spec.name, joints, arm.spec.digest, arm.spec.mjcf_digest, name, adapter)
+
+    def with_gains_of(self, spec: ArmSpec) -> Self:
+        """The same arm with the gains that an arm file gives it."""
+        gains = {joint.name: gains_of(joint) for joint in spec.joints}
+        return replace(self, joints=tuple(replace(j, gains=gains.get(j.name, j.gains)) for j in self.joints))
 
     def as_json(self) -> dict[str, Any]:
         """Plain data; `from_json` takes it."""
@@ -108,12 +107,7 @@ _LOOPS["extended_position"] = _LOOPS["current_position"] = _LOOPS["position"]
 
 def gains_of(joint: JointSpec) -> dict[str, int]:
     """Gains of the loop that is closed in the joint's mode: as the arm file sets them, else as the servo starts."""
-    registers = joint.servo.registers
-    return {
-        name: joint.gains.get(name, registers[name].initial or 0)
-        for name in _LOOPS.get(joint.mode, ())
-        if name in registers
-    }
+    return {name: joint.gain(name) for name in _LOOPS.get(joint.mode, ()) if name in joint.servo.registers}
 
 
 def adapter_serial(port: str) -> str:

@@ -10,6 +10,7 @@ from robot_runtime.arm import Kinematics
 from robot_runtime.arrays import Floats
 from robot_runtime.preflight.acceleration import check_acceleration
 from robot_runtime.preflight.drawn import drawn_poses
+from robot_runtime.preflight.gains import check_gains
 from robot_runtime.preflight.mjcf import check_mjcf
 from robot_runtime.preflight.model import check_model
 from robot_runtime.preflight.poses import check_poses
@@ -44,6 +45,7 @@ def check_arm_file(spec: ArmSpec) -> list[Check]:
         _speed(spec),
         _torque(spec),
         _weight(spec, kinematics),
+        check_gains(spec),
         _heat(spec),
         _supply(spec),
         _zero(spec),

@@ -19,6 +19,7 @@ from robot_runtime.flight.recorder import RESERVE, START_WITHIN, FlightRecorder,
 from robot_runtime.policy.contract import Contract
 from robot_runtime.policy.load import start_pose
 from robot_runtime.preflight.acceleration import check_acceleration
+from robot_runtime.preflight.gains import check_gains
 from robot_runtime.preflight.goals import goals_beyond
 from robot_runtime.preflight.model import check_model
 from robot_runtime.preflight.poses import check_poses
@@ -94,6 +95,7 @@ def preflight(
             *check_model(spec, kinematics),
             *check_poses(spec, kinematics, start),
             *check_acceleration(spec, kinematics),
+            *(check for check in check_gains(spec) if not check.ok),
         ]
     if box and arm and passed(found):
         checks += check_workspace(arm, box, start)

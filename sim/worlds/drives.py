@@ -116,10 +116,5 @@ def _position_gains(joint: JointSpec) -> tuple[float, float]:
     """Duty for an error of 1 rad, and for one that changes by 1 rad/s."""
     servo = joint.servo
     unit = servo.units["pwm"].scale / servo.units["position"].scale * joint.gear
-
-    def gain(name: str) -> float:
-        register = servo.registers.get(name)
-        initial = 0 if register is None or register.initial is None else register.initial
-        return float(joint.gains.get(name, initial))
-
-    return gain("position_p_gain") * POSITION_P * unit, gain("position_d_gain") * POSITION_D * unit * 1e-3
+    p, d = joint.gain("position_p_gain"), joint.gain("position_d_gain")
+    return p * POSITION_P * unit, d * POSITION_D * unit * 1e-3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from calibration.physics.rollout import Rig
 from robot_runtime.calibrated.identity import Identity
 from robot_runtime.spec import load_arm
 from tests.calibration.recordings import record
+from tests.robot_runtime.arm.twins import variant
 from tests.robot_runtime.calibrated.made import of_joint
 
 ARMS = {
@@ -176,7 +178,9 @@ def test_a_joint_that_a_log_lacks_is_named_beside_what_it_keeps(
     monkeypatch.setattr(pipeline, "examine", lambda *_: ())  # the log is short
     rig, log = rigs["open-manipulator-x"], logs["open-manipulator-x"].select(rigs["open-manipulator-x"].world.names)
     (found,) = pipeline.findings_of([loaded(log, rig)], rig)
-    assert found.startswith("gripper keeps its data file's numbers: twin has no columns of it; map them")
+    assert found.startswith(
+        "gripper keeps its data file's numbers, and is taken to stand at 0.000 rad: twin has no col"
+    )
 
 
 def in_degrees(log: Log) -> Log:
@@ -240,6 +244,31 @@ def test_duties_in_percent_are_named() -> None:
     log = make_log("log", ["pendulum"], ["pwm"], time, np.sin(time)[:, None], 40.0 * np.sin(time)[:, None])
     (found,) = wrong_sizes(log, spec.joints)
     assert "its commands go up to 39.9 of full duty, and it takes 1.05 at most: are they in % or pwm, or" in found
+
+
+@pytest.mark.parametrize("gain", ["position_i_gain", "feedforward_1st_gain", "feedforward_2nd_gain"])
+def test_a_position_loop_of_more_than_p_and_d_is_refused(gain: str, logs: dict[str, Log], rigs: dict[str, Rig]) -> None:
+    """A pendulum with an I gain of 400 was fitted with 45 % too much torque constant, far outside of its interval."""
+    rig, log = rigs["koch-v1.1"], logs["koch-v1.1"]
+
+    def held(value: float) -> Log:
+        return replace(log, gains=tuple({gain: value} if name == "elbow_flex" else {} for name in log.joints))
+
+    with pytest.raises(RefusedLogError, match=rf"elbow_flex had {gain} 400, .*position_d_gain = 600, {gain} = 0 }}"):
+        examine([loaded(held(400.0), rig)], rig, shortest=5.0)
+    examine([loaded(held(0.0), rig)], rig, shortest=5.0)
+
+
+def test_the_gains_that_a_servo_starts_with_count_unless_the_log_says_others(
+    logs: dict[str, Log], tmp_path: Path
+) -> None:
+    rig = Rig.of(load_arm(variant(tmp_path, "koch-v1.1", ("XL330-M288", "XL330-M077"))), ARMS["koch-v1.1"])
+    log = logs["koch-v1.1"]
+    with pytest.raises(RefusedLogError, match="wrist_flex had position_i_gain 400") as refused:
+        examine([loaded(log, rig)], rig, shortest=5.0)
+    assert "shoulder_lift had" not in str(refused.value)
+    said = replace(log, gains=tuple({"position_i_gain": 0.0} for _ in log.joints))
+    examine([loaded(said, rig)], rig, shortest=5.0)
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e3, 1e6])

@@ -204,6 +204,18 @@ def test_a_replay_is_what_the_policy_does_between_two_soft_ways(tmp_path: Path) 
     assert np.abs(np.diff(q, axis=0)).max() / PERIOD < spec.joints[0].limits.velocity
 
 
+def test_what_a_fit_would_refuse_is_not_planned(tmp_path: Path) -> None:
+    """As its servo starts, which `prepare` writes, the XL330-M077 has an I gain, and a fit knows none."""
+    edits = ("XL330-M288", "XL330-M077"), ('mode = "pwm"', 'mode = "position"')
+    spec = load_arm(variant(tmp_path, RIG, *edits))
+    with pytest.raises(CalibrationError, match=r"pendulum has position_i_gain 400: gains = { position_i_gain = 0 }"):
+        plan(spec)
+    without = variant(tmp_path, RIG, *edits, (r"\ngear = ", "\ngains = { position_i_gain = 0 }\ngear = "))
+    assert movable(load_arm(without)).tolist() == [0]
+    by_duty = load_arm(variant(tmp_path, RIG, edits[0]))
+    assert movable(by_duty).tolist() == [0], "its position loop is open"
+
+
 def test_a_joint_that_drives_fingers_is_held_and_not_asked_for() -> None:
     spec = load_arm("widowx-250s")
     assert [spec.joints[i].name for i in movable(spec)] == list(spec.joint_names[:-1])

@@ -18,9 +18,11 @@ from calibration.cli.calibrate import main
 from calibration.excitation.redraw import redraw
 from calibration.excitation.spans import INDEX
 from calibration.excitation.stage import LIFTED
+from calibration.excitation.tracking import with_gains
 from calibration.judging.drift import NoRolloutsError, check
 from calibration.judging.examine import RefusedLogError
-from calibration.logs.load import LeftOut, load, standing
+from calibration.logs.load import LeftOut, load
+from calibration.logs.windows import cut
 from calibration.physics.rollout import Rig
 from calibration.recording.gentler import ROUNDS, gentler
 from calibration.recording.record import Recording, lies, record_on_twin
@@ -28,6 +30,7 @@ from calibration.recording.strain import SOONER, STRAINED, TRAILS, Strain
 from robot_runtime.arm import JointState
 from robot_runtime.bus import Bus
 from robot_runtime.bus.latency_timer import LatencyTimer
+from robot_runtime.calibrated.identity import Identity
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Phase
 from robot_runtime.safety import faults
@@ -140,6 +143,31 @@ def test_joints_that_trail_get_more_gain_and_the_others_keep_theirs(tmp_path: Pa
     assert "1280 in shoulder_lift" in recording.relents[0]["text"]
 
 
+def test_what_was_recorded_with_more_gain_flies_with_the_arm_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belonged to an arm that is not flown: robot-run refused it, and to calibrate again recorded the same."""
+    spec = load_arm(KOCH)
+    more = {"shoulder_lift": {"position_p_gain": 1280}}
+    excitation = replace(small(spec, ("wrist_roll",), ("sweep",)), gains={"": more})
+    stiffer = with_gains(spec, more)
+    record_on_twin(spec, None, excitation, tmp_path)
+    logs = load([tmp_path], spec)
+    for one in logs:
+        windows = cut([one.log], 0.5)  # the physics are fitted to what each log was flown with, whatever the file says
+        assert (windows.gains[0][:, 1] == 1280).all()
+        assert (windows.gains[0][:, 2] == 1500).all()
+    monkeypatch.setattr(pipeline, "examine", lambda *_: ())
+    for file, told in ((spec, True), (stiffer, False)):
+        identity = pipeline.identity_of(logs, file)
+        assert list(identity.differences(Identity.of_spec(file))) == []
+        found = "\n".join(pipeline.findings_of(logs, Rig.of(file)))
+        assert ("shoulder_lift was recorded with position_p_gain 1280, and arm.toml has 640" in found) is told
+        assert "elbow_flex was" not in found
+    ((what, *_),) = pipeline.identity_of(logs, spec).differences(Identity.of_spec(stiffer))
+    assert what == "shoulder_lift: gains"
+
+
 def test_a_part_with_softer_gains_stays_softer(tmp_path: Path) -> None:
     spec = load_arm(KOCH)
     soft = {"shoulder_lift": {"position_p_gain": 384}}
@@ -236,7 +264,10 @@ def test_a_fit_leaves_out_what_the_recording_left_out(stuck: Recording, monkeypa
     spec = load_arm(OMX)
     logs = load([stuck.folder], spec)
     assert list(logs[0].left_out) == ["gripper"]
-    stood = replace(logs[0], left_out={"joint4": LeftOut(0.5, "joint4 did not move")})
+    there = np.where(np.arange(len(spec.joints)) == spec.joint_names.index("joint4"), 0.5, logs[0].log.q)
+    stood = replace(
+        logs[0], left_out={"joint4": LeftOut(0.5, "joint4 did not move")}, log=replace(logs[0].log, q=there)
+    )
 
     def seen(rig: Rig, *_: object, **__: object) -> None:
         raise RuntimeError(f"{rig.world.names} {rig.world.spec.poses['home']}")
@@ -248,7 +279,6 @@ def test_a_fit_leaves_out_what_the_recording_left_out(stuck: Recording, monkeypa
     everything = dict.fromkeys(spec.joint_names, LeftOut(0.0, ""))
     with pytest.raises(RefusedLogError, match="no joint in them moved"):
         pipeline.calibrate([replace(logs[0], left_out=everything)], spec)
-    assert standing(spec, [replace(logs[0], left_out={})]) is spec
 
 
 def test_what_was_left_out_is_among_the_findings(stuck: Recording, monkeypatch: pytest.MonkeyPatch) -> None:

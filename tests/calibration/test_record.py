@@ -16,6 +16,7 @@ from calibration.excitation.spans import INDEX
 from calibration.logs.clean import clean
 from calibration.logs.ingest import flight_log
 from calibration.recording.record import RECOVER, Flown, Hooks, Recording, record_on_twin
+from robot_runtime.calibrated.identity import gains_of
 from robot_runtime.flight.reader import read_flight
 from robot_runtime.flying import Inputs, Phase, Request
 from robot_runtime.safety.fault_kind import Ending
@@ -62,7 +63,7 @@ def test_a_recording_holds_what_a_fit_needs(tmp_path: Path, name: str) -> None:
     assert np.all(np.diff(log.time) > 0)
     assert np.all(log.sent[rows] >= flight["begin"][rows])
     about = flight.metadata["recording"]
-    assert json.loads(about["gains"])[JOINTS[name][0]] == dict(spec.joints[moved[0]].gains)
+    assert json.loads(about["gains"])[JOINTS[name][0]] == gains_of(spec.joints[moved[0]])
     assert about["gap"] == "mild"
     assert "identity" in flight.metadata
 

@@ -9,7 +9,7 @@ import pytest
 
 from calibration.logs.log import Log, make_log
 from calibration.logs.windows import LONGEST_HOLE
-from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY
+from calibration.maps.fit import SENSE_HISTORY, TORQUE_HISTORY, goal_inputs, torque_inputs
 from calibration.maps.targets import BEND_REACH, LEAD, TAIL, Track, track
 from calibration.physics.rollout import Rig
 from robot_runtime.spec import load_arm
@@ -93,3 +93,12 @@ def test_speeds_of_bad_samples_are_in_no_history(rig: Rig) -> None:
 def test_a_log_without_speeds_stays_without(rig: Rig) -> None:
     log = swing()
     assert np.isnan(made(rig, replace(log, dq=np.full_like(log.dq, np.nan))).dq).all()
+
+
+def test_a_log_that_knows_its_supply_is_judged_by_that(rig: Rig) -> None:
+    """By the median of all logs a right map looks wrong on that of a day when the supply was lower."""
+    usual = np.array([12.0, 5.0])
+    for volts, own in (((np.nan, np.nan), usual), ((11.1, np.nan), (11.1, 5.0)), ((11.1, 4.4), (11.1, 4.4))):
+        found = made(rig, replace(swing(), volts=np.tile(volts, (len(swing()), 1))))
+        for inputs in (torque_inputs(found, (0, 1), usual), goal_inputs(found, (0, 1), usual)):
+            np.testing.assert_allclose(inputs[..., -3], np.tile(own, (len(found), 1)))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from calibration.excitation.tracking import with_gains
 from robot_runtime.calibrated.check import checks_of
 from robot_runtime.calibrated.file import Calibration
 from robot_runtime.calibrated.identity import Identity, gains_of
@@ -44,21 +45,24 @@ def test_an_identity_is_what_was_written_of_it(made: Calibration) -> None:
     assert Identity.from_json(made.identity.as_json()) == made.identity
 
 
-def test_gains_that_no_file_sets_are_read_from_the_servo(twin: TwinArm) -> None:
-    joint = twin.arm.servos[0].joint
-    register = next(name for name in gains_of(joint) if name not in joint.gains)
-    before = Identity.of_arm(twin.arm)
+def test_gains_that_a_recording_left_in_a_servo_are_not_those_that_it_will_fly_with(
+    twin: TwinArm, made: Calibration
+) -> None:
     servo = twin.arm.servos[0]
-    twin.arm.bus.write(joint.servo_id, servo.model.register(register), 77)
-    after = Identity.of_arm(twin.arm)
-    twin.arm.bus.write(joint.servo_id, servo.model.register(register), before.joints[0].gains[register])
-    assert after.joints[0].gains[register] == 77
-    (difference,) = before.differences(after)
-    assert difference == (
-        f"{joint.name}: gains",
-        f"{{'{register}': 77}}",
-        f"{{'{register}': {before.joints[0].gains[register]}}}",
-    )
+    register = next(name for name in gains_of(servo.joint) if name not in servo.joint.gains)
+    twin.arm.bus.write(servo.joint.servo_id, servo.model.register(register), 77)
+    (row,) = rows(twin, made)
+    assert row.ok is True
+    twin.arm.prepare()
+    assert twin.arm.bus.read(servo.joint.servo_id, servo.model.register(register)) == servo.joint.gain(register)
+
+
+def test_an_arm_file_that_was_given_other_gains_since_is_another_arm(twin: TwinArm, made: Calibration) -> None:
+    stiffer = with_gains(load_arm(ARM), {"shoulder_lift": {"position_p_gain": 1280}})
+    row = rows(twin, replace(made, identity=made.identity.with_gains_of(stiffer)))[0]
+    assert (row.ok, row.name) == (False, "calibration: arm")
+    assert row.found == "shoulder_lift: gains {'position_p_gain': 640}"
+    assert row.wanted == "shoulder_lift: gains {'position_p_gain': 1280}"
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,14 @@ MISTAKES = [
         None,
         "m from a joint",
     ),
+    (KOCH, ("arm.toml", r"(position_d_gain = 600)", r"\1, position_i_gain = 90"), "gains", None, "position_i_gain 90"),
+    (
+        KOCH,
+        ("arm.toml", r"id = 4, model = \"XL330-M288", 'id = 4, model = "XL330-M077'),
+        "gains",
+        None,
+        "wrist_flex: po",
+    ),
     (KOCH, ("arm.toml", r"temperature = 65", "temperature = 80"), "heat", None, "shoulder_pan: 80 °C"),
     (OPEN, ("arm.toml", r"voltage = \[[^]]*\]", "voltage = [11.0, 19.0]"), "supply", None, "11 to 19 V"),
     (PENDULUM, ("arm.toml", r"torque = 0\.25", "torque = 0.15"), "weight", None, "up to 0.15 N·m"),
@@ -118,6 +126,15 @@ def test_a_mistake_is_found_where_it_is(
     assert {check.ok for check in found} == {ok}
     assert told in found[0].found
     assert all(check.advice for check in found)
+
+
+def test_the_line_that_takes_an_i_gain_away_can_be_typed_as_it_stands(files: Callable[..., list[Check]]) -> None:
+    line = r"gains = \{ position_p_gain = 1500, position_d_gain = 600"
+    [found] = [
+        c for c in files(KOCH, ("arm.toml", line, line.replace("\\", "") + ", position_i_gain = 90")) if not c.ok
+    ]
+    advised = "gains = { position_p_gain = 1500, position_d_gain = 600, position_i_gain = 0 }"
+    assert found.advice == f"write {advised} at joint 'elbow_flex' in arm.toml"
 
 
 def test_something_that_moves_beside_the_arm_is_told(files: Callable[..., list[Check]]) -> None:

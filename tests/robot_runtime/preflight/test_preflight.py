@@ -461,6 +461,15 @@ def test_a_workspace_must_hold_the_arm(low: Any, high: Any, said: str | None) ->
     assert all(c.advice for c in wrong)
 
 
+def test_a_position_loop_that_nobody_simulates_is_noted_before_a_flight(tmp_path: Path) -> None:
+    other = variant(tmp_path, "koch-v1.1", ("position_d_gain = 600", "position_d_gain = 600, position_i_gain = 90"))
+    for spec, odd in ((load_arm("koch-v1.1"), []), (load_arm(other), ["elbow_flex: position_i_gain 90"])):
+        here = rig("koch-v1.1", spec=spec)
+        _, checks = preflight(spec, here.port, PERIOD)
+        assert [check.found for check in checks if check.name == "gains"] == odd
+        assert passed(checks)
+
+
 def model_of(tmp_path: Path, *edits: tuple[str, str]) -> Check:
     """What is said of the OpenMANIPULATOR-X with these regular-expression edits to its MJCF."""
     file = variant(tmp_path, OMX)
