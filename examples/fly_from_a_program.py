@@ -16,9 +16,9 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from robot_runtime.arm import Arm, JointState
+from robot_runtime.arm import Arm, ArmError, JointState
 from robot_runtime.arrays import Floats
-from robot_runtime.bus import Bus, Port, SerialPort
+from robot_runtime.bus import Bus, BusError, Port, SerialPort
 from robot_runtime.flight.recorder import NullRecorder
 from robot_runtime.flying import Inputs, InputSource
 from robot_runtime.loop import Loop
@@ -117,7 +117,11 @@ def main() -> int:
         realtime.enter()
         port.spin = realtime.spin(1 / RATE)
         operator = stack.enter_context(Operator(keys=False))  # Ctrl-C ends the flight in order
-        ended = fly(spec, port, Together(operator, targets))
+        try:
+            ended = fly(spec, port, Together(operator, targets))
+        except (ArmError, BusError) as error:  # torque could not be switched on; it is off
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     if ended is None:
         return 5
     print(f"{ended.headline}; the arm: {ended.outcome}")

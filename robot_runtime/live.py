@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from types import TracebackType
@@ -57,12 +58,17 @@ class Live:
         """Start the process that draws, before the loop becomes punctual. `aim`: where targets are of the tip."""
         self.snapshot = Snapshot(what)
         self._aim = aim
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "robot_runtime.cli.dashboard", str(self.snapshot.fd), str(os.getpid())],
-            pass_fds=[self.snapshot.fd],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+        # Ctrl-C goes to all of a terminal's programs, and this one would be caught by it while it still imports.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "robot_runtime.cli.dashboard", str(self.snapshot.fd), str(os.getpid())],
+                pass_fds=[self.snapshot.fd],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._begin = self._next = self._last = -np.inf  # s, the port's clock
         self._last_cycle = 0
         self._worst = 0.0

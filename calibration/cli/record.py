@@ -142,6 +142,7 @@ def _planned(arguments: argparse.Namespace, screen: Screen) -> tuple[ArmSpec, Re
     spec = load_arm(arguments.arm)
     _try_twin(arguments, spec, arguments.gap)
     folder = arguments.out or Path("recordings") / time.strftime(f"{spec.name}_%Y-%m-%d_%H-%M-%S")
+    Recording.require_none(folder)  # before it is planned for half a minute
     notes: dict[str, Any] = {"arm_file": str(spec.path), "gap": "" if arguments.port else arguments.gap or "none"}
     notes |= {"name": arguments.name, "asked": as_noted(settings)}
     with screen.working("planning the motion", stages=True) as say:

@@ -104,7 +104,10 @@ def told_apart(loaded: Sequence[Loaded]) -> list[Loaded]:
 
 def _nothing(paths: Sequence[Path]) -> LogError:
     where = ", ".join(map(str, paths))
-    return LogError(f"{where}: no whole segment; give flights, a recording's folder, or CSV or JSON with --mapping")
+    return LogError(
+        f"{where}: no whole segment; give flights, a recording's folder (a recording that was "
+        "broken off goes on with `robot-calibrate record --resume FOLDER`), or CSV or JSON with --mapping"
+    )
 
 
 def _files(path: Path, *, partial: bool) -> list[Path]:

@@ -80,15 +80,20 @@ class Recording:
         Raises:
             CalibrationError: there is one already.
         """
+        cls.require_none(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / INDEX).exists():
-            raise CalibrationError(
-                f"{folder} holds a recording already: --resume {folder} goes on, or name another folder"
-            )
         recording = cls(folder, excitation, dict(notes or {}))
         excitation.save(folder)
         recording._write()
         return recording
+
+    @staticmethod
+    def require_none(folder: Path) -> None:
+        """Raise CalibrationError where there is a recording in this folder."""
+        if (folder / INDEX).exists():
+            raise CalibrationError(
+                f"{folder} holds a recording already: --resume {folder} goes on, or name another folder"
+            )
 
     @classmethod
     def open(cls, folder: Path) -> Self:

@@ -53,4 +53,7 @@ def _held_back(figures: Mapping[str, Any]) -> str:
         for joint, reasons in figures.get("interventions", {}).items()
     }
     told = [f"{joint} in {share:.0%} of the cycles" for joint, share in shares.items() if share > MOSTLY]
-    return f"{', '.join(told)}: what the policy asks for lies beyond them" if told else ""
+    if not told:
+        return ""
+    who = ("it", "it is") if len(told) == 1 else ("them", "they are")
+    return f"{', '.join(told)}: what is asked of {who[0]}, or where {who[1]} held, lies beyond"

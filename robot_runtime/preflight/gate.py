@@ -184,7 +184,11 @@ def belongs(contract: Contract, spec: ArmSpec) -> Iterator[Check]:
     """Whether policy and arm belong together."""
     if contract.arm:
         same = contract.arm == spec.name
-        advice = "" if same else f"choose the policy for this arm, or '--arm {contract.arm}'"
+        advice = (
+            f"choose a policy for this arm; if it is a {contract.arm} under a name of its own, say so in a file with "
+            f'the line arm = "{spec.name}", given with --contract. Another --arm brings other zeros and limits'
+        )
+        advice = "" if same else advice
         yield Check("policy: arm", ok=same, found=contract.arm, wanted=spec.name, advice=advice)
     else:
         advice = "write the arm's name into the contract once you are sure"

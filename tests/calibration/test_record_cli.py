@@ -52,6 +52,15 @@ def test_bad_usage_is_said(capsys: pytest.CaptureFixture[str], arguments: list[s
     assert "Traceback" not in said
 
 
+def test_a_recording_that_is_there_is_seen_before_another_is_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = prepared(tmp_path)
+    monkeypatch.setattr(excitation, "plan", lambda *_, **__: pytest.fail("planned"))
+    assert main(["record", "--arm", RIG, "--out", str(folder)]) != 0
+    assert f"--resume {folder} goes on" in capsys.readouterr().err
+
+
 def test_nobody_to_confirm_means_no_motion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = prepared(tmp_path)
     assert main(["record", "--resume", str(folder), "--port", "/dev/none", "--no-picture"]) == 5

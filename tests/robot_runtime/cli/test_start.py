@@ -22,12 +22,17 @@ BEHIND = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signa
 
 
 def started(
-    folder: Path, code: str, *options: str, sigint: str = "default_int_handler", number: str = "SIGINT"
+    folder: Path,
+    code: str,
+    *options: str,
+    sigint: str = "default_int_handler",
+    number: str = "SIGINT",
+    entry: str = "run",
 ) -> subprocess.CompletedProcess[str]:
     (folder / "slow_command.py").write_text(code.replace("SIGINT", number))
     program = f"import sys, signal; signal.signal(signal.SIGINT, signal.{sigint}); sys.path.insert(0, {str(folder)!r})"
-    program += "; from robot_runtime.cli.start import start, run"
-    program += "; sys.exit(start('slow_command', *run.args[1:], **run.keywords))"
+    program += f"; from robot_runtime.cli.start import start, {entry}"
+    program += f"; sys.exit(start('slow_command', *{entry}.args[1:], **{entry}.keywords))"
     command = [sys.executable, "-c", program, *options]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -36,8 +41,9 @@ LIKE_CTRL_C = pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
 
 
 @LIKE_CTRL_C
-def test_ctrl_c_during_the_imports_is_a_quiet_end(tmp_path: Path, number: str) -> None:
-    done = started(tmp_path, BEFORE, number=number)
+@pytest.mark.parametrize("entry", ["run", "calibrate"])  # what moves an arm, or works for minutes
+def test_ctrl_c_during_the_imports_is_a_quiet_end(tmp_path: Path, number: str, entry: str) -> None:
+    done = started(tmp_path, BEFORE, number=number, entry=entry)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 

@@ -53,7 +53,7 @@ def test_a_verdict_with_its_outcome_its_targets_and_what_else_was_wrong(capsys: 
     assert capsys.readouterr().out.splitlines() == [
         "joint1 is hot",
         "the arm: lowered",
-        "the limits held back joint2 in 80% of the cycles: what the policy asks for lies beyond them",
+        "the limits held back joint2 in 80% of the cycles: what is asked of it, or where it is held, lies beyond",
         "the tip ended 1.8 mm from its target",
         "also: no more targets",
     ]

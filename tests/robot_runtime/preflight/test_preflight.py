@@ -410,6 +410,10 @@ def test_policy_and_arm_belong_together_by_name_model_and_joints() -> None:
     assert [c.ok for c in belongs(mine, spec)] == [True, True]
     assert [c.ok for c in belongs(contract(), spec)] == [None, None]
     assert [c.ok for c in belongs(contract(arm="koch-v1.1", mjcf_digest="0" * 64), spec)] == [False, False]
+    (other, *_) = belongs(contract(arm="koch-v1.1"), spec)
+    assert (
+        f'arm = "{OMX}"' in other.advice
+    )  # for a copy under another name; never the arm file of somebody else's zeros
     strange = [c for c in belongs(contract(("elbow",), arm=OMX), spec) if c.ok is False]
     assert [c.found for c in strange] == ["joint elbow"]
 
