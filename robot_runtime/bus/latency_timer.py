@@ -1,4 +1,4 @@
-"""The USB latency timer: FTDI adapters (U2D2, OpenRB, FT232) hold received bytes up to 16 ms unless told otherwise."""
+"""The USB latency timer: FTDI adapters (U2D2, FT232) hold received bytes up to 16 ms unless told otherwise."""
 
 from __future__ import annotations
 

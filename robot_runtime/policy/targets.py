@@ -272,7 +272,7 @@ class StreamTarget(TargetSource):
         except TargetError as error:
             self._ignore(type(error).__name__, str(error))
         except (ValueError, RecursionError) as error:  # besides no JSON: no UTF-8, thousands of digits, or of brackets
-            self._ignore("not JSON", f"not JSON: {line[:80]!r} ({error})")
+            self._ignore("not JSON", f"not JSON, such as [0.2, 0.05, 0.12]: {line[:80]!r} ({error})")
         else:
             inputs.target_stamp = now
 
