@@ -115,7 +115,7 @@ class Sensing:
         """
         odd, stood_in, unheard = 0, 0, missing & (1 << self._count) - 1
         q, dq, tau, stamp = self._state.motion.tolist()
-        asked = self._asked
+        asked, pending = self._asked, self._odd
         ticks = iter(fields.ticks() if fields.duties is None else self._with_motor_currents(fields, fields.duties()))
         for i, (position, offset, velocity, torque, fastest) in enumerate(self._scales):
             current, turns, place = next(ticks), next(ticks), next(ticks)
@@ -123,7 +123,8 @@ class Sensing:
                 continue
             angle = place * position + offset
             # From request to reply the host may have paused. Before the first reading nothing is a jump.
-            if self._is_odd(i, angle, q[i], (now - asked[i]) * fastest):
+            reach = (now - asked[i]) * fastest
+            if (pending or abs(angle - q[i]) > reach + _JUMP_SLACK) and self._is_odd(i, angle, q[i], reach):
                 odd |= 1 << i
                 continue
             q[i], dq[i], tau[i], stamp[i], asked[i] = angle, turns * velocity, current * torque, now, sent
