@@ -64,6 +64,8 @@ def render(understood: dict[str, Any]) -> RenderableType:
     """The same for a terminal."""
     action, target = understood["action"], understood["target"]
     facts = Table.grid(padding=(0, 2))
+    facts.add_column()
+    facts.add_column(overflow="fold")
     facts.add_row("network", f"{understood['network']}  sha256 {understood['digest'][:16]}")
     facts.add_row("contract", understood["contract"])
     for remark in understood["remarks"]:
@@ -79,8 +81,9 @@ def render(understood: dict[str, Any]) -> RenderableType:
         facts.add_row("target", f"{numbers}, {_range(target)}  ({target['from']})")
     facts.add_row("held", ", ".join(understood["held"]) or "no joint")
     terms = Table(title=f"observation ({understood['observation_from']})", title_justify="left")
-    for column in ("numbers", "what", "of", "unit", "minus", "times", "clip"):
-        terms.add_column(column)
+    longest = max((len(name) for term in understood["observation"] for name in term["joints"]), default=0) + len(",")
+    for column in ("numbers", "what", "of", "unit", "minus", "times", "clip"):  # in narrow places, too, names are whole
+        terms.add_column(column, overflow="fold", min_width=longest if column == "of" else None)
     for term in understood["observation"]:
         clip = "" if term["clip"] is None else f"{term['clip'][0]:g} to {term['clip'][1]:g}"
         terms.add_row(

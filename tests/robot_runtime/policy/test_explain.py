@@ -47,6 +47,22 @@ def test_every_number_is_explained(tmp_path: Path) -> None:
         assert words in text
 
 
+def test_names_are_whole_in_a_narrow_terminal(tmp_path: Path) -> None:
+    koch = load_arm("koch-v1.1")
+    names = koch.joint_names
+    terms = tuple(
+        Term(kind, len(names), joints=names, offset=tuple(0.1234 + i / 7 for i in range(len(names))))
+        for kind in ("joint_position", "joint_velocity")
+    )
+    told = contract(observation=terms, action=Action("position", names), arm=koch.name)
+    file = linear(tmp_path / "p.onnx", np.zeros((2 * len(names), len(names))), metadata=carrying(told))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(render(explain(load_policy(file, koch), koch)))
+    text = console.export_text()
+    assert all(text.count(name) >= 3 for name in names)
+    assert "…" not in text
+
+
 def test_what_cannot_be_done_stands_in_the_table(tmp_path: Path) -> None:
     file = linear(tmp_path / "p.onnx", np.zeros((8, 4)), metadata=carrying(contract(action=Action("velocity", JOINTS))))
     understood = explain(load_policy(file, ARM), ARM)
