@@ -150,7 +150,8 @@ class Sensing:
                 continue
             self.apart[k] = angle - q[i]
             # One of them may have been asked again: sampled later, by as much as the whole read took.
-            moved = abs(dq[i] + turns * velocity) / 2 * (now - sent)
+            speed = (dq[i] + turns * velocity) / 2
+            moved = abs(speed) * (now - sent)
             further = self.apart[k] - self.trim[k]
             if abs(further) > SPLIT + moved:
                 if not self._was_split[k]:  # one odd reading: once, who is nearer to where the joint was is believed
@@ -160,7 +161,7 @@ class Sensing:
                     continue
                 self._state.split[i] = True
             self._was_split[k] = False
-            dq[i] = (dq[i] + turns * velocity) / 2
+            dq[i] = speed
             tau[i] = (tau[i] + current * torque) / 2
             if self.torque_expected:
                 # The joint's angle is the mean of both, seen from how far they were apart when torque came on: to that

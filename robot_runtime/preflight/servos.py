@@ -186,8 +186,8 @@ def _damping(_spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
     swings. Source: makers and owners of arms (ROBOTIS-GIT/open_manipulator#135, Rhoban/bam#14), and the twin.
     """
     for servo in servos:
-        joint, register = servo.on_bus.joint, servo.on_bus.model.registers.get("position_d_gain")
-        if joint.mode == "current_position" and register and not joint.gains.get(register.name, register.initial):
+        joint = servo.on_bus.joint
+        if joint.mode == "current_position" and not joint.gain("position_d_gain"):
             yield Check(
                 "damping",
                 ok=None,
