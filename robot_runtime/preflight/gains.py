@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from robot_runtime.arm.scaling import POSITION_MODES
 from robot_runtime.preflight.table import Check, Odd, notes
@@ -25,14 +25,21 @@ def told(gains: Mapping[str, float]) -> str:
     return " and ".join(f"{name} {value:g}" for name, value in gains.items())
 
 
-def line_without(joint: JointSpec, gains: Mapping[str, float]) -> str:
+def line_without(joint: JointSpec, gains: Iterable[str]) -> str:
     """The joint's line in its arm file that sets these to 0."""
-    every = {**joint.gains, **dict.fromkeys(gains, 0)}
+    return line_with(joint, dict.fromkeys(gains, 0))
+
+
+def line_with(joint: JointSpec, gains: Mapping[str, float]) -> str:
+    """The joint's line in its arm file that sets these, too."""
+    every = {**joint.gains, **gains}
     return f"gains = {{ {', '.join(f'{name} = {value}' for name, value in every.items())} }}"
 
 
 def check_gains(spec: ArmSpec) -> Iterator[Check]:
-    """Whether the position loops are those that policies are trained with and that a calibration can be fitted to."""
+    """Whether the position loops are those that policies are trained with and that a calibration can be fitted to; and
+    whether those that ask a current loop for torque are damped.
+    """
 
     def odd() -> Iterator[Odd]:
         for joint in spec.joints:
@@ -44,3 +51,19 @@ def check_gains(spec: ArmSpec) -> Iterator[Check]:
                 )
 
     yield from notes("gains", "no position loop has more than P and D gains", odd())
+    yield from (check for joint in spec.joints for check in _undamped(joint))
+
+
+def _undamped(joint: JointSpec) -> Iterator[Check]:
+    """A position loop that asks a current loop for torque has none of the motor's own damping: without a D gain it
+    swings. Source: makers and owners of arms (ROBOTIS-GIT/open_manipulator#135, Rhoban/bam#14), and the twin.
+    """
+    if joint.mode == "current_position" and not joint.gain("position_d_gain"):
+        line = line_with(joint, {"position_d_gain": 1600})
+        yield Check(
+            "damping",
+            ok=None,
+            found=f"{joint.name}: position_d_gain 0 in current-based position mode, where it swings",
+            wanted="more than 0",
+            advice=f"write {line} at joint '{joint.name}' in the arm file; try less and more",
+        )

@@ -181,22 +181,6 @@ def _weak(_spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
             yield Check("strength", ok=None, found=told, wanted=f"{most}", advice=_SET_UP)
 
 
-def _damping(_spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
-    """A position loop that asks a current loop for torque has none of the motor's own damping: without a D gain it
-    swings. Source: makers and owners of arms (ROBOTIS-GIT/open_manipulator#135, Rhoban/bam#14), and the twin.
-    """
-    for servo in servos:
-        joint = servo.on_bus.joint
-        if joint.mode == "current_position" and not joint.gain("position_d_gain"):
-            yield Check(
-                "damping",
-                ok=None,
-                found=f"{servo.where}: position_d_gain 0 in current-based position mode, where it swings",
-                wanted="more than 0",
-                advice="write gains = { position_d_gain = 1600 } into this joint of the arm file; try less and more",
-            )
-
-
 def _shutdown(_spec: ArmSpec, servos: Sequence[_Servo]) -> Iterator[Check]:
     def wrong() -> Iterator[Check]:
         for servo in servos:
@@ -288,7 +272,6 @@ _CHECKS: tuple[Callable[[ArmSpec, Sequence[_Servo]], Iterator[Check]], ...] = (
     _modes,
     _limits,
     _weak,
-    _damping,
     _shutdown,
     _return_delay,
     _voltage,

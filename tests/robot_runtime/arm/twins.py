@@ -72,6 +72,7 @@ def variant(tmp_path: Path, name: str, *edits: tuple[str, str]) -> Path:
     for pattern, replacement in edits:
         text, count = re.subn(pattern, replacement, text)
         assert count, pattern
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "arm.xml").write_text((source.parent / "arm.xml").read_text())
     (tmp_path / "arm.toml").write_text(text)
     return tmp_path / "arm.toml"

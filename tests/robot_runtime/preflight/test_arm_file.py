@@ -107,6 +107,7 @@ MISTAKES = [
         None,
         "wrist_flex: po",
     ),
+    (OPEN, ("arm.toml", r"(?m)^gains = .*$", ""), "damping", None, "gripper: position_d_gain 0"),
     (KOCH, ("arm.toml", r"temperature = 65", "temperature = 80"), "heat", None, "shoulder_pan: 80 °C"),
     (OPEN, ("arm.toml", r"voltage = \[[^]]*\]", "voltage = [11.0, 19.0]"), "supply", None, "11 to 19 V"),
     (PENDULUM, ("arm.toml", r"torque = 0\.25", "torque = 0.15"), "weight", None, "up to 0.15 N·m"),

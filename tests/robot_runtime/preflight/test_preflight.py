@@ -168,15 +168,6 @@ def test_a_motor_that_may_not_use_its_duty_is_told_and_set_up_again() -> None:
         assert passed(here.inspect())
 
 
-def test_a_current_based_position_loop_without_damping_is_told(tmp_path: Path) -> None:
-    assert all(c.name != "damping" for c in rig().inspect())
-    here = rig(spec=load_arm(variant(tmp_path, OMX, (r"(?m)^gains = .*$", ""))))
-    check = here.failed()
-    assert (check.name, check.ok) == ("damping", None)
-    assert "gripper (servo 15)" in check.found
-    assert "position_d_gain" in check.advice
-
-
 def test_another_mode_is_a_note() -> None:
     here = rig()
     here.twin.servos[0].set_eeprom(operating_mode=3)
@@ -465,12 +456,20 @@ def test_a_workspace_must_hold_the_arm(low: Any, high: Any, said: str | None) ->
     assert all(c.advice for c in wrong)
 
 
-def test_a_position_loop_that_nobody_simulates_is_noted_before_a_flight(tmp_path: Path) -> None:
-    other = variant(tmp_path, "koch-v1.1", ("position_d_gain = 600", "position_d_gain = 600, position_i_gain = 90"))
-    for spec, odd in ((load_arm("koch-v1.1"), []), (load_arm(other), ["elbow_flex: position_i_gain 90"])):
-        here = rig("koch-v1.1", spec=spec)
+def test_gains_that_a_loop_should_not_have_or_lacks_are_noted_before_a_flight(tmp_path: Path) -> None:
+    fed = variant(
+        tmp_path / "fed", "koch-v1.1", ("position_d_gain = 600", "position_d_gain = 600, position_i_gain = 90")
+    )
+    swings = variant(tmp_path / "swings", OMX, (r"(?m)^gains = .*$", ""))
+    for spec, odd in (
+        (load_arm("koch-v1.1"), []),
+        (load_arm(OMX), []),
+        (load_arm(fed), [("gains", "elbow_flex: position_i_gain 90")]),
+        (load_arm(swings), [("damping", "gripper: position_d_gain 0 in current-based position mode, where it swings")]),
+    ):
+        here = rig("koch-v1.1" if "elbow_flex" in spec.joint_names else OMX, spec=spec)
         _, checks = preflight(spec, here.port, PERIOD)
-        assert [check.found for check in checks if check.name == "gains"] == odd
+        assert [(check.name, check.found) for check in checks if check.name in ("gains", "damping")] == odd
         assert passed(checks)
 
 
