@@ -19,6 +19,7 @@ from rich.table import Table
 
 from robot_runtime.arm import Arm, ArmError, JointCommand, Move, troubles
 from robot_runtime.bus import BusError
+from robot_runtime.realtime import Pacer
 from robot_runtime.spec import ArmSpecError, load_arm
 from robot_runtime.twin_process import TwinProcess, TwinStartError
 from robot_runtime.undisturbed import undisturbed
@@ -98,20 +99,19 @@ def _poses(arm: Arm) -> list[tuple[str, np.ndarray]]:
 
 
 def _go(arm: Arm, goal: np.ndarray, title: str, live: Live) -> None:
-    """One move: read, shift where the joints are held, write; by absolute deadlines."""
+    """One move: read, shift where the joints are held, write."""
     move = Move.between(arm.spec, arm.hold_angle, goal)
     command = JointCommand(len(arm.spec.joints))  # nothing is commanded: every joint is held, and the hold moves
-    start = arm.bus.port.now()
-    for cycle in range(1, int(move.duration / PERIOD) + 2):
-        deadline = start + cycle * PERIOD
-        arm.read(deadline)
+    pacer = Pacer(arm.bus.port, PERIOD)
+    for cycle in range(1, int(move.duration / PERIOD) + 2):  # a pause of this computer delays the move, no goal jumps
+        arm.read(pacer.began + PERIOD)  # whole, however late it begins: being late ourselves is no silence of a servo
         if wrong := troubles(arm):
             raise TroubleError("; ".join(wrong))
         move.at(cycle * PERIOD, arm.hold_angle)
         arm.write(command)
         if cycle % SHOW_EVERY == 0:
             live.update(_table(arm, title), refresh=True)
-        arm.bus.port.sleep_until(deadline)
+        pacer.wait()
     far = np.abs(arm.state.q - goal)
     if far.max() > ARRIVED:
         joint = arm.spec.joints[int(far.argmax())].name

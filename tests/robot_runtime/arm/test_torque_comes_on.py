@@ -156,3 +156,21 @@ def test_the_first_program_lets_go_whatever_ends_it(
     with pytest.raises(error):
         first_motion._run(found.arm, Console(quiet=True))
     assert not found.drives.torque_on.any()
+
+
+def test_the_first_program_blames_no_servo_for_a_pause_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the system makes them on a busy computer; longer ones the watchdogs of the servos do not forgive."""
+    found = start(KOCH)
+    write, port, count = found.arm.write, found.arm.bus.port, 0
+
+    def paused(command: object) -> None:
+        nonlocal count
+        count += 1
+        if count % 200 == 0:
+            port.sleep_until(port.now() + 0.8 * found.arm.spec.bus.watchdog)
+        write(command)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(found.arm, "write", paused)
+    assert first_motion._run(found.arm, Console(quiet=True)) == 0
+    assert count > 1000
+    assert found.arm.bus.statistics.incomplete == 0
